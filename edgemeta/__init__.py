@@ -1,0 +1,42 @@
+"""edgemeta: PyTorch meta-trains and differentiates, edgemeta lowers, stock ONNX Runtime adapts.
+
+runner = edgemeta.Runner("bundle")
+learner = runner.adapt(support_x, support_y)
+learner.predict(query_x)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from edgemeta.errors import (
+    BundleError,
+    EdgemetaError,
+    InputError,
+    ParityError,
+    TrainingError,
+    UnsupportedModelError,
+)
+
+if TYPE_CHECKING:
+    from edgemeta.runner import Learner, Runner
+
+__version__ = "0.1.0"
+__all__ = [
+    "BundleError",
+    "EdgemetaError",
+    "InputError",
+    "Learner",
+    "ParityError",
+    "Runner",
+    "TrainingError",
+    "UnsupportedModelError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy, so that `edgemeta --help` does not wait for onnxruntime.
+    if name in ("Runner", "Learner"):
+        return getattr(import_module("edgemeta.runner"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,286 @@
+"""The bundle's contract on disk: file names, tensor names, manifest, hashes.
+
+Every name that crosses from the desk to a device is built here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from edgemeta.errors import BundleError
+
+FORMAT_VERSION = 1
+
+MANIFEST = "manifest.json"
+ADAPT = "adapt.onnx"
+PREDICT = "predict.onnx"
+INIT = "init.bin"
+SELFTEST = "selftest.safetensors"
+PAYLOAD = (ADAPT, PREDICT, INIT, SELFTEST)
+"""The files whose hashes the manifest holds."""
+
+SUPPORT_X = "support_x"
+SUPPORT_Y = "support_y"
+STEPS = "steps"
+LR_SCALE = "lr_scale"
+LOSSES = "losses"
+QUERY_X = "query_x"
+LOGITS = "logits"
+OUTPUT = "output"
+RESERVED = frozenset({SUPPORT_X, SUPPORT_Y, STEPS, LR_SCALE, LOSSES, QUERY_X, LOGITS, OUTPUT})
+"""Names that a state tensor cannot have."""
+
+STATE_BUNDLE_KEY = "edgemeta.bundle"
+"""Metadata key of a state file: the fingerprint of the bundle that it belongs to."""
+
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024  # real ones are a few kB; refuse before parsing
+
+
+def next_name(name: str) -> str:
+    """Return the name under which `adapt.onnx` hands back the state tensor `name`."""
+    return f"{name}.next"
+
+
+def prediction_name(task: str) -> str:
+    """Return the name of the output of `predict.onnx` for a task kind."""
+    return LOGITS if task == "classification" else OUTPUT
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Shape and dtype of one sample or one target, as the user's data has it.
+
+    Attributes:
+        shape: without the sample dimension.
+        dtype: numpy's name of it, such as "uint8".
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class StateTensor:
+    """One tensor of the learner's state.
+
+    Attributes:
+        name: its torch name, such as "conv1.weight".
+        shape: its shape.
+        dtype: numpy's name of it.
+        kind: "parameter" (adapted by gradient) or "buffer" (norm statistics).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    kind: Literal["parameter", "buffer"]
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """Size and hash of one file of the bundle."""
+
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, content: bytes) -> FileRecord:
+        """Describe `content`."""
+        return cls(len(content), hashlib.sha256(content).hexdigest())
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says of itself (`manifest.json`).
+
+    Attributes:
+        task: "classification" or "regression".
+        ways: classes the head has; None for regression.
+        input: one sample, as the user's data has it.
+        target: one label (shape (), int64) or one regression target.
+        algorithm: what made the init: at least "name" and "inner_lr".
+        inner_steps: the number of steps that `adapt` takes unless told otherwise.
+        state: the tensors of the learner's state, in graph order.
+        opset: ONNX opset of both graphs.
+        ops: operator types each graph uses, for reduced runtime builds.
+        files: size and sha256 of every other file.
+        training: the training record: data, accuracy ± 95 % CI, norm mode; None if unknown.
+        parity: what the compiler measured against PyTorch, and the tolerance that a runtime owes.
+        peak_memory_bytes: estimate for one adaptation of the selftest's size.
+        versions: of the packages that made the bundle.
+        format_version: of this layout.
+    """
+
+    task: Literal["classification", "regression"]
+    ways: int | None
+    input: TensorSpec
+    target: TensorSpec
+    algorithm: Mapping[str, Any]
+    inner_steps: int
+    state: tuple[StateTensor, ...]
+    opset: int
+    ops: Mapping[str, list[str]]
+    files: Mapping[str, FileRecord]
+    parity: Mapping[str, Any]
+    peak_memory_bytes: int
+    versions: Mapping[str, str]
+    training: Mapping[str, Any] | None = None
+    format_version: int = field(default=FORMAT_VERSION)
+
+    def to_json(self) -> bytes:
+        """Return the content of `manifest.json`."""
+        return (json.dumps(asdict(self), indent=1, sort_keys=True) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, content: bytes, where: str = MANIFEST) -> Manifest:
+        """Read and check the content of a `manifest.json`.
+
+        Args:
+            content: the bytes of the file.
+            where: how errors name the file.
+
+        Raises:
+            BundleError: it is not JSON, of an unknown version, or breaks the contract.
+        """
+        record = _parse_object(content, where)
+        version = record.get("format_version")
+        if version != FORMAT_VERSION:
+            raise BundleError(
+                f"{where} has an unknown format_version",
+                got=repr(version),
+                expected=FORMAT_VERSION,
+                hint="install the edgemeta that made this bundle, or export it again",
+            )
+        known = {f.name for f in fields(cls)}
+        if set(record) != known:
+            odd = sorted(set(record) ^ known)
+            raise BundleError(f"{where} has missing or unknown fields", got=", ".join(odd))
+        try:
+            manifest = cls(
+                **record
+                | {
+                    "input": _tensor_spec(record["input"]),
+                    "target": _tensor_spec(record["target"]),
+                    "state": tuple(_state_tensor(entry) for entry in record["state"]),
+                    "files": {name: FileRecord(**f) for name, f in record["files"].items()},
+                }
+            )
+            manifest._check()
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise BundleError(
+                f"{where} breaks the contract", got=str(error), hint="export the bundle again"
+            ) from error
+        return manifest
+
+    def _check(self) -> None:
+        """Raise ValueError where a field has a value that no compiler of ours writes."""
+        if self.task not in ("classification", "regression"):
+            raise ValueError(f"task {self.task!r}")
+        if (self.task == "classification") != isinstance(self.ways, int):
+            raise ValueError(f"ways {self.ways!r} for {self.task}")
+        if type(self.inner_steps) is not int or self.inner_steps < 0:
+            raise ValueError(f"inner_steps {self.inner_steps!r}")
+        if set(self.files) != set(PAYLOAD):
+            raise ValueError(f"files {sorted(self.files)}")
+        names = [tensor.name for tensor in self.state]
+        if len(set(names)) != len(names) or RESERVED & set(names) or not names:
+            raise ValueError(f"state tensor names {names}")
+
+
+def read_manifest(directory: Path) -> tuple[Manifest, str]:
+    """Read a bundle's manifest.
+
+    Returns:
+        The manifest, and the bundle's fingerprint: the sha256 of `manifest.json`, which holds
+        the hashes of all the other files.
+
+    Raises:
+        BundleError: there is no bundle, or its manifest cannot be used.
+    """
+    path = directory / MANIFEST
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise BundleError(
+                f"{path} is too large", expected=f"at most {MAX_MANIFEST_BYTES} bytes"
+            )
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"{directory} is not a bundle",
+            got=f"no readable {MANIFEST} ({error.strerror})",
+            hint="make one with `edgemeta export RUN --out BUNDLE`",
+        ) from error
+    return Manifest.from_json(content, str(path)), hashlib.sha256(content).hexdigest()
+
+
+def check_files(directory: Path, manifest: Manifest) -> None:
+    """Check that every file of the bundle has the size and the hash that the manifest says.
+
+    Raises:
+        BundleError: a file is missing or was changed.
+    """
+    for name, record in manifest.files.items():
+        path = directory / name
+        try:
+            size = path.stat().st_size
+            if size != record.size:
+                raise BundleError(
+                    f"{path} is damaged",
+                    got=f"{size} bytes",
+                    expected=f"{record.size} bytes",
+                    hint="copy the bundle again",
+                )
+            found = FileRecord.of(path.read_bytes())
+        except OSError as error:
+            raise BundleError(
+                f"{path} cannot be read", got=error.strerror, hint="copy the bundle again"
+            ) from error
+        if found != record:
+            raise BundleError(
+                f"{path} is damaged",
+                got=f"sha256 {found.sha256[:12]}...",
+                expected=f"{record.sha256[:12]}...",
+                hint="copy the bundle again",
+            )
+
+
+def _parse_object(content: bytes, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(content, object_pairs_hook=_no_duplicate_keys)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{where} is not valid JSON", got=str(error)) from error
+    if not isinstance(record, dict):
+        raise BundleError(f"{where} is not a JSON object", got=type(record).__name__)
+    return record
+
+
+def _no_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        raise ValueError("an object with a duplicate key")
+    return record
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or any(type(n) is not int or n < 0 for n in value):
+        raise ValueError(f"shape {value!r}")
+    return tuple(value)
+
+
+def _tensor_spec(record: Mapping[str, Any]) -> TensorSpec:
+    spec = TensorSpec(**record)
+    return TensorSpec(_shape(spec.shape), np.dtype(spec.dtype).name)
+
+
+def _state_tensor(record: Mapping[str, Any]) -> StateTensor:
+    tensor = StateTensor(**record)
+    if tensor.kind not in ("parameter", "buffer") or not isinstance(tensor.name, str):
+        raise ValueError(f"state tensor {record!r}")
+    return StateTensor(tensor.name, _shape(tensor.shape), np.dtype(tensor.dtype).name, tensor.kind)

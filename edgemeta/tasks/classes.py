@@ -1,0 +1,134 @@
+"""What all classification sources share: drawing an episode from classes and their samples."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgemeta.errors import InputError
+from edgemeta.tasks.source import Episode, EpisodeSize, Split, TaskKind, TaskSource
+
+Unit = Literal["class", "subject"]
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The classes among which one episode draws, and their samples.
+
+    Attributes:
+        classes: (C,) int64 class ids, all different.
+        samples: C arrays, each (n,) int64: the ids of that class's samples.
+    """
+
+    classes: NDArray[np.int64]
+    samples: tuple[NDArray[np.int64], ...]
+
+    @classmethod
+    def of(cls, samples: Mapping[int, NDArray[np.int64]]) -> Pool:
+        """Make a pool from class id -> sample ids."""
+        return cls(np.array(list(samples), dtype=np.int64), tuple(samples.values()))
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """(C,) int64: how many samples each class has."""
+        return np.array([len(ids) for ids in self.samples], dtype=np.int64)
+
+
+def group_rows(labels: NDArray[np.int64], rows: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
+    """Gather `rows` by their label.
+
+    Args:
+        labels: (N,) int64 label of every row of the data.
+        rows: (n,) int64 rows to gather, ascending.
+
+    Returns:
+        Label -> (m,) int64 its rows, ascending; labels ascending, none empty.
+    """
+    ordered = rows[np.argsort(labels[rows], kind="stable")]
+    found, starts = np.unique(labels[ordered], return_index=True)
+    groups = np.split(ordered, starts[1:])
+    return dict(zip(found.tolist(), groups, strict=True)) if len(found) else {}
+
+
+class ClassSource(TaskSource):
+    """A classification source: episodes of `ways` classes drawn from one pool of its part.
+
+    Attributes:
+        unit: what no two parts share: "class" (new classes at test time) or "subject" (new people
+            at test time, who show the same classes).
+    """
+
+    kind: TaskKind = "classification"
+    unit: Unit = "class"
+
+    @abstractmethod
+    def pools(self, split: Split) -> Sequence[Pool]:
+        """Return the pools of a part: one for all its classes, or one for each of its subjects."""
+
+    @abstractmethod
+    def _load(
+        self, class_id: int, samples: NDArray[np.int64], rng: np.random.Generator
+    ) -> NDArray[Any]:
+        """Return the samples (n, *input_shape) of one class; called once per class and episode."""
+
+    def classes(self, split: Split) -> frozenset[int]:
+        """Return the ids of the classes that episodes of this part can show."""
+        return frozenset(c for pool in self.pools(split) for c in pool.classes.tolist())
+
+    def units(self, split: Split) -> frozenset[int]:
+        """Return the ids of this part's units, of which no other part has any; see `unit`."""
+        return self.classes(split)
+
+    def sample(self, split: Split, size: EpisodeSize, rng: np.random.Generator) -> Episode:
+        """Draw one episode.
+
+        A pool that can fill the episode is drawn first, then its classes, then each class's
+        samples, all uniformly and without repetition. Classes with fewer than shots + queries
+        samples are left out. Label k stands for the k-th class drawn; support and query are
+        ordered class by class.
+
+        Returns:
+            support_x (ways*shots, *input_shape), support_y (ways*shots,) int64,
+            query_x (ways*queries, *input_shape), query_y (ways*queries,) int64.
+
+        Raises:
+            InputError: no pool of the part has `ways` classes of shots + queries samples.
+        """
+        need = size.shots + size.queries
+        pools = self.pools(split)
+        usable = [np.flatnonzero(pool.counts >= need) for pool in pools]
+        fitting = [i for i, places in enumerate(usable) if len(places) >= size.ways]
+        if not fitting:
+            raise self._too_small(split, size, max((len(u) for u in usable), default=0))
+        drawn = fitting[rng.integers(len(fitting))]
+        pool = pools[drawn]
+        samples = []
+        for place in rng.choice(usable[drawn], size.ways, replace=False):
+            ids = rng.choice(pool.samples[place], need, replace=False)
+            samples.append(self._load(int(pool.classes[place]), ids, rng))
+        x = np.stack(samples)  # (ways, shots + queries, *input_shape)
+        labels = np.arange(size.ways, dtype=np.int64)
+        return Episode(
+            support_x=x[:, : size.shots].reshape(-1, *self.input_shape),
+            support_y=labels.repeat(size.shots),
+            query_x=x[:, size.shots :].reshape(-1, *self.input_shape),
+            query_y=labels.repeat(size.queries),
+        )
+
+    def _too_small(self, split: Split, size: EpisodeSize, most: int) -> InputError:
+        need = size.shots + size.queries
+        of_one = " of one subject" if self.unit == "subject" else ""
+        return InputError(
+            f"{self.name}: the {split} part is too small for this episode",
+            got=f"{most} of {len(self.classes(split))} classes with {need} samples{of_one}",
+            expected=f"ways = {size.ways} classes with shots + queries = {need} samples each",
+            hint=self._too_small_hint,
+        )
+
+    _too_small_hint = "ask for fewer ways, shots or queries, or bring more data"
