@@ -1,0 +1,131 @@
+"""Evaluation on sampled episodes, the same for every runtime (numpy only)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgemeta.bundle import TensorSpec
+from edgemeta.errors import InputError
+from edgemeta.tasks import EpisodeSize, Split, TaskSource
+
+
+class Adapter(Protocol):
+    """What can be evaluated: a bundle on onnxruntime, or a trained run on PyTorch.
+
+    Attributes:
+        task: "classification" or "regression".
+        ways: classes of the head; None for regression.
+        input: one raw sample.
+    """
+
+    task: str
+    ways: int | None
+    input: TensorSpec
+
+    def adapt_and_predict(
+        self,
+        support_x: NDArray[Any],
+        support_y: NDArray[Any],
+        query_x: NDArray[Any],
+        steps: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Adapt the init to a support set; return (Q, ways) logits or (Q, *target_shape)."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        metric: "accuracy" (fraction of queries) or "mse" (mean over queries and targets).
+        mean: over the episodes.
+        ci95: half of the 95 % confidence interval of the mean, 1.96 standard errors.
+        episodes: how many.
+        predictions: (episodes, Q) int64 labels, or (episodes, Q, *target_shape) float32 outputs.
+    """
+
+    metric: str
+    mean: float
+    ci95: float
+    episodes: int
+    predictions: NDArray[Any]
+
+
+def evaluate(
+    adapter: Adapter,
+    source: TaskSource,
+    size: EpisodeSize,
+    *,
+    episodes: int,
+    seed: int,
+    split: Split = "test",
+    steps: int | None = None,
+    tick: Callable[[], None] | None = None,
+) -> Evaluation:
+    """Adapt to each of a stream of episodes and measure the predictions of its queries.
+
+    Args:
+        adapter: what adapts.
+        source: where the episodes come from.
+        size: of an episode.
+        episodes: how many, numbers 0, 1, ... of the stream.
+        seed: of the stream.
+        split: the part.
+        steps: inner steps; None for the adapter's own number.
+        tick: called after each episode.
+
+    Raises:
+        InputError: the source does not fit the adapter, or is too small.
+    """
+    check_fit(adapter, source, size)
+    if episodes < 2:
+        raise InputError("too few episodes", got=episodes, expected="at least 2")
+    scores, predictions = [], []
+    for index in range(episodes):
+        episode = source.episode(split, size, seed, index)
+        output = adapter.adapt_and_predict(
+            episode.support_x, episode.support_y, episode.query_x, steps
+        )
+        if adapter.task == "classification":
+            labels = output.argmax(1)
+            scores.append(float(np.mean(labels == episode.query_y)))
+            predictions.append(labels)
+        else:
+            scores.append(float(np.mean((output - episode.query_y) ** 2)))
+            predictions.append(output)
+        if tick is not None:
+            tick()
+    return Evaluation(
+        metric="accuracy" if adapter.task == "classification" else "mse",
+        mean=float(np.mean(scores)),
+        ci95=float(1.96 * np.std(scores, ddof=1) / math.sqrt(episodes)),
+        episodes=episodes,
+        predictions=np.stack(predictions),
+    )
+
+
+def check_fit(adapter: Adapter, source: TaskSource, size: EpisodeSize) -> None:
+    """Check that episodes of a source can be fed to an adapter.
+
+    Raises:
+        InputError: the kind of task, the samples or the number of classes differ.
+    """
+    data = TensorSpec(tuple(source.input_shape), source.input_dtype.name)
+    for what, got, expected in (
+        ("kind of task", source.kind, adapter.task),
+        ("samples", data, adapter.input),
+    ):
+        if got != expected:
+            raise InputError(
+                f"{source.name}: its {what} do not fit the model", got=got, expected=expected
+            )
+    if adapter.ways is not None and size.ways > adapter.ways:
+        raise InputError(
+            "more ways than the model has", got=size.ways, expected=f"at most {adapter.ways}"
+        )

@@ -1,0 +1,293 @@
+"""Adapting and predicting on a device, with stock onnxruntime.
+
+    runner = Runner("bundle")
+    learner = runner.adapt(support_x, support_y)
+    learner.predict(query_x)
+
+A runner never changes; a learner is a value: adapting further returns another one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime import OrtValue
+
+from edgemeta import bundle
+from edgemeta.errors import BundleError, EdgemetaError, InputError
+from edgemeta.inputs import check_lr_scale, check_samples, check_steps, check_support
+from edgemeta.state import read_state, write_state
+
+ERRORS_ONLY = 3  # onnxruntime's log severity; below it, it warns of every default-valued input
+
+
+class Runner:
+    """A loaded bundle.
+
+    Args:
+        bundle_path: the bundle's directory.
+        threads: of onnxruntime, within one operator; None for one per core.
+        providers: onnxruntime execution providers; None for the CPU.
+
+    Attributes:
+        path: the bundle's directory.
+        manifest: what the bundle says of itself.
+        fingerprint: sha256 of the manifest, which state files are bound to.
+
+    Raises:
+        BundleError: the bundle is missing, damaged, or of an unknown version.
+        InputError: threads or providers cannot be used.
+    """
+
+    def __init__(
+        self,
+        bundle_path: str | os.PathLike[str],
+        threads: int | None = None,
+        providers: Sequence[str] | None = None,
+    ) -> None:
+        self.path = Path(bundle_path)
+        self.manifest, self.fingerprint = bundle.read_manifest(self.path)
+        bundle.check_files(self.path, self.manifest)
+        options = _session_options(threads)
+        providers = _checked_providers(providers)
+        state = {tensor.name for tensor in self.manifest.state}
+        self._adapt = _session(
+            self.path / bundle.ADAPT,
+            options,
+            providers,
+            inputs={
+                bundle.SUPPORT_X,
+                bundle.SUPPORT_Y,
+                bundle.STEPS,
+                bundle.LR_SCALE,
+                *state,
+            },
+            outputs={bundle.LOSSES, *map(bundle.next_name, state)},
+        )
+        self._predict = _session(
+            self.path / bundle.PREDICT,
+            options,
+            providers,
+            inputs={bundle.QUERY_X, *state},
+            outputs={bundle.prediction_name(self.manifest.task)},
+        )
+
+    @property
+    def init(self) -> Learner:
+        """The learner before any adaptation."""
+        return Learner(self, {}, np.empty(0, np.float32))
+
+    def adapt(
+        self,
+        x: Any,
+        y: Any,
+        steps: int | None = None,
+        lr_scale: float = 1.0,
+        state: Learner | None = None,
+    ) -> Learner:
+        """Adapt to a support set.
+
+        Args:
+            x: (S, *input_shape) support samples, as the model was trained on them.
+            y: (S,) labels 0..ways-1, or (S, *target_shape) regression targets.
+            steps: inner steps; None for the bundle's own number; 0 returns the start unchanged.
+            lr_scale: multiplies the inner learning rate.
+            state: a learner to continue from; None starts from the init.
+
+        Returns:
+            A new learner; neither the runner nor `state` changes.
+
+        Raises:
+            InputError: the support set or a number cannot be used.
+        """
+        support_x, support_y = check_support(x, y, self.manifest)
+        steps = check_steps(self.manifest.inner_steps if steps is None else steps)
+        start = {} if state is None else state._values_for(self)
+        names = [tensor.name for tensor in self.manifest.state]
+        *values, losses = _run(
+            self._adapt,
+            {
+                bundle.SUPPORT_X: support_x,
+                bundle.SUPPORT_Y: support_y,
+                bundle.STEPS: np.array(steps, np.int64),
+                bundle.LR_SCALE: np.array(check_lr_scale(lr_scale), np.float32),
+            },
+            start,
+            [*map(bundle.next_name, names), bundle.LOSSES],
+        )
+        return Learner(self, dict(zip(names, values, strict=True)), losses.numpy())
+
+    def load(self, path: str | os.PathLike[str]) -> Learner:
+        """Read a learner that `Learner.save` wrote.
+
+        Raises:
+            BundleError: the file is missing, damaged, or belongs to another bundle.
+        """
+        arrays = read_state(Path(path), self.manifest, self.fingerprint)
+        values = {n: OrtValue.ortvalue_from_numpy(array) for n, array in arrays.items()}
+        return Learner(self, values, np.empty(0, np.float32))
+
+
+class Learner:
+    """An adapted state of a bundle; made by `Runner.adapt`, `Runner.load` or `Runner.init`.
+
+    Attributes:
+        losses: (steps + 1,) float32, the support loss before each step and after the last; empty
+            where the learner was loaded.
+    """
+
+    def __init__(
+        self, runner: Runner, values: Mapping[str, OrtValue], losses: NDArray[np.float32]
+    ) -> None:
+        self._runner = runner
+        self._values = dict(values)  # empty: the init, which the graphs hold themselves
+        self.losses = losses
+
+    def predict(self, x: Any) -> NDArray[Any]:
+        """Predict.
+
+        Args:
+            x: (Q, *input_shape) samples.
+
+        Returns:
+            (Q,) int64 labels, or (Q, *target_shape) float32 outputs for regression.
+
+        Raises:
+            InputError: the samples cannot be used.
+        """
+        output = self.predict_logits(x)
+        return output.argmax(1) if self._runner.manifest.task == "classification" else output
+
+    def predict_logits(self, x: Any) -> NDArray[np.float32]:
+        """Return (Q, ways) float32 logits, or the outputs (Q, *target_shape) for regression.
+
+        Raises:
+            InputError: the samples cannot be used.
+        """
+        manifest = self._runner.manifest
+        samples = check_samples(bundle.QUERY_X, x, manifest.input)
+        (output,) = _run(
+            self._runner._predict,
+            {bundle.QUERY_X: samples},
+            self._values,
+            [bundle.prediction_name(manifest.task)],
+        )
+        array: NDArray[np.float32] = output.numpy()
+        return array
+
+    def predict_proba(self, x: Any) -> NDArray[np.float32]:
+        """Return (Q, ways) float32 probabilities: the softmax of the logits, not calibrated.
+
+        Raises:
+            InputError: the samples cannot be used, or the task is regression.
+        """
+        if self._runner.manifest.task != "classification":
+            raise InputError("predict_proba is for classification", hint="use predict")
+        logits = self.predict_logits(x)
+        exp = np.exp(logits - logits.max(1, keepdims=True))
+        probabilities: NDArray[np.float32] = exp / exp.sum(1, keepdims=True)
+        return probabilities
+
+    def state_dict(self) -> dict[str, NDArray[np.float32]]:
+        """Return a copy of every tensor of the state, by torch name."""
+        values = self._values or self._runner.adapt(*self._any_support(), steps=0)._values
+        return {name: value.numpy() for name, value in values.items()}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the state to a `.safetensors` file, whole or not at all.
+
+        Raises:
+            EdgemetaError: the file cannot be written.
+        """
+        write_state(Path(path), self.state_dict(), self._runner.fingerprint)
+
+    def _values_for(self, runner: Runner) -> Mapping[str, OrtValue]:
+        if runner.fingerprint != self._runner.fingerprint:
+            raise InputError(
+                "state is a learner of another bundle",
+                got=self._runner.path,
+                expected=runner.path,
+                hint="adapt this bundle to the support set again",
+            )
+        return self._values
+
+    def _any_support(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return one sample: zero steps hand back the init, whatever the support set."""
+        manifest = self._runner.manifest
+        x = np.zeros((1, *manifest.input.shape), manifest.input.dtype)
+        return x, np.zeros((1, *manifest.target.shape), manifest.target.dtype)
+
+
+def _session_options(threads: int | None) -> onnxruntime.SessionOptions:
+    if threads is not None and (type(threads) is not int or threads < 1):
+        raise InputError("threads must be a positive integer", got=repr(threads))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = ERRORS_ONLY
+    options.intra_op_num_threads = threads or 0
+    options.inter_op_num_threads = 1
+    return options
+
+
+def _checked_providers(providers: Sequence[str] | None) -> list[str]:
+    if providers is None:
+        return ["CPUExecutionProvider"]
+    available = onnxruntime.get_available_providers()
+    if isinstance(providers, str) or not providers or set(providers) - set(available):
+        raise InputError(
+            "providers cannot be used", got=providers, expected="some of " + ", ".join(available)
+        )
+    return list(providers)
+
+
+def _session(
+    path: Path,
+    options: onnxruntime.SessionOptions,
+    providers: list[str],
+    *,
+    inputs: set[str],
+    outputs: set[str],
+) -> onnxruntime.InferenceSession:
+    """Load a graph and check that its names are those of the contract."""
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=providers)
+    except Exception as error:  # onnxruntime's errors share no base of their own
+        raise BundleError(
+            f"{path} cannot be loaded",
+            got=error,
+            hint="does this onnxruntime know the bundle's opset? see `edgemeta inspect`",
+        ) from error
+    # Inputs that have a default are listed apart.
+    given = {v.name for v in (*session.get_inputs(), *session.get_overridable_initializers())}
+    made = {value.name for value in session.get_outputs()}
+    if given != inputs or made != outputs:
+        odd = sorted((given ^ inputs) | (made ^ outputs))
+        raise BundleError(f"{path} does not fit its manifest", got=", ".join(odd))
+    return session
+
+
+def _run(
+    session: onnxruntime.InferenceSession,
+    arrays: Mapping[str, NDArray[Any]],
+    values: Mapping[str, OrtValue],
+    outputs: Sequence[str],
+) -> list[OrtValue]:
+    """Run a graph; what onnxruntime already holds is not copied."""
+    binding = session.io_binding()
+    for name, array in arrays.items():
+        binding.bind_cpu_input(name, array)
+    for name, value in values.items():
+        binding.bind_ortvalue_input(name, value)
+    for name in outputs:
+        binding.bind_output(name)
+    try:
+        session.run_with_iobinding(binding)
+    except Exception as error:
+        raise EdgemetaError("onnxruntime failed", got=error) from error
+    found: list[OrtValue] = binding.get_outputs()
+    return found
