@@ -1,0 +1,95 @@
+"""Episodes in torch: the outer loss of one task, and a trained run as something to evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edgemeta.bundle import TensorSpec
+from edgemeta.meta.inner import LOSSES, InnerLoop, State
+from edgemeta.meta.run import Run
+from edgemeta.tasks import Episode
+
+
+def outer_loss(
+    loop: InnerLoop, init: State, episode: Episode, *, steps: int, lr: float, order: Literal[1, 2]
+) -> Tensor:
+    """Return the query loss () after adapting `init`, differentiable with respect to it.
+
+    MAML's equation 4 (order 2), or its first-order approximation FOMAML (order 1).
+    """
+    support_x, support_y, query_x, query_y = _tensors(episode, init)
+    adapted = loop.adapt(init, support_x, support_y, steps=steps, lr=lr, order=order)
+    return loop.loss(loop.predict(adapted, query_x), query_y)
+
+
+class TorchAdapter:
+    """Adapts and predicts with PyTorch, for validation and for comparison with a bundle.
+
+    Attributes:
+        task: "classification" or "regression".
+        ways: classes of the head; None for regression.
+        input: one raw sample.
+        inner_steps: steps taken unless told otherwise.
+    """
+
+    def __init__(
+        self,
+        loop: InnerLoop,
+        *,
+        input: TensorSpec,
+        ways: int | None,
+        inner_steps: int,
+        inner_lr: float,
+    ) -> None:
+        self.task = "regression" if ways is None else "classification"
+        self.ways, self.input = ways, input
+        self.inner_steps, self.inner_lr = inner_steps, inner_lr
+        self._loop = loop
+
+    def adapt_and_predict(
+        self,
+        support_x: NDArray[Any],
+        support_y: NDArray[Any],
+        query_x: NDArray[Any],
+        steps: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Adapt the init to a support set and predict the queries.
+
+        Returns:
+            (Q, ways) logits or (Q, *target_shape) outputs.
+        """
+        init = self._loop.init()
+        x, y, queries, _ = _tensors(Episode(support_x, support_y, query_x, support_y), init)
+        steps = self.inner_steps if steps is None else steps
+        state = self._loop.adapt(init, x, y, steps=steps, lr=self.inner_lr)
+        with torch.no_grad():
+            output: NDArray[np.float32] = self._loop.predict(state, queries).cpu().numpy()
+        return output
+
+
+def run_adapter(path: Path) -> TorchAdapter:
+    """Return the best checkpoint of the run at `path`, ready to be evaluated.
+
+    Raises:
+        InputError: there is no run, or it has no checkpoint yet.
+    """
+    config, facts, model = Run(path).best_model()
+    return TorchAdapter(
+        InnerLoop(model, LOSSES[facts.kind]),
+        input=facts.input,
+        ways=config.ways if facts.kind == "classification" else None,
+        inner_steps=config.inner_steps,
+        inner_lr=config.inner_lr,
+    )
+
+
+def _tensors(episode: Episode, like: State) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    device = next(iter(like.params.values())).device
+    sx, sy, qx, qy = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in episode)
+    return sx, sy, qx, qy

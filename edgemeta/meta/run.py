@@ -1,0 +1,226 @@
+"""A training run on disk.
+
+| file | content |
+|---|---|
+| config.toml | every option, as given |
+| metrics.jsonl | one line per validation |
+| checkpoints/best.pt, last.pt | the best by validation, and where to resume |
+| curve.png | outer loss and validation over the outer steps |
+| example.npz | one meta-training episode: the example that export compiles and records |
+| result.json | what the best checkpoint reached on the test part |
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from edgemeta.bundle import TensorSpec
+from edgemeta.errors import EdgemetaError, InputError
+from edgemeta.files import write_atomically
+from edgemeta.meta.config import TrainConfig, read_config
+from edgemeta.meta.inner import LOSSES, InnerLoop
+from edgemeta.meta.models import build_model
+from edgemeta.tasks.source import Episode, TaskKind
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a run has to know of its data to rebuild its model without them.
+
+    Attributes:
+        kind: "classification" or "regression".
+        input: one raw sample.
+        target_shape: of one regression target; () for classification.
+        mean: subtracted from the input, see `edgemeta.meta.models.Preprocess`.
+        std: the input is divided by it.
+    """
+
+    kind: TaskKind
+    input: TensorSpec
+    target_shape: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A moment of a run.
+
+    Attributes:
+        iteration: outer steps done.
+        model: the init, by torch name.
+        optimizer: the outer optimizer's state.
+        facts: of the data.
+        validation: the metric of the last validation; None before the first.
+        best: the best validation so far, and
+        best_iteration: when that was.
+    """
+
+    iteration: int
+    model: dict[str, torch.Tensor]
+    optimizer: dict[str, Any]
+    facts: DataFacts
+    validation: float | None
+    best: float | None
+    best_iteration: int
+
+    def to_bytes(self) -> bytes:
+        """Serialise to tensors and plain values only, so that it loads with weights_only."""
+        facts = vars(self.facts) | {"input": vars(self.facts.input)}
+        buffer = io.BytesIO()
+        torch.save(vars(self) | {"facts": facts}, buffer)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_file(cls, path: Path) -> Checkpoint:
+        """Read a checkpoint; nothing in it is executed (`weights_only`).
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        try:
+            record = torch.load(path, map_location="cpu", weights_only=True)
+            facts = record["facts"]
+            facts = DataFacts(**facts | {"input": TensorSpec(**facts["input"])})
+            return cls(**record | {"facts": facts})
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{path} does not exist", hint="train first: `edgemeta train TASKS --out RUN`"
+            ) from error
+        except Exception as error:  # torch.load raises nearly anything on damaged files
+            raise InputError(
+                f"{path} is no checkpoint of edgemeta", got=f"{type(error).__name__}: {error}"
+            ) from error
+
+
+class Run:
+    """The directory of one run.
+
+    Args:
+        path: the directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config_path = path / "config.toml"
+        self.metrics_path = path / "metrics.jsonl"
+        self.curve_path = path / "curve.png"
+        self.result_path = path / "result.json"
+        self.example_path = path / "example.npz"
+
+    def checkpoint_path(self, which: Literal["best", "last"]) -> Path:
+        """Return where the best (by validation) or the last checkpoint lies."""
+        return self.path / "checkpoints" / f"{which}.pt"
+
+    def create(self, config: TrainConfig) -> None:
+        """Make the directory and write the config.
+
+        Raises:
+            InputError: the directory holds a run already, or something else.
+            EdgemetaError: it cannot be written.
+        """
+        if self.config_path.exists():
+            raise InputError(
+                f"{self.path} holds a run already",
+                hint="continue it with --resume, or name another --out",
+            )
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise InputError(f"{self.path} is not empty and no run", hint="name another --out")
+        try:
+            (self.path / "checkpoints").mkdir(parents=True)
+        except OSError as error:
+            raise EdgemetaError(f"cannot make {self.path}", got=error.strerror) from error
+        config.write(self.config_path)
+
+    def config(self) -> TrainConfig:
+        """Read the config."""
+        return read_config(self.config_path)
+
+    def save(self, checkpoint: Checkpoint, which: Literal["best", "last"]) -> None:
+        """Write a checkpoint, whole or not at all."""
+        write_atomically(self.checkpoint_path(which), checkpoint.to_bytes())
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the whole lines of metrics.jsonl; one that a crash cut short does not count."""
+        if not self.metrics_path.exists():
+            return []
+        lines = self.metrics_path.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append a line to metrics.jsonl."""
+        with self.metrics_path.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def rewind_metrics(self, iteration: int) -> None:
+        """Drop the lines after `iteration`, which a resumed run will write again."""
+        kept = [line for line in self.metrics() if line["iteration"] <= iteration]
+        content = "".join(json.dumps(line) + "\n" for line in kept)
+        write_atomically(self.metrics_path, content.encode())
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Write what the best checkpoint reached on the test part."""
+        write_atomically(self.result_path, (json.dumps(result, indent=1) + "\n").encode())
+
+    def result(self) -> dict[str, Any] | None:
+        """Return what `write_result` wrote; None for a run that has not ended."""
+        if not self.result_path.exists():
+            return None
+        record: dict[str, Any] = json.loads(self.result_path.read_text())
+        return record
+
+    def save_example(self, episode: Episode) -> None:
+        """Keep one meta-training episode, so that export needs no access to the data."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **episode._asdict())
+        write_atomically(self.example_path, buffer.getvalue())
+
+    def example(self) -> Episode:
+        """Return what `save_example` kept.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        try:
+            with np.load(self.example_path, allow_pickle=False) as arrays:
+                return Episode(**arrays)
+        except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+            raise InputError(f"{self.example_path} cannot be read", got=str(error)) from error
+
+    def record(self) -> dict[str, Any]:
+        """Return the training record that goes into a bundle's manifest."""
+        return {"config": asdict(self.config()), "result": self.result()}
+
+    def best_model(self) -> tuple[TrainConfig, DataFacts, nn.Module]:
+        """Rebuild the model with the weights of the best checkpoint."""
+        config = self.config()
+        checkpoint = Checkpoint.from_file(self.checkpoint_path("best"))
+        model = make_model(config, checkpoint.facts)
+        model.load_state_dict(checkpoint.model)
+        return config, checkpoint.facts, model
+
+
+def make_model(config: TrainConfig, facts: DataFacts) -> nn.Module:
+    """Build the model of a run, its batch norms already support norms, with fresh weights."""
+    model = build_model(
+        config.model,
+        facts.input,
+        ways=config.ways if facts.kind == "classification" else None,
+        target_shape=facts.target_shape,
+        width=config.width,
+        pool=config.pool,
+        norm=config.norm,
+        hidden=config.hidden,
+        mean=facts.mean,
+        std=facts.std,
+    )
+    return InnerLoop(model, LOSSES[facts.kind]).model

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from edgemeta.errors import InputError, TrainingError
+from edgemeta.meta.config import TrainConfig
+from edgemeta.meta.evaluate import run_adapter
+from edgemeta.meta.run import Checkpoint, Run
+from edgemeta.meta.trainer import Trainer, resumed_config, scheduled_lr
+
+SINUSOID = TrainConfig(
+    tasks="sinusoid",
+    model="mlp",
+    shots=10,
+    queries=10,
+    inner_steps=1,
+    inner_lr=0.01,
+    meta_batch=2,
+    iterations=6,
+    validate_every=2,
+    validation_episodes=3,
+    test_episodes=4,
+)
+GLYPHS = replace(
+    SINUSOID,
+    tasks="glyphs",
+    model="conv4",
+    width=8,
+    pool="stride",
+    shots=1,
+    queries=2,
+    iterations=2,
+)
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return Checkpoint.from_file(Run(path).checkpoint_path("last")).model
+
+
+def assert_same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:
+    assert left.keys() == right.keys()
+    for name in left:
+        assert torch.equal(left[name], right[name]), name
+
+
+@pytest.mark.parametrize("algorithm", ["maml", "fomaml"])
+@pytest.mark.parametrize("config", [SINUSOID, GLYPHS], ids=lambda c: c.tasks)
+def test_a_run_leaves_what_it_promises(tmp_path: Path, config: TrainConfig, algorithm: str) -> None:
+    run = Run(tmp_path / "run")
+    config = replace(config, algorithm=algorithm)
+    result = Trainer(config, run.path).train()
+    assert run.config() == config
+    assert [line["iteration"] for line in run.metrics()] == list(range(2, config.iterations + 1, 2))
+    assert run.curve_path.read_bytes().startswith(b"\x89PNG")
+    assert json.loads(run.result_path.read_text()) == result
+    assert result["episodes"] == 4
+    assert result["statistics"] == "inductive"
+    assert result["metric"] == ("mse" if config.model == "mlp" else "accuracy")
+    assert run_adapter(run.path).inner_steps == config.inner_steps
+    assert len(run.example().support_x) == (10 if config.model == "mlp" else 5)
+
+
+def test_the_outer_step_lowers_the_outer_loss(tmp_path: Path) -> None:
+    config = replace(
+        SINUSOID,
+        meta_batch=8,
+        meta_lr=5e-3,
+        iterations=150,
+        validate_every=150,
+        validation_episodes=100,
+    )
+    trainer = Trainer(config, tmp_path / "run")
+    before = trainer.evaluate("val", 100).mean
+    trainer.train()
+    assert trainer.best is not None
+    # Sines of amplitude U[0.1, 5] have a mean square of 4.3; 150 steps reach about 2.5.
+    assert trainer.best < 0.8 * before
+
+
+def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        Trainer(SINUSOID, tmp_path / name).train()
+    Trainer(replace(SINUSOID, seed=1), tmp_path / "three").train()
+    assert_same(weights(tmp_path / "one"), weights(tmp_path / "two"))
+    assert not torch.equal(
+        weights(tmp_path / "one")["head.weight"], weights(tmp_path / "three")["head.weight"]
+    )
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3, 5])
+def test_an_interrupted_run_resumes_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int
+) -> None:
+    Trainer(SINUSOID, tmp_path / "whole").train()
+    interrupted = Trainer(SINUSOID, tmp_path / "cut")
+    step = interrupted.outer_step
+
+    def stop_at() -> float:
+        if interrupted.iteration == stop_after:
+            raise KeyboardInterrupt
+        return step()
+
+    monkeypatch.setattr(interrupted, "outer_step", stop_at)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.train()
+    resumed = Trainer(SINUSOID, tmp_path / "cut", resume=True)
+    assert resumed.iteration == stop_after
+    resumed.train()
+    assert_same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    whole, cut = Run(tmp_path / "whole"), Run(tmp_path / "cut")
+    assert whole.result() == cut.result()
+    kept = ("iteration", "validation", "meta_lr")
+    assert [[line[key] for key in kept] for line in whole.metrics()] == [
+        [line[key] for key in kept] for line in cut.metrics()
+    ]
+
+
+def test_a_crash_right_after_the_start_resumes_from_zero(tmp_path: Path) -> None:
+    Trainer(SINUSOID, tmp_path / "run")
+    assert Trainer(SINUSOID, tmp_path / "run", resume=True).iteration == 0
+
+
+def test_a_directory_that_holds_a_run_is_not_overwritten(tmp_path: Path) -> None:
+    Trainer(SINUSOID, tmp_path / "run")
+    with pytest.raises(InputError, match="--resume"):
+        Trainer(SINUSOID, tmp_path / "run")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("x")
+    with pytest.raises(InputError, match="not empty"):
+        Trainer(SINUSOID, tmp_path / "other")
+
+
+def test_a_resumed_run_keeps_its_config(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    Trainer(SINUSOID, run.path)
+    assert resumed_config(run, {"shots": 10}) == SINUSOID
+    with pytest.raises(InputError, match="--inner-lr differs"):
+        resumed_config(run, {"inner_lr": 0.5})
+    with pytest.raises(InputError, match="no run to resume"):
+        resumed_config(Run(tmp_path / "none"), {})
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_step(tmp_path: Path) -> None:
+    config = replace(SINUSOID, inner_lr=1e30, inner_steps=3)
+    with pytest.raises(TrainingError, match=r"outer step 0.*lower --inner-lr"):
+        Trainer(config, tmp_path / "run").train()
+
+
+def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path) -> None:
+    Trainer(SINUSOID, tmp_path / "run")
+    path = Run(tmp_path / "run").checkpoint_path("last")
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(InputError, match="is no checkpoint") as caught:
+        Trainer(SINUSOID, tmp_path / "run", resume=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_outer_learning_rate_falls_along_half_a_cosine() -> None:
+    config = replace(SINUSOID, meta_lr=2e-3, iterations=100)
+    assert scheduled_lr(config, 0) == 2e-3
+    assert scheduled_lr(config, 50) == pytest.approx(1e-3)
+    assert 0 < scheduled_lr(config, 99) < 1e-6
