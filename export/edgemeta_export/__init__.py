@@ -1,0 +1,20 @@
+"""The compiler: trace, lower, assemble, optimize, store, verify.
+
+| module | what it does |
+|---|---|
+| `trace` | Python functions to flat ATen graphs, gradients included |
+| `rules/` | translations of ATen ops that PyTorch's exporter lacks |
+| `lower` | ATen graphs to ONNX graphs |
+| `pieces` | the inner loop as three lowered functions |
+| `assemble` | the pieces as `adapt.onnx` and `predict.onnx` |
+| `passes/` | clean-ups of a finished graph |
+| `memory` | the peak-memory estimate |
+| `storage` | graphs to bytes, the init in one file |
+| `selftest` | the recorded episode |
+| `publish` | writing, checking and renaming the bundle |
+| `api` | `export_bundle` and `export_run` |
+"""
+
+from edgemeta_export.api import export_bundle, export_run
+
+__all__ = ["export_bundle", "export_run"]

@@ -1,0 +1,250 @@
+"""What users call: a model or a trained run in, a bundle out."""
+
+from __future__ import annotations
+
+import copy
+import importlib.metadata
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgemeta import bundle
+from edgemeta.bundle import FileRecord, Manifest, StateTensor, TensorSpec
+from edgemeta.errors import InputError, UnsupportedModelError
+from edgemeta.meta.inner import LOSSES, InnerLoop, Task
+from edgemeta.meta.run import Run
+from edgemeta_export.assemble import adapt_model, predict_model
+from edgemeta_export.memory import peak_memory
+from edgemeta_export.passes import optimize
+from edgemeta_export.pieces import lower_inner_loop
+from edgemeta_export.publish import checked_target, publish
+from edgemeta_export.rules.registry import OPSET
+from edgemeta_export.selftest import record
+from edgemeta_export.storage import ops_used, pack_init, to_bytes
+
+# What a runtime may differ from PyTorch in one tensor: ATOL + RTOL * its largest value. float32
+# holds 1.2e-7; a step sums up to 10^4 products in another order, and the steps hand errors on.
+# Largest seen over conv4 and mlp, 1 to 10 steps: see tests/export/test_parity.py.
+ATOL = 1e-5
+RTOL = 1e-4
+
+PACKAGES = ("edgemeta", "torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
+
+
+def export_bundle(
+    model: nn.Module,
+    out: str | os.PathLike[str],
+    example_x: Any,
+    *,
+    task: Task = "classification",
+    ways: int | None = None,
+    inner_lr: float,
+    inner_steps: int,
+    adapt: Sequence[str] = ("*",),
+    example_y: Any = None,
+    algorithm: str = "unknown",
+    training: Mapping[str, Any] | None = None,
+) -> Path:
+    """Compile the adaptation of a model into a bundle, and check it against PyTorch.
+
+    Args:
+        model: any module that maps (N, *shape) to (N, ways) logits or (N, *target_shape) outputs,
+            with the meta-learned weights in it. It is copied; batch norms of the copy use
+            support-set statistics. Scaling and reshaping belong inside it.
+        out: the directory to write; an existing bundle there is replaced.
+        example_x: (n, *shape) samples as the user's data has them: their shape and dtype become
+            the bundle's input. They are also recorded in the selftest.
+        task: "classification" or "regression".
+        ways: classes of the head; None takes them from the model's output.
+        inner_lr: inner learning rate, on the mean support loss.
+        inner_steps: steps that a device takes unless told otherwise.
+        adapt: shell patterns over parameter names: what the inner step updates.
+        example_y: (n,) labels or (n, *target_shape) targets of `example_x`; None makes some up.
+        algorithm: what trained the init, for the manifest.
+        training: the training record, for the manifest.
+
+    Returns:
+        The bundle's path.
+
+    Raises:
+        InputError: an argument cannot be used; nothing was written.
+        UnsupportedModelError: the model cannot be compiled; nothing was written.
+        ParityError: onnxruntime computes something else than PyTorch; nothing was written.
+    """
+    target = checked_target(Path(out))
+    _check_arguments(task, inner_lr, inner_steps)
+    loop = InnerLoop(copy.deepcopy(model).cpu(), LOSSES[task], adapt)
+    _check_state(loop)
+    x = _samples(example_x)
+    output = _forward(loop, x)
+    ways = _ways(task, ways, output)
+    y = _targets(example_y, task, ways, output)
+
+    pieces = lower_inner_loop(loop, task, _at_least_two(x), _at_least_two(y))
+    models = {
+        bundle.ADAPT: optimize(adapt_model(pieces, inner_lr)),
+        bundle.PREDICT: optimize(predict_model(pieces, task)),
+    }
+    peak = peak_memory(models[bundle.ADAPT], len(x))
+    params, buffers, frozen = pieces.init
+    content = {
+        bundle.INIT: pack_init(models.values(), (*params, *buffers, *frozen)),
+        bundle.SELFTEST: record(loop, task, x, y, x, steps=inner_steps, lr=inner_lr),
+        **{name: to_bytes(graph) for name, graph in models.items()},
+    }
+    manifest = Manifest(
+        task=task,
+        ways=ways,
+        input=TensorSpec(tuple(x.shape[1:]), _dtype(x)),
+        target=TensorSpec(tuple(y.shape[1:]), _dtype(y)),
+        algorithm={"name": algorithm, "inner_lr": inner_lr, "adapt": list(adapt)},
+        inner_steps=inner_steps,
+        state=(
+            *(StateTensor(n, tuple(t.shape), _dtype(t), "parameter") for n, t in params.items()),
+            *(StateTensor(n, tuple(t.shape), _dtype(t), "buffer") for n, t in buffers.items()),
+        ),
+        opset=OPSET,
+        ops={name: ops_used(graph) for name, graph in models.items()},
+        files={name: FileRecord.of(data) for name, data in content.items()},
+        parity={"atol": ATOL, "rtol": RTOL},
+        peak_memory_bytes=peak,
+        versions={name: importlib.metadata.version(name) for name in PACKAGES},
+        training=training,
+    )
+    return publish(target, content, manifest)
+
+
+def export_run(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
+    """Compile the best checkpoint of a training run into a bundle.
+
+    Args:
+        path: what `edgemeta train --out` wrote.
+        out: the directory to write.
+
+    Returns:
+        The bundle's path.
+
+    Raises:
+        InputError: there is no run, or it has no checkpoint.
+        UnsupportedModelError, ParityError: see `export_bundle`.
+    """
+    run = Run(Path(path))
+    config, facts, model = run.best_model()
+    example = run.example()
+    return export_bundle(
+        model,
+        out,
+        example.support_x,
+        task=facts.kind,
+        ways=config.ways if facts.kind == "classification" else None,
+        inner_lr=config.inner_lr,
+        inner_steps=config.inner_steps,
+        example_y=example.support_y,
+        algorithm=config.algorithm,
+        training=run.record(),
+    )
+
+
+def _check_arguments(task: str, inner_lr: float, inner_steps: int) -> None:
+    if task not in LOSSES:
+        raise InputError("unknown task", got=repr(task), expected=" or ".join(LOSSES))
+    if not 0 < inner_lr < float("inf"):
+        raise InputError("inner_lr must be positive and finite", got=inner_lr)
+    if inner_steps < 1:
+        raise InputError("inner_steps is too small", got=inner_steps, expected="at least 1")
+
+
+def _check_state(loop: InnerLoop) -> None:
+    """Refuse, all at once, what a bundle's state cannot hold."""
+    init = loop.init()
+    state = init.params | init.buffers
+    if taken := sorted(bundle.RESERVED & set(state)):
+        raise UnsupportedModelError(
+            "parameters have names that the graphs use themselves",
+            got=", ".join(taken),
+            hint="rename them",
+        )
+    if odd := [f"{n} ({t.dtype})" for n, t in state.items() if t.dtype != torch.float32]:
+        raise UnsupportedModelError(
+            "the adapted tensors must be float32", got=", ".join(odd), hint="call model.float()"
+        )
+
+
+def _samples(example_x: Any) -> Tensor:
+    x = np.ascontiguousarray(example_x.numpy() if isinstance(example_x, Tensor) else example_x)
+    if x.ndim < 2 or len(x) < 1:
+        raise InputError(
+            "example_x must hold samples along axis 0",
+            got=f"shape {x.shape}",
+            expected="(n, *shape of one sample)",
+        )
+    try:
+        return torch.from_numpy(x)
+    except TypeError as error:
+        raise InputError("example_x has a dtype that torch lacks", got=x.dtype) from error
+
+
+def _forward(loop: InnerLoop, x: Tensor) -> Tensor:
+    """Return the init's output, for its shape."""
+    try:
+        with torch.no_grad():
+            output = loop.predict(loop.init(), x)
+    except Exception as error:  # whatever a foreign model raises on data that it was not made for
+        raise InputError(
+            "the model does not run on example_x",
+            got=f"{type(error).__name__}: {error}",
+            hint="pass samples as the model takes them",
+        ) from error
+    if not isinstance(output, Tensor) or output.shape[:1] != x.shape[:1]:
+        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise UnsupportedModelError(
+            "the model must return one tensor with the samples along axis 0", got=got
+        )
+    return output
+
+
+def _ways(task: str, ways: int | None, output: Tensor) -> int | None:
+    if task == "regression":
+        if ways is not None:
+            raise InputError("ways is for classification", got=ways, expected=None)
+        return None
+    if output.ndim != 2 or (ways is not None and output.shape[1] != ways):
+        raise InputError(
+            "the model's output does not fit the task",
+            got=f"shape {tuple(output.shape)}",
+            expected=f"(n, {'ways' if ways is None else ways}) logits",
+        )
+    return int(output.shape[1])
+
+
+def _targets(example_y: Any, task: str, ways: int | None, output: Tensor) -> Tensor:
+    """Return labels or targets for the example, made up where none are given."""
+    if example_y is None:
+        if ways is not None:
+            return torch.arange(len(output)) % ways
+        return output + torch.linspace(-1, 1, output.numel()).reshape(output.shape)
+    dtype = torch.int64 if task == "classification" else torch.float32
+    y = torch.as_tensor(example_y).to(dtype)
+    expected = output.shape[:1] if task == "classification" else output.shape
+    if y.shape != expected or (ways is not None and not bool(((y >= 0) & (y < ways)).all())):
+        raise InputError(
+            "example_y does not fit example_x and the model",
+            got=f"shape {tuple(y.shape)}, values {y.min()}..{y.max()}",
+            expected=f"shape {tuple(expected)}"
+            + ("" if ways is None else f", labels 0..{ways - 1}"),
+        )
+    return y
+
+
+def _at_least_two(samples: Tensor) -> Tensor:
+    """Repeat a single sample: tracing would take a batch of one for a constant."""
+    return samples if len(samples) > 1 else torch.cat([samples, samples])
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

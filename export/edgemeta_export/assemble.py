@@ -1,0 +1,206 @@
+"""From lowered pieces to the two graphs of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgemeta import bundle
+from edgemeta_export.pieces import LOSS, LR, Pieces
+from edgemeta_export.rules.registry import OPSET
+
+IR_VERSION = 10  # the oldest that has opset 20: also the older runtimes in the field read it
+
+Values = dict[str, ir.Value]
+
+
+def adapt_model(pieces: Pieces, inner_lr: float) -> ir.Model:
+    """Build `adapt.onnx`: a Loop over inner steps, then one last forward over the support set.
+
+    The body of the Loop sees the support set and the frozen tensors as values of the outer graph.
+
+    Args:
+        pieces: the lowered inner loop.
+        inner_lr: what the input `lr_scale` multiplies.
+    """
+    step_inputs = {value.name: value for value in pieces.step.graph.inputs}
+    x, y = (_like(step_inputs[n], n) for n in (bundle.SUPPORT_X, bundle.SUPPORT_Y))
+    steps = _value(bundle.STEPS, ir.DataType.INT64, [])
+    lr_scale = _value(bundle.LR_SCALE, ir.DataType.FLOAT, [])
+    graph, init = _graph("adapt", [x, y, steps, lr_scale], pieces)
+
+    rate = _constant(graph, "inner_lr", np.float32(inner_lr))
+    lr = _append(graph, "Mul", [lr_scale, rate], LR)
+    given = init | {bundle.SUPPORT_X: x, bundle.SUPPORT_Y: y, LR: lr}
+    start = {name: init[name] for name in pieces.init.params}
+    adapted, losses_before = _inner_loop(graph, pieces, given, start, steps)
+
+    last = _splice(graph, graph, pieces.finish, given | adapted, "last")
+    axis = _constant(graph, "first_axis", np.array([0]))
+    last_loss = _append(graph, "Unsqueeze", [last[LOSS], axis], "last_loss")
+    losses = _append(graph, "Concat", [losses_before, last_loss], bundle.LOSSES, {"axis": 0})
+    losses.type, losses.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(["losses"])
+
+    kept = _statistics(graph, steps, {name: init[name] for name in pieces.init.buffers}, last)
+    graph.outputs.extend([*adapted.values(), *kept, losses])
+    return ir.Model(graph, ir_version=IR_VERSION, producer_name="edgemeta")
+
+
+def predict_model(pieces: Pieces, task: str) -> ir.Model:
+    """Build `predict.onnx`: the forward pass under a given state, or under the init."""
+    inputs = {value.name: value for value in pieces.predict.graph.inputs}
+    x = _like(inputs[bundle.QUERY_X], bundle.QUERY_X)
+    graph, init = _graph("predict", [x], pieces)
+    found = _splice(graph, graph, pieces.predict, init | {bundle.QUERY_X: x}, "predict")
+    graph.outputs.append(found[bundle.prediction_name(task)])
+    return ir.Model(graph, ir_version=IR_VERSION, producer_name="edgemeta")
+
+
+def _graph(name: str, inputs: Sequence[ir.Value], pieces: Pieces) -> tuple[ir.Graph, Values]:
+    """Start a graph: the state as inputs with the init for default, the frozen tensors inside.
+
+    Returns:
+        The graph, and the values of state and frozen tensors by torch name.
+    """
+    state = {n: _initializer(n, t) for n, t in (pieces.init.params | pieces.init.buffers).items()}
+    frozen = {name: _initializer(name, t) for name, t in pieces.init.frozen.items()}
+    graph = ir.Graph([*inputs, *state.values()], [], nodes=[], opset_imports={"": OPSET}, name=name)
+    for value in (*state.values(), *frozen.values()):
+        graph.register_initializer(value)
+    return graph, state | frozen
+
+
+def _inner_loop(
+    graph: ir.Graph, pieces: Pieces, given: Values, start: Values, steps: ir.Value
+) -> tuple[Values, ir.Value]:
+    """Append the Loop.
+
+    Returns:
+        The adapted parameters by torch name, named `<name>.next`; the loss before each step.
+    """
+    iteration = _value("step/index", ir.DataType.INT64, [])
+    condition = _value("step/condition", ir.DataType.BOOL, [])
+    inner = {name: _like(value, f"step/{name}") for name, value in start.items()}
+    body = ir.Graph(
+        [iteration, condition, *inner.values()],
+        [],
+        nodes=[],
+        opset_imports={"": OPSET},
+        name="inner_step",
+    )
+    go_on = _append(body, "Identity", [condition], "step/go_on")
+    found = _splice(body, graph, pieces.step, given | inner, "step")
+    body.outputs.extend([go_on, *(found[bundle.next_name(n)] for n in start), found[LOSS]])
+    after = {name: _like(value, bundle.next_name(name)) for name, value in start.items()}
+    losses = _value("losses_before", ir.DataType.FLOAT, ["steps"])
+    graph.append(
+        ir.node(
+            "Loop",
+            [steps, None, *start.values()],
+            {"body": body},
+            outputs=[*after.values(), losses],
+            name="inner_loop",
+        )
+    )
+    return after, losses
+
+
+def _statistics(graph: ir.Graph, steps: ir.Value, before: Values, last: Values) -> list[ir.Value]:
+    """Take the support set's statistics, but keep those of the given state after zero steps."""
+    if not before:
+        return []
+    moved = _append(graph, "Greater", [steps, _constant(graph, "zero", np.array(0))], "moved")
+    kept = []
+    for name, value in before.items():
+        after = _append(
+            graph, "Where", [moved, last[bundle.next_name(name)], value], bundle.next_name(name)
+        )
+        after.type, after.shape = value.type, value.shape
+        kept.append(after)
+    return kept
+
+
+def _splice(
+    target: ir.Graph, outer: ir.Graph, piece: ir.Model, given: Mapping[str, ir.Value], prefix: str
+) -> Values:
+    """Move the nodes of `piece` to the end of `target`, reading `given` in place of its inputs.
+
+    Args:
+        target: the graph that gets the nodes.
+        outer: the graph that gets the constants: `target`, or the one around it.
+        piece: a lowered function; it is used up.
+        given: a value for each of its inputs, by name.
+        prefix: set before the names of its inner values, which must be unique in a model.
+
+    Returns:
+        The values of its outputs, by name.
+    """
+    source = piece.graph
+    names = [str(value.name) for value in source.outputs]
+    for value in source.inputs:
+        value.replace_all_uses_with(given[str(value.name)], replace_graph_outputs=True)
+    outputs = dict(zip(names, source.outputs, strict=True))
+    source.outputs.clear()
+    constants = list(source.initializers.values())
+    source.initializers.clear()
+    for constant in constants:
+        constant.name = f"{prefix}/{constant.name}"
+        outer.register_initializer(constant)
+    nodes = list(source)
+    source.remove(nodes)
+    for node in nodes:
+        node.name = f"{prefix}/{node.name}"
+        for value in node.outputs:
+            value.name = f"{prefix}/{value.name}"
+    target.extend(nodes)
+    return {name: _own(target, value, f"{prefix}/{name}") for name, value in outputs.items()}
+
+
+def _own(graph: ir.Graph, value: ir.Value, name: str) -> ir.Value:
+    """Return `value` as one that a node of `graph` makes: an output cannot be an input as well."""
+    if value.producer() is not None and value.producer().graph is graph:  # type: ignore[union-attr]
+        return value
+    copy = _append(graph, "Identity", [value], name)
+    copy.type, copy.shape = value.type, value.shape
+    return copy
+
+
+def _append(
+    graph: ir.Graph,
+    op_type: str,
+    inputs: Sequence[ir.Value | None],
+    name: str,
+    attributes: Mapping[str, Any] | None = None,
+) -> ir.Value:
+    node = ir.node(op_type, inputs, attributes, name=f"node:{name}")
+    node.outputs[0].name = name
+    graph.append(node)
+    return node.outputs[0]
+
+
+def _constant(graph: ir.Graph, name: str, value: Any) -> ir.Value:
+    constant = _initializer(name, value)
+    graph.register_initializer(constant)
+    return constant
+
+
+def _initializer(name: str, value: Any) -> ir.Value:
+    array = np.asarray(value)
+    tensor = ir.tensor(array, name=name)
+    return ir.Value(
+        name=name,
+        type=ir.TensorType(tensor.dtype),
+        shape=ir.Shape(array.shape),
+        const_value=tensor,
+    )
+
+
+def _value(name: str, dtype: ir.DataType, shape: list[int | str]) -> ir.Value:
+    return ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
+
+
+def _like(value: ir.Value, name: str) -> ir.Value:
+    return ir.Value(name=name, type=value.type, shape=value.shape)

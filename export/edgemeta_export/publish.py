@@ -1,0 +1,75 @@
+"""Putting a bundle into place: written beside it, checked there, then renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from edgemeta import bundle
+from edgemeta.bundle import Manifest
+from edgemeta.errors import EdgemetaError, InputError
+from edgemeta.files import sync_directory, write_atomically
+from edgemeta.runner import Runner
+from edgemeta.verify import verify
+from edgemeta_export.storage import check_graph
+
+
+def checked_target(out: Path) -> Path:
+    """Return `out` if a bundle may be written there.
+
+    Raises:
+        InputError: something else than a bundle is there.
+    """
+    is_bundle = (out / bundle.MANIFEST).is_file()
+    is_empty = out.is_dir() and not any(out.iterdir())
+    if out.exists() and not (is_bundle or is_empty):
+        raise InputError(f"{out} exists and is no bundle", hint="name another directory")
+    return out
+
+
+def publish(out: Path, content: Mapping[str, bytes], manifest: Manifest) -> Path:
+    """Write a bundle, replay its selftest on onnxruntime, and rename it into place.
+
+    Args:
+        out: the directory that will be the bundle.
+        content: every file but the manifest.
+        manifest: its parity record is completed with the differences found.
+
+    Returns:
+        `out`.
+
+    Raises:
+        EdgemetaError: the place cannot be written to.
+        ParityError: onnxruntime computes something else than PyTorch; `out` is as it was.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    except OSError as error:
+        raise EdgemetaError(
+            f"cannot write to {out.parent}", got=error.strerror, hint="name another directory"
+        ) from error
+    try:
+        temporary.chmod(0o755)  # mkdtemp makes private ones; a bundle is there to be read
+        for name, data in content.items():
+            write_atomically(temporary / name, data)
+        for name in (bundle.ADAPT, bundle.PREDICT):
+            check_graph(temporary / name)
+        write_atomically(temporary / bundle.MANIFEST, manifest.to_json())
+        found = verify(Runner(temporary))
+        manifest = replace(
+            manifest,
+            parity=dict(manifest.parity) | {"found": {n: d.largest for n, d in found.items()}},
+        )
+        write_atomically(temporary / bundle.MANIFEST, manifest.to_json())
+        if out.exists():
+            shutil.rmtree(out)
+        os.replace(temporary, out)
+        sync_directory(out.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return out

@@ -1,0 +1,29 @@
+"""Arithmetic with a scalar that is only known on the device, such as 1 / number of samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from edgemeta_export.rules.registry import op, rule
+
+aten = torch.ops.aten
+
+
+@rule(aten.mul.Scalar)
+def mul_scalar(input: Any, other: Any) -> Any:
+    """Product with a scalar, also one computed from the number of samples.
+
+    Shapes: any, (*) -> (*).
+    """
+    return op.Mul(input, op.CastLike(other, input))
+
+
+@rule(aten.div.Scalar)
+def div_scalar(input: Any, other: Any) -> Any:
+    """Quotient by a scalar, also one computed from the number of samples.
+
+    Shapes: any, (*) -> (*).
+    """
+    return op.Div(input, op.CastLike(other, input))

@@ -1,0 +1,180 @@
+"""What onnxruntime computes from a bundle, against PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from edgemeta import bundle
+from edgemeta.errors import ParityError
+from edgemeta_export import export_bundle
+from edgemeta_export.api import ATOL, RTOL
+from edgemeta_export.rules import RULES
+from edgemeta_export.rules.registry import constant, op
+from tests.export.conftest import CASES, INNER_LR, Case, Compiled
+
+Compile = Callable[[Case], Compiled]
+
+cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def assert_close(got: NDArray[np.float32], want: NDArray[np.float32], what: str) -> None:
+    """The tolerance of a bundle: normwise per tensor, see `edgemeta_export.api`."""
+    limit = ATOL + RTOL * float(np.abs(want).max())
+    assert got.shape == want.shape, what
+    assert float(np.abs(got - want).max()) <= limit, what
+
+
+def same_state(left: dict[str, NDArray[np.float32]], right: dict[str, NDArray[np.float32]]) -> bool:
+    return left.keys() == right.keys() and all(np.array_equal(left[n], right[n]) for n in left)
+
+
+@cases
+@pytest.mark.parametrize("steps", [1, 5, 10])
+@pytest.mark.parametrize("samples", [1, 5, 12])
+def test_every_state_tensor_and_logit(
+    compiled: Compile, case: Case, steps: int, samples: int
+) -> None:
+    made = compiled(case)
+    x, y = case.samples(samples, seed=samples)
+    query, _ = case.samples(9, seed=99)
+    learner = made.runner.adapt(x, y, steps=steps)
+    want = made.adapt_in_torch(x, y, steps)
+    state = learner.state_dict()
+    assert set(state) == set(want.params) | set(want.buffers)
+    for name, tensor in (want.params | want.buffers).items():
+        assert_close(state[name], tensor.detach().numpy(), name)
+    with torch.no_grad():
+        logits = made.loop.predict(want, torch.from_numpy(query)).numpy()
+    assert_close(learner.predict_logits(query), logits, "logits")
+
+
+@cases
+def test_losses_are_those_before_each_step_and_after_the_last(
+    compiled: Compile, case: Case
+) -> None:
+    made = compiled(case)
+    x, y = case.samples(6, seed=3)
+    got = made.runner.adapt(x, y, steps=4).losses
+    state, want = made.loop.init().as_leaves(), []
+    for _ in range(4):
+        state, loss = made.loop.step(
+            state.as_leaves(), torch.from_numpy(x), torch.from_numpy(y), INNER_LR
+        )
+        want.append(float(loss))
+    want.append(float(made.loop.finish(state, torch.from_numpy(x), torch.from_numpy(y))[1]))
+    assert_close(got, np.array(want, np.float32), "losses")
+
+
+@cases
+def test_k_steps_are_k_times_one_step(compiled: Compile, case: Case) -> None:
+    made = compiled(case)
+    x, y = case.samples(5, seed=4)
+    at_once = made.runner.adapt(x, y, steps=4)
+    learner = made.runner.adapt(x, y, steps=1)
+    for _ in range(3):
+        learner = made.runner.adapt(x, y, steps=1, state=learner)
+    assert same_state(at_once.state_dict(), learner.state_dict())
+
+
+@cases
+def test_zero_steps_return_the_init_exactly(compiled: Compile, case: Case) -> None:
+    made = compiled(case)
+    x, y = case.samples(5, seed=5)
+    init = made.loop.init()
+    want = {n: t.detach().numpy() for n, t in (init.params | init.buffers).items()}
+    assert same_state(made.runner.adapt(x, y, steps=0).state_dict(), want)
+
+
+@cases
+def test_a_zero_learning_rate_returns_the_init_exactly(compiled: Compile, case: Case) -> None:
+    """The parameters, that is: statistics are the support set's, whatever the learning rate."""
+    made = compiled(case)
+    x, y = case.samples(5, seed=6)
+    got = made.runner.adapt(x, y, steps=5, lr_scale=0.0).state_dict()
+    for name, tensor in made.loop.init().params.items():
+        assert np.array_equal(got[name], tensor.detach().numpy()), name
+
+
+@cases
+def test_lr_scale_multiplies_the_learning_rate(compiled: Compile, case: Case) -> None:
+    made = compiled(case)
+    x, y = case.samples(5, seed=7)
+    got = made.runner.adapt(x, y, steps=2, lr_scale=0.5).state_dict()
+    for name, tensor in made.adapt_in_torch(x, y, 2, lr=INNER_LR / 2).params.items():
+        assert_close(got[name], tensor.detach().numpy(), name)
+
+
+@cases
+def test_the_support_set_is_no_constant(compiled: Compile, case: Case) -> None:
+    made = compiled(case)
+    x, y = case.samples(5, seed=8)
+    other_x = x.copy()
+    other_x[0] = case.samples(1, seed=77)[0][0]
+    other_y = np.roll(y, 1, axis=0)
+    before = made.runner.adapt(x, y, steps=1).state_dict()
+    assert not same_state(before, made.runner.adapt(other_x, y, steps=1).state_dict())
+    assert not same_state(before, made.runner.adapt(x, other_y, steps=1).state_dict())
+
+
+@cases
+def test_no_state_tensor_is_a_constant(compiled: Compile, case: Case) -> None:
+    """Each one, fed with one entry moved, moves an output of adapt.onnx or of predict.onnx."""
+    made = compiled(case)
+    x, y = case.samples(5, seed=9)
+    state = made.runner.adapt(x, y, steps=1).state_dict()
+    adapt, predict = (
+        onnxruntime.InferenceSession(made.runner.path / name, quiet_options())
+        for name in (bundle.ADAPT, bundle.PREDICT)
+    )
+
+    def outputs(state: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        support = {
+            bundle.SUPPORT_X: x,
+            bundle.SUPPORT_Y: y,
+            bundle.STEPS: np.array(1),
+            bundle.LR_SCALE: np.array(1, np.float32),
+        }
+        losses = adapt.run([bundle.LOSSES], support | state)
+        return [*losses, *predict.run(None, {bundle.QUERY_X: x} | state)]
+
+    before = outputs(state)
+    for name, tensor in state.items():
+        moved = tensor.copy()
+        moved.flat[moved.size // 2] += 0.5
+        after = outputs(state | {name: moved})
+        # A norm removes a bias before it and a dead unit hides its own, but rounding still tells.
+        assert any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True)), name
+
+
+def test_a_rule_that_is_slightly_wrong_is_refused_at_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parity is a check that can fail: a weight gradient multiplied by 1.001 is enough."""
+    target: Callable[..., object] = torch.ops.aten.convolution_backward.default
+    right = RULES[target]
+
+    def wrong(*args: object, **settings: object) -> object:
+        grad_input, grad_weight, grad_bias = right(*args, **settings)
+        return grad_input, op.Mul(grad_weight, constant(1.001, np.float32)), grad_bias
+
+    monkeypatch.setitem(RULES, target, wrong)
+    case = CASES[0]
+    x, y = case.samples(7, seed=1)
+    with pytest.raises(ParityError):
+        export_bundle(
+            case.model(), tmp_path / "bundle", x, inner_lr=0.1, inner_steps=5, example_y=y
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def quiet_options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return options
