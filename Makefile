@@ -1,0 +1,34 @@
+# Each target sets up everything it needs; a fresh machine has only python3.11+, git and make.
+PYTHON ?= python3
+BIN := .venv/bin
+DEVICE_BIN := .venv-device/bin
+
+.PHONY: demo test lint device clean
+
+demo: .venv/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh benchmarks/demo.sh
+
+test: .venv/installed lint
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The device's side of the bundle that `make demo` made, in a venv with neither torch nor onnx.
+device: .venv-device/installed
+	$(DEVICE_BIN)/python tests/device_only.py
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv-device/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-device
+	$(DEVICE_BIN)/python -m pip install --quiet --constraint constraints.txt .
+	touch $@
+
+clean:
+	rm -rf .venv .venv-device demo-out .mypy_cache .ruff_cache .pytest_cache

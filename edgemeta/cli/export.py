@@ -1,0 +1,40 @@
+"""`edgemeta export`: compile a run into a bundle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from edgemeta.bundle import read_manifest
+from edgemeta_export import export_run
+
+
+@click.command()
+@click.argument("run", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="The bundle's directory; a bundle that is there is replaced.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def export(run: Path, out: Path, as_json: bool) -> None:
+    """Compile the best checkpoint of RUN into a bundle, and check it against PyTorch.
+
+    \b
+    Example:
+      edgemeta export runs/glyphs --out bundles/glyphs
+    """
+    path = export_run(run, out)
+    manifest, fingerprint = read_manifest(path)
+    size = sum(record.size for record in manifest.files.values())
+    if as_json:
+        record = {"bundle": str(path), "fingerprint": fingerprint, "bytes": size}
+        click.echo(json.dumps(record | {"parity": manifest.parity}))
+        return
+    click.echo(
+        f"{path}: {size / 1e3:.0f} kB, {len(manifest.state)} state tensors, "
+        f"checked against PyTorch (bundle {fingerprint[:12]})"
+    )
