@@ -1,4 +1,4 @@
-"""Evaluation on sampled episodes, the same for every runtime (numpy only)."""
+"""Evaluation on sampled episodes, the same for every runtime."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
+from edgemeta.runner import Runner
 from edgemeta.tasks import EpisodeSize, Split, TaskSource
 
 
@@ -36,6 +37,25 @@ class Adapter(Protocol):
         steps: int | None = None,
     ) -> NDArray[np.float32]:
         """Adapt the init to a support set; return (Q, ways) logits or (Q, *target_shape)."""
+
+
+class BundleAdapter:
+    """A bundle on onnxruntime as something to evaluate; see `Adapter`."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.task: str = runner.manifest.task
+        self.ways, self.input = runner.manifest.ways, runner.manifest.input
+        self._runner = runner
+
+    def adapt_and_predict(
+        self,
+        support_x: NDArray[Any],
+        support_y: NDArray[Any],
+        query_x: NDArray[Any],
+        steps: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Adapt the init to a support set and predict the queries."""
+        return self._runner.adapt(support_x, support_y, steps=steps).predict_logits(query_x)
 
 
 @dataclass(frozen=True)

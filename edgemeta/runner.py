@@ -197,7 +197,8 @@ class Learner:
     def state_dict(self) -> dict[str, NDArray[np.float32]]:
         """Return a copy of every tensor of the state, by torch name."""
         values = self._values or self._runner.adapt(*self._any_support(), steps=0)._values
-        return {name: value.numpy() for name, value in values.items()}
+        # OrtValue.numpy() shares its memory with the state.
+        return {name: value.numpy().copy() for name, value in values.items()}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state to a `.safetensors` file, whole or not at all.

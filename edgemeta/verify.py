@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from edgemeta import bundle
 from edgemeta.errors import BundleError, ParityError
 from edgemeta.runner import Runner
+from edgemeta.selftest import read_selftest
 
 
 @dataclass(frozen=True)
@@ -42,27 +42,24 @@ def verify(runner: Runner) -> dict[str, Difference]:
         The difference of each group: "state", "losses", and "logits" or "output".
 
     Raises:
-        BundleError: the selftest cannot be used.
+        BundleError: the selftest or the parity record cannot be used.
         ParityError: a difference exceeds its limit, or is not a number.
     """
-    recorded, settings = _read(runner)
-    try:
-        steps, lr_scale = int(settings[bundle.STEPS]), float(settings[bundle.LR_SCALE])
-        x, y, queries = (
-            recorded[name] for name in (bundle.SUPPORT_X, bundle.SUPPORT_Y, bundle.QUERY_X)
-        )
-        learner = runner.adapt(x, y, steps=steps, lr_scale=lr_scale)
-        prediction = bundle.prediction_name(runner.manifest.task)
-        state = {bundle.next_name(n): tensor for n, tensor in learner.state_dict().items()}
-        found = {
-            "state": _compare(runner, state, recorded),
-            bundle.LOSSES: _compare(runner, {bundle.LOSSES: learner.losses}, recorded),
-            prediction: _compare(runner, {prediction: learner.predict_logits(queries)}, recorded),
-        }
-    except (KeyError, ValueError) as error:
-        raise BundleError(
-            f"{runner.path / bundle.SELFTEST} breaks the contract", got=error
-        ) from error
+    want = read_selftest(runner.path, runner.manifest)
+    learner = runner.adapt(want.support_x, want.support_y, want.steps, want.lr_scale)
+    prediction = bundle.prediction_name(runner.manifest.task)
+    limits = _limits(runner)
+    found = {
+        "state": _compare(learner.state_dict(), want.state, *limits),
+        bundle.LOSSES: _compare(
+            {bundle.LOSSES: learner.losses}, {bundle.LOSSES: want.losses}, *limits
+        ),
+        prediction: _compare(
+            {prediction: learner.predict_logits(want.query_x)},
+            {prediction: want.prediction},
+            *limits,
+        ),
+    }
     for difference in found.values():
         if not difference.passed:
             raise ParityError(
@@ -74,27 +71,31 @@ def verify(runner: Runner) -> dict[str, Difference]:
     return found
 
 
+def _limits(runner: Runner) -> tuple[float, float]:
+    try:
+        atol, rtol = (float(runner.manifest.parity[name]) for name in ("atol", "rtol"))
+        if not (0 < atol < np.inf and 0 <= rtol < np.inf):
+            raise ValueError(f"atol {atol}, rtol {rtol}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"{runner.path / bundle.MANIFEST} has no usable parity record", got=error
+        ) from error
+    return atol, rtol
+
+
 def _compare(
-    runner: Runner, got: Mapping[str, NDArray[Any]], recorded: Mapping[str, NDArray[Any]]
+    got: Mapping[str, NDArray[Any]], want: Mapping[str, NDArray[Any]], atol: float, rtol: float
 ) -> Difference:
     """Return the difference of the tensor that comes nearest to its limit."""
-    atol, rtol = (float(runner.manifest.parity[name]) for name in ("atol", "rtol"))
     found = []
     for name, tensor in got.items():
-        want = recorded[name]
-        if tensor.shape != want.shape:
-            raise ValueError(f"{name} has shape {want.shape} instead of {tensor.shape}")
-        limit = atol + rtol * float(np.abs(want).max())
-        largest = float(np.abs(tensor - want).max())
+        if tensor.shape != want[name].shape:
+            raise BundleError(
+                f"the selftest does not fit the bundle: {name}",
+                got=want[name].shape,
+                expected=tensor.shape,
+            )
+        limit = atol + rtol * float(np.abs(want[name]).max(initial=0))
+        largest = float(np.abs(tensor - want[name]).max(initial=0))
         found.append(Difference(largest if np.isfinite(largest) else np.inf, limit, name))
     return max(found, key=lambda difference: difference.largest / difference.limit)
-
-
-def _read(runner: Runner) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    path = runner.path / bundle.SELFTEST
-    try:
-        with safe_open(path, "numpy") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise BundleError(f"{path} cannot be read", got=error) from error

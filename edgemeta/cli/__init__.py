@@ -36,15 +36,7 @@ class LazyGroup(click.Group):
         """Import a command."""
         if cmd_name not in COMMANDS:
             return None
-        try:
-            module = import_module(f"edgemeta.cli.{cmd_name}")
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.split(".")[0] not in DESK_PACKAGES:
-                raise
-            raise click.UsageError(
-                f"`edgemeta {cmd_name}` needs {error.name}, which is not installed; "
-                'pip install "edgemeta[desk]"'
-            ) from error
+        module = import_module(f"edgemeta.cli.{cmd_name}")
         command: click.Command = getattr(module, "eval_" if cmd_name == "eval" else cmd_name)
         return command
 
@@ -78,6 +70,10 @@ def main(arguments: list[str] | None = None) -> None:
         _exit(error.format_message(), error.exit_code)
     except EdgemetaError as error:
         _exit(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] not in DESK_PACKAGES:
+            raise
+        _exit(f'this needs {error.name}, which is not installed; pip install "edgemeta[desk]"', 2)
     except (click.Abort, KeyboardInterrupt):
         _exit("interrupted", 130)
 

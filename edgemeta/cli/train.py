@@ -29,12 +29,10 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
     return click.option(flag, name, default=default, show_default=True, help=help, **settings)
 
 
-def _widths(context: click.Context, parameter: click.Parameter, value: Any) -> tuple[int, ...]:
+def _widths(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
     """Parse "40,40"."""
-    if isinstance(value, tuple):
-        return value
     try:
-        return tuple(int(width) for width in str(value).split(","))
+        return tuple(int(width) for width in value.split(","))
     except ValueError as error:
         raise click.BadParameter(f"{value!r} is no list of widths such as 40,40") from error
 
@@ -43,9 +41,13 @@ def _load(context: click.Context, parameter: click.Parameter, value: Path | None
     """Let the file's options stand in for the defaults; the command line still wins."""
     if value is not None:
         try:
-            context.default_map = read_toml(value)
+            options = read_toml(value)
         except InputError as error:
             raise click.BadParameter(str(error)) from error
+        # Click wants defaults as they would be typed.
+        if "hidden" in options:
+            options["hidden"] = ",".join(map(str, options["hidden"]))
+        context.default_map = options
     return value
 
 

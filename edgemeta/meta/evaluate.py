@@ -73,13 +73,18 @@ class TorchAdapter:
         return output
 
 
-def run_adapter(path: Path) -> TorchAdapter:
+def run_adapter(path: Path, threads: int | None = None) -> TorchAdapter:
     """Return the best checkpoint of the run at `path`, ready to be evaluated.
+
+    Args:
+        path: the run's directory.
+        threads: of torch, for the whole process; None for those of the run.
 
     Raises:
         InputError: there is no run, or it has no checkpoint yet.
     """
     config, facts, model = Run(path).best_model()
+    torch.set_num_threads(threads or config.threads)
     return TorchAdapter(
         InnerLoop(model, LOSSES[facts.kind]),
         input=facts.input,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,19 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemeta.arrays import read_npz, require
 from edgemeta.errors import InputError
 
-# What damaged or hostile files make numpy and zipfile raise.
-_UNREADABLE = (
-    ValueError,
-    OSError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 _WANTED = "x (N, *shape), y (N,), and if known subject (N,), split (N,) 0/1/2, class_names"
 
 
@@ -60,15 +47,8 @@ def read_array_file(path: Path) -> ArrayFile:
     Raises:
         InputError: the file is missing, damaged, or breaks one of these rules.
     """
-    arrays = _load(path, ("x", "y", "subject", "split", "class_names"))
-    for name in ("x", "y"):
-        if name not in arrays:
-            raise InputError(
-                f"{path} has no array {name!r}",
-                got=", ".join(arrays) or "none of the arrays looked for",
-                expected=_WANTED,
-                hint="write it with numpy.savez_compressed(path, x=x, y=y)",
-            )
+    arrays = read_npz(path, ("x", "y", "subject", "split", "class_names"), _WANTED)
+    require(arrays, path, ("x", "y"), _WANTED)
     x = _checked_samples(path, arrays["x"])
     for name in ("y", "subject", "split"):
         if name in arrays and arrays[name].shape != (len(x),):
@@ -91,32 +71,6 @@ def read_array_file(path: Path) -> ArrayFile:
         subject_names=() if people is None else tuple(map(str, people.tolist())),
         split=_checked_split(path, arrays["split"]) if "split" in arrays else None,
     )
-
-
-def _load(path: Path, names: tuple[str, ...]) -> Mapping[str, NDArray[Any]]:
-    if not path.is_file():
-        raise InputError(
-            "no such data file", got=path, expected="an .npz file", hint="check the path"
-        )
-    try:
-        with path.open("rb") as stream:
-            # numpy.load would take .npy files and refuse others with a word on pickles.
-            if not zipfile.is_zipfile(stream):
-                raise InputError(
-                    f"{path} is not an .npz file",
-                    expected=_WANTED,
-                    hint="write it with numpy.savez_compressed(path, x=x, y=y)",
-                )
-            stream.seek(0)
-            with np.load(stream, allow_pickle=False) as file:
-                return {name: file[name] for name in names if name in file.files}
-    except InputError:
-        raise
-    except _UNREADABLE as error:
-        hint = "write the file again with numpy.savez_compressed"
-        if "allow_pickle" in str(error):
-            hint = "an array holds Python objects; turn it into numbers or strings first"
-        raise InputError(f"{path} cannot be read", got=error, hint=hint) from error
 
 
 def _checked_samples(path: Path, x: NDArray[Any]) -> NDArray[Any]:

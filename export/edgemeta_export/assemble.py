@@ -55,7 +55,9 @@ def predict_model(pieces: Pieces, task: str) -> ir.Model:
     x = _like(inputs[bundle.QUERY_X], bundle.QUERY_X)
     graph, init = _graph("predict", [x], pieces)
     found = _splice(graph, graph, pieces.predict, init | {bundle.QUERY_X: x}, "predict")
-    graph.outputs.append(found[bundle.prediction_name(task)])
+    output = found[bundle.prediction_name(task)]
+    output.name = bundle.prediction_name(task)
+    graph.outputs.append(output)
     return ir.Model(graph, ir_version=IR_VERSION, producer_name="edgemeta")
 
 

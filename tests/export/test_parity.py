@@ -13,25 +13,45 @@ from numpy.typing import NDArray
 
 from edgemeta import bundle
 from edgemeta.errors import ParityError
+from edgemeta.meta.inner import State
 from edgemeta_export import export_bundle
-from edgemeta_export.api import ATOL, RTOL
 from edgemeta_export.rules import RULES
 from edgemeta_export.rules.registry import constant, op
-from tests.export.conftest import CASES, INNER_LR, Case, Compiled
+from edgemeta_export.selftest import ATOL, RTOL, replay
+from tests.cases import CASES, INNER_LR, Case, Compiled
 
 Compile = Callable[[Case], Compiled]
 
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
-def assert_close(got: NDArray[np.float32], want: NDArray[np.float32], what: str) -> None:
-    """The tolerance of a bundle: normwise per tensor, see `edgemeta_export.api`."""
-    limit = ATOL + RTOL * float(np.abs(want).max())
-    assert got.shape == want.shape, what
-    assert float(np.abs(got - want).max()) <= limit, what
+Tensors = dict[str, NDArray[np.float32]]
 
 
-def same_state(left: dict[str, NDArray[np.float32]], right: dict[str, NDArray[np.float32]]) -> bool:
+def excess(got: Tensors, want: Tensors) -> float:
+    """The largest difference in any tensor, as a share of what a bundle's tolerance allows."""
+    assert {n: t.shape for n, t in got.items()} == {n: t.shape for n, t in want.items()}
+    return max(
+        float(np.abs(got[n] - want[n]).max() / (ATOL + RTOL * np.abs(want[n]).max())) for n in want
+    )
+
+
+def assert_most(excesses: list[float]) -> None:
+    """At least two of three episodes agree.
+
+    ReLU and max-pooling have kinks: in about one episode of fifty some activation lies within
+    rounding of one, both runtimes are right, and their gradients part. A wrong graph is wrong on
+    every episode.
+    """
+    assert len(excesses) == 3
+    assert sorted(excesses)[1] <= 1, excesses
+
+
+def numpy_state(state: State) -> Tensors:
+    return {n: t.detach().numpy() for n, t in (state.params | state.buffers).items()}
+
+
+def same_state(left: Tensors, right: Tensors) -> bool:
     return left.keys() == right.keys() and all(np.array_equal(left[n], right[n]) for n in left)
 
 
@@ -42,17 +62,17 @@ def test_every_state_tensor_and_logit(
     compiled: Compile, case: Case, steps: int, samples: int
 ) -> None:
     made = compiled(case)
-    x, y = case.samples(samples, seed=samples)
     query, _ = case.samples(9, seed=99)
-    learner = made.runner.adapt(x, y, steps=steps)
-    want = made.adapt_in_torch(x, y, steps)
-    state = learner.state_dict()
-    assert set(state) == set(want.params) | set(want.buffers)
-    for name, tensor in (want.params | want.buffers).items():
-        assert_close(state[name], tensor.detach().numpy(), name)
-    with torch.no_grad():
-        logits = made.loop.predict(want, torch.from_numpy(query)).numpy()
-    assert_close(learner.predict_logits(query), logits, "logits")
+    found = []
+    for seed in range(3):
+        x, y = case.samples(samples, seed)
+        learner = made.runner.adapt(x, y, steps=steps)
+        want = made.adapt_in_torch(x, y, steps)
+        with torch.no_grad():
+            logits = made.loop.predict(want, torch.from_numpy(query)).numpy()
+        got = learner.state_dict() | {"logits": learner.predict_logits(query)}
+        found.append(excess(got, numpy_state(want) | {"logits": logits}))
+    assert_most(found)
 
 
 @cases
@@ -60,16 +80,21 @@ def test_losses_are_those_before_each_step_and_after_the_last(
     compiled: Compile, case: Case
 ) -> None:
     made = compiled(case)
-    x, y = case.samples(6, seed=3)
-    got = made.runner.adapt(x, y, steps=4).losses
-    state, want = made.loop.init().as_leaves(), []
-    for _ in range(4):
-        state, loss = made.loop.step(
-            state.as_leaves(), torch.from_numpy(x), torch.from_numpy(y), INNER_LR
+    found = []
+    for seed in range(3):
+        x, y = case.samples(6, seed)
+        got = made.runner.adapt(x, y, steps=4).losses
+        want = replay(
+            made.loop,
+            made.loop.init(),
+            torch.from_numpy(x),
+            torch.from_numpy(y),
+            4,
+            query_x=torch.from_numpy(x),
+            lr=INNER_LR,
         )
-        want.append(float(loss))
-    want.append(float(made.loop.finish(state, torch.from_numpy(x), torch.from_numpy(y))[1]))
-    assert_close(got, np.array(want, np.float32), "losses")
+        found.append(excess({"losses": got}, {"losses": want.losses.numpy()}))
+    assert_most(found)
 
 
 @cases
@@ -87,8 +112,7 @@ def test_k_steps_are_k_times_one_step(compiled: Compile, case: Case) -> None:
 def test_zero_steps_return_the_init_exactly(compiled: Compile, case: Case) -> None:
     made = compiled(case)
     x, y = case.samples(5, seed=5)
-    init = made.loop.init()
-    want = {n: t.detach().numpy() for n, t in (init.params | init.buffers).items()}
+    want = numpy_state(made.loop.init())
     assert same_state(made.runner.adapt(x, y, steps=0).state_dict(), want)
 
 
@@ -105,10 +129,13 @@ def test_a_zero_learning_rate_returns_the_init_exactly(compiled: Compile, case: 
 @cases
 def test_lr_scale_multiplies_the_learning_rate(compiled: Compile, case: Case) -> None:
     made = compiled(case)
-    x, y = case.samples(5, seed=7)
-    got = made.runner.adapt(x, y, steps=2, lr_scale=0.5).state_dict()
-    for name, tensor in made.adapt_in_torch(x, y, 2, lr=INNER_LR / 2).params.items():
-        assert_close(got[name], tensor.detach().numpy(), name)
+    found = []
+    for seed in range(3):
+        x, y = case.samples(5, seed)
+        got = made.runner.adapt(x, y, steps=2, lr_scale=0.5).state_dict()
+        want = made.adapt_in_torch(x, y, 2, lr=INNER_LR / 2)
+        found.append(excess(got, numpy_state(want)))
+    assert_most(found)
 
 
 @cases
@@ -124,8 +151,24 @@ def test_the_support_set_is_no_constant(compiled: Compile, case: Case) -> None:
 
 
 @cases
+def test_each_query_moves_its_own_prediction(compiled: Compile, case: Case) -> None:
+    made = compiled(case)
+    x, y = case.samples(5, seed=8)
+    other_x = x.copy()
+    other_x[0] = case.samples(1, seed=77)[0][0]
+    learner = made.runner.adapt(x, y, steps=1)
+    before, after = learner.predict_logits(x), learner.predict_logits(other_x)
+    assert not np.array_equal(before[0], after[0])
+    if "transductive" not in case.name:
+        assert np.array_equal(before[1:], after[1:])
+
+
+@cases
 def test_no_state_tensor_is_a_constant(compiled: Compile, case: Case) -> None:
-    """Each one, fed with one entry moved, moves an output of adapt.onnx or of predict.onnx."""
+    """Each one, moved alone, moves an output of adapt.onnx or of predict.onnx.
+
+    All entries of the tensor move: a single one may belong to a unit that is dead on these data.
+    """
     made = compiled(case)
     x, y = case.samples(5, seed=9)
     state = made.runner.adapt(x, y, steps=1).state_dict()
@@ -146,10 +189,8 @@ def test_no_state_tensor_is_a_constant(compiled: Compile, case: Case) -> None:
 
     before = outputs(state)
     for name, tensor in state.items():
-        moved = tensor.copy()
-        moved.flat[moved.size // 2] += 0.5
-        after = outputs(state | {name: moved})
-        # A norm removes a bias before it and a dead unit hides its own, but rounding still tells.
+        noise = np.random.default_rng(0).uniform(0.1, 0.5, tensor.shape).astype(np.float32)
+        after = outputs(state | {name: tensor + noise})
         assert any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True)), name
 
 

@@ -1,23 +1,20 @@
-"""Models to compile, and their bundles, each made once per session."""
+"""Models that tests compile, and data for them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from edgemeta import Runner
 from edgemeta.bundle import TensorSpec
-from edgemeta.meta.inner import LOSSES, InnerLoop, State, Task
+from edgemeta.meta.inner import InnerLoop, State, Task
 from edgemeta.meta.models import Norm, Pool, build_model
-from edgemeta_export import export_bundle
 
 INNER_LR = 0.1
 WAYS = 5
@@ -75,6 +72,7 @@ CASES = [
         input=TensorSpec((1,), "float32"),
     ),
 ]
+CASE = {case.name: case for case in CASES}
 
 
 @dataclass(frozen=True)
@@ -91,28 +89,3 @@ class Compiled:
         """Adapt the init with PyTorch."""
         state = self.loop.init().as_leaves()
         return self.loop.adapt(state, torch.from_numpy(x), torch.from_numpy(y), steps=steps, lr=lr)
-
-
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Compiled]:
-    """Return a function that compiles a case, once."""
-    made: dict[str, Compiled] = {}
-
-    def compile_once(case: Case) -> Compiled:
-        if case.name not in made:
-            x, y = case.samples(7, seed=1)
-            path: Path = tmp_path_factory.mktemp("bundles") / case.name
-            export_bundle(
-                case.model(),
-                path,
-                x,
-                task=case.task,
-                inner_lr=INNER_LR,
-                inner_steps=5,
-                example_y=y,
-            )
-            loop = InnerLoop(case.model(), LOSSES[case.task])
-            made[case.name] = Compiled(case, Runner(path, threads=1), loop)
-        return made[case.name]
-
-    return compile_once

@@ -1,0 +1,125 @@
+"""`edgemeta eval`: measure a run or a bundle on sampled episodes."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import click
+import numpy as np
+
+from edgemeta.bundle import MANIFEST
+from edgemeta.cli.files import check_out
+from edgemeta.cli.options import json_option, threads_option
+from edgemeta.errors import InputError
+from edgemeta.evaluate import Adapter, BundleAdapter, Evaluation, evaluate
+from edgemeta.files import write_atomically
+from edgemeta.runner import Runner
+from edgemeta.tasks import EpisodeSize, open_tasks
+from edgemeta.tasks.source import SPLITS, Split
+
+RUN_CONFIG = "config.toml"
+
+
+@click.command("eval")
+@click.argument("what", metavar="RUN|BUNDLE", type=click.Path(path_type=Path))
+@click.argument("tasks")
+@click.option("--root", type=click.Path(path_type=Path), help="Where the data of TASKS lie.")
+@click.option(
+    "--by",
+    type=click.Choice(["class", "subject"]),
+    default="class",
+    show_default=True,
+    help="For an .npz: what is new at test time.",
+)
+@click.option("--episodes", default=600, show_default=True, help="How many.")
+@click.option("--shots", default=1, show_default=True, help="Support samples per class.")
+@click.option("--ways", type=int, help="Classes per episode. [default: the model's]")
+@click.option("--queries", default=15, show_default=True, help="Query samples per class.")
+@click.option("--steps", type=int, help="Inner steps. [default: the model's]")
+@click.option("--seed", default=0, show_default=True, help="Of the episodes.")
+@click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True)
+@click.option(
+    "--predictions",
+    type=click.Path(path_type=Path),
+    help="Write the prediction of every query to this .npz.",
+)
+@threads_option
+@json_option
+def eval_(
+    what: Path,
+    tasks: str,
+    root: Path | None,
+    by: str,
+    episodes: int,
+    shots: int,
+    ways: int | None,
+    queries: int,
+    steps: int | None,
+    seed: int,
+    split: Split,
+    predictions: Path | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Adapt to sampled episodes of TASKS and report the mean ± 95 % confidence interval.
+
+    A RUN is evaluated on PyTorch, a BUNDLE on onnxruntime; the same options give both the same
+    episodes. For regression, --shots and --queries count samples in all.
+
+    \b
+    Example:
+      edgemeta eval bundles/glyphs glyphs --episodes 600 --shots 1
+    """
+    if predictions is not None:
+        check_out(predictions)
+    runtime, adapter = _open(what, threads)
+    source = open_tasks(tasks, root, by="subject" if by == "subject" else "class")
+    size = EpisodeSize(adapter.ways or 1 if ways is None else ways, shots, queries)
+    with click.progressbar(
+        length=episodes, label="episodes", file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as progress:
+        found = evaluate(
+            adapter,
+            source,
+            size,
+            episodes=episodes,
+            seed=seed,
+            split=split,
+            steps=steps,
+            tick=lambda: progress.update(1),
+        )
+    if predictions is not None:
+        _write_predictions(predictions, found)
+    score = {"metric": found.metric, "mean": found.mean, "ci95": found.ci95}
+    if as_json:
+        ways_used = None if adapter.ways is None else size.ways
+        setting = {"tasks": tasks, "split": split, "ways": ways_used, "shots": shots, "seed": seed}
+        click.echo(json.dumps(score | {"episodes": episodes, "runtime": runtime} | setting))
+        return
+    click.echo(
+        f"{found.metric} {found.mean:.4f} ± {found.ci95:.4f} on {episodes} {split} episodes of "
+        f"{tasks} ({runtime})"
+    )
+
+
+def _open(what: Path, threads: int | None) -> tuple[str, Adapter]:
+    if (what / MANIFEST).is_file():
+        return "onnxruntime", BundleAdapter(Runner(what, threads=threads))
+    if not (what / RUN_CONFIG).is_file():
+        raise InputError(
+            f"{what} is neither a run nor a bundle",
+            expected=f"a directory with {RUN_CONFIG} or {MANIFEST}",
+        )
+    # torch is needed for a run alone: a device evaluates bundles without it.
+    from edgemeta.meta.evaluate import run_adapter
+
+    return "torch", run_adapter(what, threads=threads)
+
+
+def _write_predictions(path: Path, found: Evaluation) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, predictions=found.predictions)
+    write_atomically(path, buffer.getvalue())

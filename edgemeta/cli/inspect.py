@@ -1,0 +1,68 @@
+"""`edgemeta inspect`: what is in a bundle."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from edgemeta.bundle import Manifest, check_files, read_manifest
+from edgemeta.cli.options import bundle_argument, json_option
+from edgemeta.cli.table import table
+
+
+@click.command()
+@bundle_argument
+@json_option
+def inspect(bundle: Path, as_json: bool) -> None:
+    """Show what BUNDLE says of itself, and check the hashes of its files.
+
+    \b
+    Example:
+      edgemeta inspect bundles/glyphs
+    """
+    manifest, fingerprint = read_manifest(bundle)
+    check_files(bundle, manifest)
+    if as_json:
+        click.echo(json.dumps({"fingerprint": fingerprint, "manifest": asdict(manifest)}))
+        return
+    for name, value in _facts(manifest, fingerprint):
+        click.echo(f"{name:<12} {value}")
+    click.echo()
+    rows = [
+        [t.name, t.kind, t.dtype, " x ".join(map(str, t.shape)) or "scalar"] for t in manifest.state
+    ]
+    click.echo(table(["state tensor", "kind", "dtype", "shape"], rows))
+    click.echo()
+    files = [[name, record.size, record.sha256[:12]] for name, record in manifest.files.items()]
+    click.echo(table(["file", "bytes", "sha256"], files))
+
+
+def _facts(manifest: Manifest, fingerprint: str) -> list[tuple[str, str]]:
+    weights = sum(math.prod(t.shape) for t in manifest.state)
+    algorithm = manifest.algorithm
+    ways = f", {manifest.ways} ways" if manifest.ways else ""
+    facts = [
+        ("bundle", f"{fingerprint[:12]} (format {manifest.format_version})"),
+        ("task", f"{manifest.task}{ways}"),
+        ("input", f"(n, {', '.join(map(str, manifest.input.shape))}) {manifest.input.dtype}"),
+        (
+            "adaptation",
+            f"{algorithm.get('name')}, {manifest.inner_steps} steps, "
+            f"inner_lr {algorithm.get('inner_lr')}",
+        ),
+        ("state", f"{len(manifest.state)} tensors, {weights} numbers"),
+        ("peak memory", f"about {manifest.peak_memory_bytes / 1e6:.1f} MB to adapt"),
+        ("opset", str(manifest.opset)),
+        *((f"ops {n.split('.')[0]}", " ".join(ops)) for n, ops in manifest.ops.items()),
+        ("made with", ", ".join(f"{n} {v}" for n, v in manifest.versions.items())),
+    ]
+    result = (manifest.training or {}).get("result")
+    if result:
+        score = f"{result['metric']} {result['mean']:.4f} ± {result['ci95']:.4f}"
+        episodes = f"{result['episodes']} {result['split']} episodes ({result['statistics']})"
+        facts.append(("trained on", f"{result['tasks']}: {score} on {episodes}"))
+    return facts

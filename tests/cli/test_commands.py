@@ -1,0 +1,149 @@
+"""Each command does its work, and says it as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgemeta
+from edgemeta import Runner
+from edgemeta.cli import COMMANDS
+from edgemeta.meta.run import Run
+from tests.cli.conftest import Call
+
+
+def test_train_export_eval_in_a_row(call: Call, tmp_path: Path) -> None:
+    run, bundle = tmp_path / "run", tmp_path / "bundle"
+    sizes = "--iterations 2 --meta-batch 2 --validation-episodes 3 --test-episodes 4 --shots 5"
+    network = "--model mlp --hidden 8,8 --inner-lr 0.01"
+    trained = call("train", "sinusoid", "--out", run, *sizes.split(), *network.split())
+    assert trained.code == 0
+    assert "mse" in trained.out
+    assert "inductive" in trained.out
+    assert trained.err == ""  # no progress bar without a terminal
+    config = Run(run).config()
+    assert (config.iterations, config.hidden, config.shots) == (2, (8, 8), 5)
+
+    exported = call("export", run, "--out", bundle, "--json")
+    assert exported.code == 0
+    assert json.loads(exported.out)["fingerprint"] == Runner(bundle).fingerprint
+
+    options = ["sinusoid", "--episodes", 5, "--shots", 5, "--steps", 3, "--json"]
+    on_torch, on_runtime = (json.loads(call("eval", path, *options).out) for path in (run, bundle))
+    assert on_torch["runtime"] == "torch"
+    assert on_runtime["runtime"] == "onnxruntime"
+    assert on_torch["mean"] == pytest.approx(on_runtime["mean"], rel=1e-4)
+
+
+def test_train_takes_a_config_and_the_command_line_wins(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(
+        'tasks = "sinusoid"\nmodel = "mlp"\nhidden = [4]\niterations = 1\nmeta_batch = 1\n'
+        "validation_episodes = 2\ntest_episodes = 2\ninner_lr = 0.01\nshots = 3\n"
+    )
+    done = call("train", "--config", tmp_path / "c.toml", "--shots", 4, "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    config = Run(tmp_path / "run").config()
+    assert (config.tasks, config.hidden, config.shots) == ("sinusoid", (4,), 4)
+    # A finished run resumes to its end at once, and says the same.
+    again = call("train", "--resume", "--out", tmp_path / "run")
+    assert again.code == 0
+    assert again.out == done.out
+    differs = call("train", "--resume", "--out", tmp_path / "run", "--shots", 5)
+    assert differs.code == 2
+    assert "--shots differs from the run's" in differs.err
+
+
+def test_adapt_then_predict(call: Call, bundle_path: Path, support: Path, tmp_path: Path) -> None:
+    state = tmp_path / "mine.safetensors"
+    adapted = call("adapt", bundle_path, support, "--out", state, "--steps", 20, "--json")
+    record = json.loads(adapted.out)
+    assert (record["samples"], record["steps"], len(record["losses"])) == (10, 20, 21)
+
+    predicted = json.loads(call("predict", bundle_path, support, "--state", state, "--json").out)
+    with np.load(support) as arrays:
+        x, y = arrays["x"], arrays["y"]
+    runner = Runner(bundle_path)
+    learner = runner.adapt(x, y, steps=20)
+    assert predicted["predictions"] == learner.predict(x).tolist()
+    assert predicted["accuracy"] == float(np.mean(learner.predict(x) == y))
+    assert np.shape(predicted["probabilities"]) == (10, 5)
+
+    text = call("predict", bundle_path, support, "--state", state).out
+    assert len(text.splitlines()) == 2 + 10 + 1
+    assert "accuracy" in text
+
+    further = tmp_path / "further.safetensors"
+    call("adapt", bundle_path, support, "--out", further, "--state", state, "--steps", 1)
+    want = runner.adapt(x, y, steps=1, state=learner).predict_logits(x)
+    assert np.array_equal(runner.load(further).predict_logits(x), want)
+
+
+def test_predict_reads_npy_and_warns_without_a_state(
+    call: Call, bundle_path: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "query.npy", np.zeros((3, 28, 28), np.uint8))
+    done = call("predict", bundle_path, tmp_path / "query.npy")
+    assert done.code == 0
+    assert "the init predicts without adaptation" in done.err
+    assert "accuracy" not in done.out
+
+
+def test_eval_writes_the_predictions(call: Call, bundle_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "labels.npz"
+    options = ["glyphs", "--episodes", 4, "--queries", 2, "--predictions", out]
+    done = call("eval", bundle_path, *options)
+    assert done.code == 0
+    assert "on 4 test episodes of glyphs (onnxruntime)" in done.out
+    with np.load(out) as arrays:
+        assert arrays["predictions"].shape == (4, 10)
+
+
+def test_verify_inspect_and_bench(call: Call, bundle_path: Path) -> None:
+    assert "computes what PyTorch did" in call("verify", bundle_path).out
+    differences = json.loads(call("verify", bundle_path, "--json").out)["differences"]
+    assert set(differences) == {"state", "losses", "logits"}
+
+    shown = call("inspect", bundle_path).out
+    runner = Runner(bundle_path)
+    for tensor in runner.manifest.state:
+        assert tensor.name in shown
+    assert "(n, 28, 28) uint8" in shown
+    assert "trained on   glyphs: accuracy" in shown
+    record = json.loads(call("inspect", bundle_path, "--json").out)
+    assert record["fingerprint"] == runner.fingerprint
+    assert record["manifest"]["ways"] == 5
+
+    options = ["--shots", 2, "--repeats", 2, "--threads", 1]
+    measured = json.loads(call("bench", bundle_path, *options, "--json").out)
+    assert [speed["samples"] for speed in measured["latency_ms"]] == [10]
+    assert measured["cold_start"]["total_ms"] > 0
+    text = call("bench", bundle_path, *options).out
+    assert "adapt p50" in text
+    assert "cold start" in text
+    assert "peak memory" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(call: Call, command: str) -> None:
+    shown = call(command, "--help")
+    assert shown.code == 0
+    assert f"edgemeta {command}" in shown.out  # its example
+    assert "\\b" not in shown.out
+
+
+def test_the_command_is_installed() -> None:
+    installed = Path(sys.executable).with_name("edgemeta")
+    for command in ([installed], [sys.executable, "-m", "edgemeta"]):
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+        assert edgemeta.__version__ in done.stdout
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    from importlib.metadata import version
+
+    assert edgemeta.__version__ == version("edgemeta")

@@ -1,0 +1,56 @@
+"""Bundles of the models in `tests.cases`, each compiled once per session, and small data files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgemeta import Runner
+from edgemeta.meta.inner import LOSSES, InnerLoop
+from edgemeta_export import export_bundle
+from tests.cases import INNER_LR, Case, Compiled
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Compiled]:
+    """Return a function that compiles a case, once."""
+    made: dict[str, Compiled] = {}
+
+    def compile_once(case: Case) -> Compiled:
+        if case.name not in made:
+            x, y = case.samples(7, seed=1)
+            path: Path = tmp_path_factory.mktemp("bundles") / case.name
+            export_bundle(
+                case.model(),
+                path,
+                x,
+                task=case.task,
+                inner_lr=INNER_LR,
+                inner_steps=5,
+                example_y=y,
+            )
+            loop = InnerLoop(case.model(), LOSSES[case.task])
+            made[case.name] = Compiled(case, Runner(path, threads=1), loop)
+        return made[case.name]
+
+    return compile_once
+
+
+@pytest.fixture(scope="session")
+def write_npz(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return a function that writes its keyword arguments to a new .npz file."""
+    folder = tmp_path_factory.mktemp("npz")
+    written = 0
+
+    def write(**arrays: Any) -> Path:
+        nonlocal written
+        written += 1
+        path = folder / f"{written}.npz"
+        np.savez(path, allow_pickle=True, **arrays)
+        return path
+
+    return write
