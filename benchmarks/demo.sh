@@ -6,9 +6,9 @@ out=demo-out
 rm -rf "$out"
 mkdir "$out"
 
-say() { printf '\n\033[1m$ %s\033[0m\n' "$*"; "$@"; }
+. "$(dirname "$0")/say.sh"
 
-say edgemeta train glyphs --out "$out/run" --width 32 --pool stride --iterations 300 \
+say edgemeta train glyphs --out "$out/run" --width 32 --pool stride --iterations 600 \
   --validate-every 100 --test-episodes 200
 say edgemeta eval "$out/run" glyphs --episodes 100
 say edgemeta export "$out/run" --out "$out/bundle"

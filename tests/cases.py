@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from torch import nn
 
 from edgemeta import Runner
 from edgemeta.bundle import TensorSpec
-from edgemeta.meta.inner import InnerLoop, State, Task
+from edgemeta.meta.inner import LOSSES, InnerLoop, State, Task
 from edgemeta.meta.models import Norm, Pool, build_model
+from edgemeta_export import export_bundle
 
 INNER_LR = 0.1
 WAYS = 5
@@ -89,3 +91,12 @@ class Compiled:
         """Adapt the init with PyTorch."""
         state = self.loop.init().as_leaves()
         return self.loop.adapt(state, torch.from_numpy(x), torch.from_numpy(y), steps=steps, lr=lr)
+
+
+def compile_case(case: Case, path: Path) -> Compiled:
+    """Export a case to `path`."""
+    x, y = case.samples(7, seed=1)
+    export_bundle(
+        case.model(), path, x, task=case.task, inner_lr=INNER_LR, inner_steps=5, example_y=y
+    )
+    return Compiled(case, Runner(path, threads=1), InnerLoop(case.model(), LOSSES[case.task]))

@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgemeta import Runner
-from edgemeta.meta.inner import LOSSES, InnerLoop
-from edgemeta_export import export_bundle
-from tests.cases import INNER_LR, Case, Compiled
+from tests.cases import Case, Compiled, compile_case
 
 
 @pytest.fixture(scope="session")
@@ -22,19 +19,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Compi
 
     def compile_once(case: Case) -> Compiled:
         if case.name not in made:
-            x, y = case.samples(7, seed=1)
-            path: Path = tmp_path_factory.mktemp("bundles") / case.name
-            export_bundle(
-                case.model(),
-                path,
-                x,
-                task=case.task,
-                inner_lr=INNER_LR,
-                inner_steps=5,
-                example_y=y,
-            )
-            loop = InnerLoop(case.model(), LOSSES[case.task])
-            made[case.name] = Compiled(case, Runner(path, threads=1), loop)
+            path = tmp_path_factory.mktemp("bundles") / case.name
+            made[case.name] = compile_case(case, path)
         return made[case.name]
 
     return compile_once

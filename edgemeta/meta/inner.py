@@ -179,6 +179,8 @@ class InnerLoop:
 
 
 def _matching(parameters: dict[str, nn.Parameter], patterns: Sequence[str]) -> list[str]:
+    if not parameters:
+        raise UnsupportedModelError("the model has no parameters", hint="there is nothing to adapt")
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in parameters):
             raise UnsupportedModelError(

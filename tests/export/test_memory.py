@@ -1,0 +1,43 @@
+"""The peak-memory estimate, on graphs small enough to count by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+from onnx import TensorProto, helper, numpy_helper
+
+from edgemeta_export.memory import peak_memory
+from tests.cases import CASE
+from tests.device.conftest import Compile
+
+
+def chain(nodes: list[tuple[str, list[str], str]]) -> ir.Model:
+    """Nodes over float32 (samples, 10) tensors, from `support_x` to `out`, and one weight `w`."""
+    graph = helper.make_graph(
+        [helper.make_node(op, inputs, [output]) for op, inputs, output in nodes],
+        "chain",
+        [helper.make_tensor_value_info("support_x", TensorProto.FLOAT, ["samples", 10])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["samples", 10])],
+        [numpy_helper.from_array(np.zeros(10, np.float32), "w")],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return ir.from_proto(proto)
+
+
+ROW = 10 * 4  # bytes of one sample, and of the weight
+
+
+def test_a_value_counts_from_its_maker_to_its_last_reader() -> None:
+    straight = chain([("Add", ["support_x", "w"], "a"), ("Exp", ["a"], "b"), ("Exp", ["b"], "out")])
+    # The weight, the input, and never more than two of a, b, out.
+    assert peak_memory(straight, samples=3) == ROW + 3 * ROW + 2 * 3 * ROW
+    skip = chain(
+        [("Add", ["support_x", "w"], "a"), ("Exp", ["a"], "b"), ("Add", ["a", "b"], "out")]
+    )
+    assert peak_memory(skip, samples=3) == ROW + 3 * ROW + 3 * 3 * ROW
+
+
+def test_it_grows_with_the_samples(compiled: Compile) -> None:
+    manifest = compiled(CASE["conv4-group-max"]).runner.manifest
+    # 7 samples of 8 channels of 28 x 28 float32 are 176 kB, and a step keeps several.
+    assert 3 * 176e3 < manifest.peak_memory_bytes < 30 * 176e3
