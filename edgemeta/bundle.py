@@ -189,6 +189,13 @@ class Manifest:
             raise ValueError(f"inner_steps {self.inner_steps!r}")
         if set(self.files) != set(PAYLOAD):
             raise ValueError(f"files {sorted(self.files)}")
+        for name in ("algorithm", "ops", "parity", "versions"):
+            if not isinstance(getattr(self, name), dict):
+                raise ValueError(f"{name} {getattr(self, name)!r}")
+        if not isinstance(self.training, dict | None):
+            raise ValueError(f"training {self.training!r}")
+        if type(self.peak_memory_bytes) is not int:
+            raise ValueError(f"peak_memory_bytes {self.peak_memory_bytes!r}")
         names = [tensor.name for tensor in self.state]
         if len(set(names)) != len(names) or RESERVED & set(names) or not names:
             raise ValueError(f"state tensor names {names}")

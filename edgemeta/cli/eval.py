@@ -35,7 +35,7 @@ RUN_CONFIG = "config.toml"
     help="For an .npz: what is new at test time.",
 )
 @click.option("--episodes", default=600, show_default=True, help="How many.")
-@click.option("--shots", default=1, show_default=True, help="Support samples per class.")
+@click.option("--shots", type=int, help="Support samples per class. [default: as trained]")
 @click.option("--ways", type=int, help="Classes per episode. [default: the model's]")
 @click.option("--queries", default=15, show_default=True, help="Query samples per class.")
 @click.option("--steps", type=int, help="Inner steps. [default: the model's]")
@@ -54,7 +54,7 @@ def eval_(
     root: Path | None,
     by: str,
     episodes: int,
-    shots: int,
+    shots: int | None,
     ways: int | None,
     queries: int,
     steps: int | None,
@@ -75,7 +75,8 @@ def eval_(
     """
     if predictions is not None:
         check_out(predictions)
-    runtime, adapter = _open(what, threads)
+    runtime, adapter, trained_shots = _open(what, threads)
+    shots = trained_shots if shots is None else shots
     source = open_tasks(tasks, root, by="subject" if by == "subject" else "class")
     size = EpisodeSize(adapter.ways or 1 if ways is None else ways, shots, queries)
     with click.progressbar(
@@ -105,9 +106,13 @@ def eval_(
     )
 
 
-def _open(what: Path, threads: int | None) -> tuple[str, Adapter]:
+def _open(what: Path, threads: int | None) -> tuple[str, Adapter, int]:
+    """Return the runtime's name, what adapts, and the shots that it was trained with (or 1)."""
     if (what / MANIFEST).is_file():
-        return "onnxruntime", BundleAdapter(Runner(what, threads=threads))
+        runner = Runner(what, threads=threads)
+        trained = (runner.manifest.training or {}).get("config")
+        shots = trained.get("shots") if isinstance(trained, dict) else None
+        return "onnxruntime", BundleAdapter(runner), shots if isinstance(shots, int) else 1
     if not (what / RUN_CONFIG).is_file():
         raise InputError(
             f"{what} is neither a run nor a bundle",
@@ -115,8 +120,9 @@ def _open(what: Path, threads: int | None) -> tuple[str, Adapter]:
         )
     # torch is needed for a run alone: a device evaluates bundles without it.
     from edgemeta.meta.evaluate import run_adapter
+    from edgemeta.meta.run import Run
 
-    return "torch", run_adapter(what, threads=threads)
+    return "torch", run_adapter(what, threads=threads), Run(what).config().shots
 
 
 def _write_predictions(path: Path, found: Evaluation) -> None:

@@ -60,9 +60,17 @@ def _facts(manifest: Manifest, fingerprint: str) -> list[tuple[str, str]]:
         *((f"ops {n.split('.')[0]}", " ".join(ops)) for n, ops in manifest.ops.items()),
         ("made with", ", ".join(f"{n} {v}" for n, v in manifest.versions.items())),
     ]
-    result = (manifest.training or {}).get("result")
-    if result:
+    if trained := _training_result(manifest):
+        facts.append(("trained on", trained))
+    return facts
+
+
+def _training_result(manifest: Manifest) -> str | None:
+    """Return what training reached, where the record says it in the words of `edgemeta train`."""
+    try:
+        result = (manifest.training or {})["result"]
         score = f"{result['metric']} {result['mean']:.4f} ± {result['ci95']:.4f}"
         episodes = f"{result['episodes']} {result['split']} episodes ({result['statistics']})"
-        facts.append(("trained on", f"{result['tasks']}: {score} on {episodes}"))
-    return facts
+        return f"{result['tasks']}: {score} on {episodes}"
+    except (KeyError, TypeError, ValueError):
+        return None  # `export_bundle` takes any record

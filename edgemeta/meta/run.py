@@ -197,8 +197,17 @@ class Run:
             raise InputError(f"{self.example_path} cannot be read", got=str(error)) from error
 
     def record(self) -> dict[str, Any]:
-        """Return the training record that goes into a bundle's manifest."""
-        return {"config": asdict(self.config()), "result": self.result()}
+        """Return the training record that goes into a bundle's manifest.
+
+        Where the data lay on this machine is nobody's business on a device: names, not paths.
+        """
+        config = asdict(self.config())
+        config["tasks"] = Path(config["tasks"]).name
+        del config["root"]
+        result = self.result()
+        if result is not None:
+            result["tasks"] = config["tasks"]
+        return {"config": config, "result": result}
 
     def best_model(self) -> tuple[TrainConfig, DataFacts, nn.Module]:
         """Rebuild the model with the weights of the best checkpoint."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,8 +34,9 @@ def test_train_export_eval_in_a_row(call: Call, tmp_path: Path) -> None:
     assert exported.code == 0
     assert json.loads(exported.out)["fingerprint"] == Runner(bundle).fingerprint
 
-    options = ["sinusoid", "--episodes", 5, "--shots", 5, "--steps", 3, "--json"]
+    options = ["sinusoid", "--episodes", 5, "--steps", 3, "--json"]
     on_torch, on_runtime = (json.loads(call("eval", path, *options).out) for path in (run, bundle))
+    assert on_torch["shots"] == on_runtime["shots"] == 5  # as trained
     assert on_torch["runtime"] == "torch"
     assert on_runtime["runtime"] == "onnxruntime"
     assert on_torch["mean"] == pytest.approx(on_runtime["mean"], rel=1e-4)
@@ -115,6 +117,8 @@ def test_verify_inspect_and_bench(call: Call, bundle_path: Path) -> None:
     assert "(n, 28, 28) uint8" in shown
     assert "trained on   glyphs: accuracy" in shown
     record = json.loads(call("inspect", bundle_path, "--json").out)
+    assert record["manifest"]["training"]["config"]["tasks"] == "glyphs"
+    assert "root" not in record["manifest"]["training"]["config"]
     assert record["fingerprint"] == runner.fingerprint
     assert record["manifest"]["ways"] == 5
 
@@ -126,6 +130,20 @@ def test_verify_inspect_and_bench(call: Call, bundle_path: Path) -> None:
     assert "adapt p50" in text
     assert "cold start" in text
     assert "peak memory" in text
+
+
+@pytest.mark.parametrize("training", [None, {}, {"config": 1, "result": {"mean": "high"}}])
+def test_a_bundle_with_another_training_record(
+    call: Call, bundle_path: Path, tmp_path: Path, training: object
+) -> None:
+    bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
+    manifest = json.loads((bundle / "manifest.json").read_text()) | {"training": training}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    shown = call("inspect", bundle)
+    assert shown.code == 0
+    assert "trained on" not in shown.out
+    done = call("eval", bundle, "glyphs", "--episodes", 2, "--json")
+    assert json.loads(done.out)["shots"] == 1
 
 
 @pytest.mark.parametrize("command", COMMANDS)

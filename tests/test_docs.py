@@ -1,0 +1,77 @@
+"""The documents tell the truth: their Python runs, their files and commands exist."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgemeta import Runner
+from edgemeta.cli import COMMANDS
+from tests.cases import CASE
+from tests.device.conftest import Compile
+
+ROOT = Path(__file__).resolve().parents[1]
+README, NOTES = ((ROOT / name).read_text() for name in ("README.md", "cpp_runtime_notes.md"))
+
+
+def python_blocks(text: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+@pytest.fixture
+def names(compiled: Compile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the blocks find already defined, in a directory where the demo has run."""
+    made = compiled(CASE["mlp-classes"])
+    shutil.copytree(made.runner.path, tmp_path / "demo-out" / "bundle")
+    monkeypatch.chdir(tmp_path)
+    x, y = made.case.samples(5, seed=1)
+    query, _ = made.case.samples(4, seed=2)
+    return {
+        "bundle": "demo-out/bundle",
+        "support_x": x,
+        "support_y": y,
+        "query_x": query,
+    }
+
+
+def test_the_readmes_device_code(names: dict[str, Any]) -> None:
+    device, _ = python_blocks(README)
+    exec(device, names)  # noqa: S102  # our own document
+    assert names["labels"].shape == (4,)
+
+
+def test_the_readmes_export_code(names: dict[str, Any]) -> None:
+    _, export = python_blocks(README)
+    exec(export, names)  # noqa: S102  # our own document
+    assert Runner("bundle").manifest.ways == 4
+
+
+def test_the_notes_code_does_what_the_runner_does(names: dict[str, Any]) -> None:
+    (code,) = python_blocks(NOTES)
+    exec(code, names)  # noqa: S102  # our own document
+    runner = Runner(names["bundle"])
+    learner = runner.adapt(names["support_x"], names["support_y"])
+    assert np.array_equal(names["labels"], learner.predict(names["query_x"]))
+    further = runner.adapt(names["support_x"], names["support_y"], state=learner)
+    np.testing.assert_allclose(names["losses"], further.losses, rtol=1e-5)  # other thread counts
+
+
+def test_the_readme_lists_every_command() -> None:
+    assert set(re.findall(r"^\| `edgemeta (\w+)", README, flags=re.MULTILINE)) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("text", [README, NOTES], ids=["README", "notes"])
+def test_links_and_paths_exist(text: str) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    paths = re.findall(r"`((?:edgemeta|export|tests|benchmarks)/[\w./]*)`", text)
+    assert all((ROOT / path).exists() for path in (*links, *paths)), (links, paths)
+
+
+def test_the_readme_names_each_extra() -> None:
+    for extra in ("'.[desk]'", "'.[dev]'"):
+        assert extra in README
