@@ -18,6 +18,7 @@ lint: .venv/installed
 
 # The device's side of the bundle that `make demo` made, in a venv with neither torch nor onnx.
 device: .venv-device/installed
+	$(DEVICE_BIN)/python -m pip install --quiet --no-deps --force-reinstall .
 	$(DEVICE_BIN)/python tests/device_only.py
 
 .venv/installed: pyproject.toml constraints.txt
