@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
 from edgemeta.runner import Runner
-from edgemeta.tasks import EpisodeSize, Split, TaskSource
+from edgemeta.tasks import Episode, EpisodeSize, Split, TaskSource
 
 
 class Adapter(Protocol):
@@ -29,14 +29,12 @@ class Adapter(Protocol):
     ways: int | None
     input: TensorSpec
 
-    def adapt_and_predict(
-        self,
-        support_x: NDArray[Any],
-        support_y: NDArray[Any],
-        query_x: NDArray[Any],
-        steps: int | None = None,
-    ) -> NDArray[np.float32]:
-        """Adapt the init to a support set; return (Q, ways) logits or (Q, *target_shape)."""
+    def adapt_and_predict(self, episode: Episode, steps: int | None = None) -> NDArray[np.float32]:
+        """Adapt the init to the support set, predict the queries without a look at their labels.
+
+        Returns:
+            (Q, ways) logits or (Q, *target_shape) outputs.
+        """
 
 
 class BundleAdapter:
@@ -47,15 +45,10 @@ class BundleAdapter:
         self.ways, self.input = runner.manifest.ways, runner.manifest.input
         self._runner = runner
 
-    def adapt_and_predict(
-        self,
-        support_x: NDArray[Any],
-        support_y: NDArray[Any],
-        query_x: NDArray[Any],
-        steps: int | None = None,
-    ) -> NDArray[np.float32]:
-        """Adapt the init to a support set and predict the queries."""
-        return self._runner.adapt(support_x, support_y, steps=steps).predict_logits(query_x)
+    def adapt_and_predict(self, episode: Episode, steps: int | None = None) -> NDArray[np.float32]:
+        """Adapt the init to the support set, predict the queries."""
+        learner = self._runner.adapt(episode.support_x, episode.support_y, steps=steps)
+        return learner.predict_logits(episode.query_x)
 
 
 @dataclass(frozen=True)
@@ -109,9 +102,7 @@ def evaluate(
     scores, predictions = [], []
     for index in range(episodes):
         episode = source.episode(split, size, seed, index)
-        output = adapter.adapt_and_predict(
-            episode.support_x, episode.support_y, episode.query_x, steps
-        )
+        output = adapter.adapt_and_predict(episode, steps)
         if adapter.task == "classification":
             labels = output.argmax(1)
             scores.append(float(np.mean(labels == episode.query_y)))

@@ -129,7 +129,15 @@ def train(
             raise InputError("no TASKS given", expected="sinusoid, glyphs, omniglot or an .npz")
         settings = TrainConfig(tasks=tasks, **options)
     trainer = Trainer(settings, out, resume=resume)
-    result = trainer.train()
+    try:
+        result = trainer.train()
+    except KeyboardInterrupt:
+        click.echo(
+            f"stopped at outer step {trainer.iteration}; "
+            f"continue with `edgemeta train --resume --out {out}`",
+            err=True,
+        )
+        raise
     click.echo(
         f"{result['metric']} {result['mean']:.4f} ± {result['ci95']:.4f} on {result['episodes']} "
         f"{result['split']} episodes ({result['statistics']}, best of {result['iterations']} "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -52,20 +52,14 @@ class TorchAdapter:
         self.inner_steps, self.inner_lr = inner_steps, inner_lr
         self._loop = loop
 
-    def adapt_and_predict(
-        self,
-        support_x: NDArray[Any],
-        support_y: NDArray[Any],
-        query_x: NDArray[Any],
-        steps: int | None = None,
-    ) -> NDArray[np.float32]:
-        """Adapt the init to a support set and predict the queries.
+    def adapt_and_predict(self, episode: Episode, steps: int | None = None) -> NDArray[np.float32]:
+        """Adapt the init to the support set, predict the queries.
 
         Returns:
             (Q, ways) logits or (Q, *target_shape) outputs.
         """
         init = self._loop.init()
-        x, y, queries, _ = _tensors(Episode(support_x, support_y, query_x, support_y), init)
+        x, y, queries, _ = _tensors(episode, init)
         steps = self.inner_steps if steps is None else steps
         state = self._loop.adapt(init, x, y, steps=steps, lr=self.inner_lr)
         with torch.no_grad():

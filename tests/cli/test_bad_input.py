@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgemeta.bundle import INIT, MANIFEST
+from edgemeta.meta.trainer import Trainer
 from tests.cases import CASE
 from tests.cli.conftest import Call, Outcome
 
@@ -179,6 +180,20 @@ main(sys.argv[1:])
         assert_refused(
             Outcome(done.returncode, done.stdout, done.stderr), "torch", "edgemeta[desk]"
         )
+
+
+def test_an_interrupted_training_says_how_to_go_on(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(self: Trainer) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "outer_step", interrupt)
+    done = call("train", "sinusoid", "--model", "mlp", "--out", tmp_path / "run")
+    assert done.code == 130
+    assert f"stopped at outer step 0; continue with `edgemeta train --resume --out {tmp_path}" in (
+        done.err
+    )
 
 
 def test_an_interruption_is_no_traceback(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
