@@ -172,10 +172,21 @@ class Run:
         write_atomically(self.result_path, (json.dumps(result, indent=1) + "\n").encode())
 
     def result(self) -> dict[str, Any] | None:
-        """Return what `write_result` wrote; None for a run that has not ended."""
+        """Return what `write_result` wrote; None for a run that has not ended.
+
+        Raises:
+            InputError: the file is damaged.
+        """
         if not self.result_path.exists():
             return None
-        record: dict[str, Any] = json.loads(self.result_path.read_text())
+        try:
+            record: dict[str, Any] = json.loads(self.result_path.read_text())
+        except ValueError as error:
+            raise InputError(
+                f"{self.result_path} is damaged",
+                got=error,
+                hint="`edgemeta train --resume` writes it anew",
+            ) from error
         return record
 
     def save_example(self, episode: Episode) -> None:

@@ -160,6 +160,15 @@ def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_damaged_result_is_one_clear_line(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    Trainer(SINUSOID, run.path)
+    assert run.result() is None
+    run.result_path.write_text('{"mean": 0.')
+    with pytest.raises(InputError, match=r"is damaged.*--resume"):
+        run.record()
+
+
 def test_the_outer_learning_rate_falls_along_half_a_cosine() -> None:
     config = replace(SINUSOID, meta_lr=2e-3, iterations=100)
     assert scheduled_lr(config, 0) == 2e-3
