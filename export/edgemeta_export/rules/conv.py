@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from edgemeta_export.rules.registry import constant, op, rule
-from edgemeta_export.rules.windows import Windows
+from edgemeta_export.rules.windows import Ints, Windows, widen
 
 aten = torch.ops.aten
 
@@ -37,13 +37,19 @@ def convolution_backward(
     (C, O / groups, *kernel) when transposed.
     """
     kernel = weight.shape[2:]
+    stride, padding, dilation = (
+        widen(values, len(kernel)) for values in (stride, padding, dilation)
+    )
+    how = (stride, padding, dilation)
     # The image that windows slide over, and what each window makes one pixel of.
     image, pixels = (grad_output, input) if transposed else (input, grad_output)
-    windows = Windows.make(image.shape[2:], pixels.shape[2:], kernel, stride, padding, dilation)
+    attributes = _attributes(stride, padding, dilation, groups)
     if transposed:
-        grad_input = op.Conv(grad_output, weight, **_attributes(windows, groups))
+        grad_input = op.Conv(grad_output, weight, **attributes)
     else:
-        grad_input = _scatter(grad_output, weight, windows, groups)
+        short = _remainder(image.shape[2:], pixels.shape[2:], kernel, *how)
+        grad_input = op.ConvTranspose(grad_output, weight, output_padding=short, **attributes)
+    windows = Windows.sliding(image.shape[2:], pixels.shape[2:], kernel, *how)
     grad_weight = _correlate(image, pixels, weight.shape, windows, groups)
     axes = [0, *range(2, 2 + len(kernel))]
     grad_bias = op.ReduceSum(grad_output, constant(axes), keepdims=0)
@@ -58,7 +64,7 @@ def _correlate(
     Shapes: image (N, B, *size), pixels (N, A, *out).
     """
     made, read = weight_shape[0] // groups, weight_shape[1]
-    taps = read * len(windows.index())
+    taps = read * len(windows.index)
     # (N, A, *out) -> (N, G, A / G, L)
     left = op.Reshape(pixels, constant([0, groups, made, -1]))
     # (N, B, K, L) -> (N, G, B / G * K, L) -> (N, G, L, B / G * K)
@@ -69,30 +75,20 @@ def _correlate(
     return op.Reshape(product, constant(list(weight_shape)))
 
 
-def _scatter(grad_output: Any, weight: Any, windows: Windows, groups: int) -> Any:
-    """Gradient of the input: `ConvTranspose`, made as large as the input was."""
-    out = windows.out
-    short = [
+def _remainder(
+    size: Ints, out: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints
+) -> list[int]:
+    """Return how many pixels at the end of each axis no window reaches."""
+    return [
         n - ((places - 1) * s - 2 * p + d * (k - 1) + 1)
-        for n, places, k, s, p, d in zip(
-            windows.size,
-            out,
-            windows.kernel,
-            windows.stride,
-            windows.padding,
-            windows.dilation,
-            strict=True,
-        )
+        for n, places, k, s, p, d in zip(size, out, kernel, stride, padding, dilation, strict=True)
     ]
-    return op.ConvTranspose(
-        grad_output, weight, output_padding=short, **_attributes(windows, groups)
-    )
 
 
-def _attributes(windows: Windows, groups: int) -> dict[str, Any]:
+def _attributes(stride: Ints, padding: Ints, dilation: Ints, groups: int) -> dict[str, Any]:
     return {
-        "strides": list(windows.stride),
-        "pads": [*windows.padding, *windows.padding],
-        "dilations": list(windows.dilation),
+        "strides": list(stride),
+        "pads": [*padding, *padding],
+        "dilations": list(dilation),
         "group": groups,
     }
