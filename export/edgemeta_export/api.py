@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from edgemeta import bundle
 from edgemeta.bundle import FileRecord, Manifest, StateTensor, TensorSpec
 from edgemeta.errors import InputError, UnsupportedModelError
-from edgemeta.meta.inner import LOSSES, InnerLoop, Task
+from edgemeta.meta.inner import LOSSES, InnerLoop, Loss, Task
 from edgemeta.meta.run import Run
 from edgemeta_export.assemble import adapt_model, predict_model
 from edgemeta_export.memory import peak_memory
@@ -40,6 +40,7 @@ def export_bundle(
     inner_lr: float,
     inner_steps: int,
     adapt: Sequence[str] = ("*",),
+    loss: Loss | None = None,
     example_y: Any = None,
     algorithm: str = "unknown",
     training: Mapping[str, Any] | None = None,
@@ -58,6 +59,9 @@ def export_bundle(
         inner_lr: inner learning rate, on the mean support loss.
         inner_steps: steps that a device takes unless told otherwise.
         adapt: shell patterns over parameter names: what the inner step updates.
+        loss: maps (output, y) to a scalar; None for the task's own: cross entropy, or mean squared
+            error. Multi-label targets are a regression with a loss such as
+            `torch.nn.functional.binary_cross_entropy_with_logits`.
         example_y: (n,) labels or (n, *target_shape) targets of `example_x`; None makes some up.
         algorithm: what trained the init, for the manifest.
         training: the training record, for the manifest.
@@ -72,7 +76,8 @@ def export_bundle(
     """
     target = checked_target(Path(out))
     _check_arguments(task, inner_lr, inner_steps)
-    loop = InnerLoop(copy.deepcopy(model).cpu(), LOSSES[task], adapt)
+    loss = loss or LOSSES[task]
+    loop = InnerLoop(copy.deepcopy(model).cpu(), loss, adapt)
     _check_state(loop)
     x = _samples(example_x)
     output = _forward(loop, x)
@@ -96,7 +101,12 @@ def export_bundle(
         ways=ways,
         input=TensorSpec(tuple(x.shape[1:]), _dtype(x)),
         target=TensorSpec(tuple(y.shape[1:]), _dtype(y)),
-        algorithm={"name": algorithm, "inner_lr": inner_lr, "adapt": list(adapt)},
+        algorithm={
+            "name": algorithm,
+            "inner_lr": inner_lr,
+            "adapt": list(adapt),
+            "loss": getattr(loss, "__name__", type(loss).__name__),
+        },
         inner_steps=inner_steps,
         state=(
             *(StateTensor(n, tuple(t.shape), _dtype(t), "parameter") for n, t in params.items()),

@@ -83,8 +83,8 @@ def _inner_loop(
     Returns:
         The adapted parameters by torch name, named `<name>.next`; the loss before each step.
     """
-    iteration = _value("step/index", ir.DataType.INT64, [])
-    condition = _value("step/condition", ir.DataType.BOOL, [])
+    iteration = _value("loop/index", ir.DataType.INT64, [])
+    condition = _value("loop/condition", ir.DataType.BOOL, [])
     inner = {name: _like(value, f"step/{name}") for name, value in start.items()}
     body = ir.Graph(
         [iteration, condition, *inner.values()],
@@ -93,7 +93,7 @@ def _inner_loop(
         opset_imports={"": OPSET},
         name="inner_step",
     )
-    go_on = _append(body, "Identity", [condition], "step/go_on")
+    go_on = _append(body, "Identity", [condition], "loop/go_on")
     found = _splice(body, graph, pieces.step, given | inner, "step")
     body.outputs.extend([go_on, *(found[bundle.next_name(n)] for n in start), found[LOSS]])
     after = {name: _like(value, bundle.next_name(name)) for name, value in start.items()}

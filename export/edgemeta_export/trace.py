@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._dispatch.python import enable_python_dispatcher
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.export import Dim, ExportedProgram
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -18,6 +19,7 @@ from torch.fx.experimental.symbolic_shapes import (
 )
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from edgemeta_export.decompose import needed_decompositions
 from edgemeta_export.quiet import quiet
 
 Argument = Mapping[str, Tensor] | Tensor
@@ -49,7 +51,9 @@ def trace(
         # Both have fused kernels whose backward is one opaque op; these paths decompose.
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
-        graph = make_fx(function, tracing_mode="fake")(*fakes)
+        # Without it, ops such as padding run their C++ code, which wants sizes as plain numbers.
+        with enable_python_dispatcher():
+            graph = make_fx(function, needed_decompositions(), tracing_mode="fake")(*fakes)
         samples = Dim("samples")
         shapes = tuple(
             _dynamic_shapes(argument, samples if free else None)
@@ -59,11 +63,16 @@ def trace(
 
 
 class _Wrapped(nn.Module):
-    """torch.export wants a module with a `forward` of its own."""
+    """torch.export wants a module with a `forward` of its own.
+
+    The graph is kept from being a submodule: constants in it, such as the indices of `x[[0, 2]]`,
+    would become its buffers, which torch.onnx loses when it decomposes.
+    """
 
     def __init__(self, graph: nn.Module) -> None:
         super().__init__()
-        self.graph = graph
+        self.graph: Callable[..., Any]
+        object.__setattr__(self, "graph", graph)
 
     def forward(self, *arguments: Any) -> Any:
         return self.graph(*arguments)

@@ -1,0 +1,112 @@
+"""What the tracer writes out in simpler ops, because ONNX has no translation and we no rule.
+
+PyTorch knows decompositions of its own for most such ops; the few that it lacks follow here, each
+under the same name and arguments as in ATen. A decomposition is plain PyTorch: where speed on
+onnxruntime does not matter it is simpler than a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch._decomp import decomposition_table
+from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+from edgemeta_export.rules import RULES
+
+aten = torch.ops.aten
+
+DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {}
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@cache
+def needed_decompositions() -> dict[Any, Callable[..., Any]]:
+    """Return the decomposition of every op that can be decomposed but not translated."""
+    translated = ONNXRegistry.from_torchlib()
+    every = {**decomposition_table, **DECOMPOSITIONS}
+    return {
+        target: function
+        for target, function in every.items()
+        if target not in RULES and not translated.is_registered(target)
+    }
+
+
+def decomposition(*targets: Any) -> Callable[[F], F]:
+    """Register the decorated function as the decomposition of `targets`."""
+
+    def register(function: F) -> F:
+        for target in targets:
+            DECOMPOSITIONS[target] = function
+        return function
+
+    return register
+
+
+@decomposition(aten._trilinear.default)
+def trilinear(
+    i1: Tensor,
+    i2: Tensor,
+    i3: Tensor,
+    expand1: Sequence[int],
+    expand2: Sequence[int],
+    expand3: Sequence[int],
+    sumdim: Sequence[int],
+    unroll_dim: int = 1,
+) -> Tensor:
+    """Product of three tensors, summed over some axes: what nn.Bilinear is made of."""
+    for axis in expand1:
+        i1 = i1.unsqueeze(axis)
+    for axis in expand2:
+        i2 = i2.unsqueeze(axis)
+    for axis in expand3:
+        i3 = i3.unsqueeze(axis)
+    return (i1 * i2 * i3).sum(list(sumdim)) if sumdim else i1 * i2 * i3
+
+
+@decomposition(aten._weight_norm_interface.default)
+def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> tuple[Tensor, Tensor]:
+    """Weight norm, w = v * g / ||v||, and the norms (Salimans and Kingma 2016, equation 2)."""
+    norms = v.square().sum(_all_but(v, dim), keepdim=True).sqrt()
+    return v * (g / norms), norms
+
+
+@decomposition(aten._weight_norm_interface_backward.default)
+def weight_norm_backward(
+    grad_w: Tensor, saved_v: Tensor, saved_g: Tensor, saved_norms: Tensor, dim: int
+) -> tuple[Tensor, Tensor]:
+    """Gradients of weight norm (Salimans and Kingma 2016, equation 3)."""
+    along = (grad_w * saved_v).sum(_all_but(saved_v, dim), keepdim=True) / saved_norms
+    grad_v = saved_g / saved_norms * (grad_w - saved_v * (along / saved_norms))
+    return grad_v, along
+
+
+@decomposition(
+    aten.replication_pad1d_backward.default,
+    aten.replication_pad2d_backward.default,
+    aten.replication_pad3d_backward.default,
+)
+def replication_pad_backward(grad_output: Tensor, input: Tensor, padding: Sequence[int]) -> Tensor:
+    """Gradient of replication padding: what was copied adds up at the edge that it came from."""
+    grad = grad_output
+    for k in range(len(padding) // 2):  # the last axis first
+        axis = input.ndim - 1 - k
+        before, after = padding[2 * k : 2 * k + 2]
+        size = input.shape[axis]
+        first = grad.narrow(axis, 0, before + 1).sum(axis, keepdim=True)
+        last = grad.narrow(axis, before + size - 1, after + 1).sum(axis, keepdim=True)
+        if size == 1:
+            grad = grad.sum(axis, keepdim=True)
+        else:
+            middle = grad.narrow(axis, before + 1, size - 2)
+            grad = torch.cat([first, middle, last], axis)
+    return grad
+
+
+def _all_but(tensor: Tensor, dim: int) -> list[int]:
+    return [axis for axis in range(tensor.ndim) if axis != dim % tensor.ndim]
