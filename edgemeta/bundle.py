@@ -107,13 +107,16 @@ class Manifest:
         target: one label (shape (), int64) or one regression target.
         algorithm: what made the init: at least "name" and "inner_lr".
         inner_steps: the number of steps that `adapt` takes unless told otherwise.
+        least_support: samples that an adaptation needs: 2 where batch norm would see one value.
         state: the tensors of the learner's state, in graph order.
         opset: ONNX opset of both graphs.
         ops: operator types each graph uses, for reduced runtime builds.
         files: size and sha256 of every other file.
         training: the training record: data, accuracy ± 95 % CI, norm mode; None if unknown.
         parity: what the compiler measured against PyTorch, and the tolerance that a runtime owes.
-        peak_memory_bytes: estimate for one adaptation of the selftest's size.
+        adapted_parameters: how many numbers the inner step updates.
+        flops_per_step: of one inner step over as many samples as the run's example has.
+        peak_memory_bytes: estimate for one adaptation of that size.
         versions: of the packages that made the bundle.
         format_version: of this layout.
     """
@@ -124,11 +127,14 @@ class Manifest:
     target: TensorSpec
     algorithm: Mapping[str, Any]
     inner_steps: int
+    least_support: int
     state: tuple[StateTensor, ...]
     opset: int
     ops: Mapping[str, list[str]]
     files: Mapping[str, FileRecord]
     parity: Mapping[str, Any]
+    adapted_parameters: int
+    flops_per_step: int
     peak_memory_bytes: int
     versions: Mapping[str, str]
     training: Mapping[str, Any] | None = None
@@ -187,6 +193,8 @@ class Manifest:
             raise ValueError(f"ways {self.ways!r} for {self.task}")
         if type(self.inner_steps) is not int or self.inner_steps < 0:
             raise ValueError(f"inner_steps {self.inner_steps!r}")
+        if type(self.least_support) is not int or self.least_support < 1:
+            raise ValueError(f"least_support {self.least_support!r}")
         if set(self.files) != set(PAYLOAD):
             raise ValueError(f"files {sorted(self.files)}")
         for name in ("algorithm", "ops", "parity", "versions"):
@@ -194,8 +202,9 @@ class Manifest:
                 raise ValueError(f"{name} {getattr(self, name)!r}")
         if not isinstance(self.training, dict | None):
             raise ValueError(f"training {self.training!r}")
-        if type(self.peak_memory_bytes) is not int:
-            raise ValueError(f"peak_memory_bytes {self.peak_memory_bytes!r}")
+        for name in ("adapted_parameters", "flops_per_step", "peak_memory_bytes"):
+            if type(getattr(self, name)) is not int:
+                raise ValueError(f"{name} {getattr(self, name)!r}")
         names = [tensor.name for tensor in self.state]
         if len(set(names)) != len(names) or RESERVED & set(names) or not names:
             raise ValueError(f"state tensor names {names}")

@@ -99,6 +99,13 @@ def check_targets(y: Any, samples: int, spec: TensorSpec) -> NDArray[Any]:
 def check_support(x: Any, y: Any, manifest: Manifest) -> tuple[NDArray[Any], NDArray[Any]]:
     """Check a whole support set against a bundle."""
     samples = check_samples("support_x", x, manifest.input)
+    if len(samples) < manifest.least_support:
+        raise InputError(
+            "support_x has too few samples",
+            got=len(samples),
+            expected=f"at least {manifest.least_support}",
+            hint="the model's batch norm needs more than one value per channel",
+        )
     if manifest.ways is not None:
         return samples, check_labels(y, len(samples), manifest.ways)
     return samples, check_targets(y, len(samples), manifest.target)

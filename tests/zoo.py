@@ -251,6 +251,7 @@ for _activation in (
         (4,),
         partial(Head, 3, nn.Linear(4, 3), _activation),
     )
+row("activations", "in place", (4,), lambda: Head(3, nn.Linear(4, 3), nn.SiLU(inplace=True)))
 row("activations", "GLU", (4,), lambda: Head(3, nn.Linear(4, 6), nn.GLU(1)))
 
 # --- sequences
@@ -400,6 +401,13 @@ class Formula(nn.Module):
         return self.function(x, self.weight)
 
 
+def _assigning(x: Tensor, w: Tensor) -> Tensor:
+    output = x @ w
+    output[:, 1:3] = output[:, 1:3] * 2
+    output[:, 0] += 1
+    return output
+
+
 def formula(
     function: Callable[[Tensor, Tensor], Tensor], *shape: int, features: int
 ) -> Callable[[], nn.Module]:
@@ -459,6 +467,12 @@ row(
     "einsum",
     (3, 4),
     formula(lambda x, w: torch.einsum("ntd,dk->nk", x, w), 4, 5, features=5),
+)
+row(
+    "structure",
+    "index assignment",
+    (6, 4),
+    formula(_assigning, 4, 3, features=18),
 )
 row(
     "structure",

@@ -19,15 +19,23 @@ from edgemeta_export import export_run
     required=True,
     help="The bundle's directory; a bundle that is there is replaced.",
 )
+@click.option(
+    "--adapt",
+    multiple=True,
+    default=("*",),
+    show_default=True,
+    metavar="PATTERN",
+    help="Parameters that adapt, such as 'head.*'; '!PATTERN' takes away. May be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def export(run: Path, out: Path, as_json: bool) -> None:
+def export(run: Path, out: Path, adapt: tuple[str, ...], as_json: bool) -> None:
     """Compile the best checkpoint of RUN into a bundle, and check it against PyTorch.
 
     \b
     Example:
       edgemeta export runs/glyphs --out bundles/glyphs
     """
-    path = export_run(run, out)
+    path = export_run(run, out, adapt=adapt)
     manifest, fingerprint = read_manifest(path)
     size = sum(record.size for record in manifest.files.values())
     if as_json:

@@ -54,8 +54,16 @@ def _facts(manifest: Manifest, fingerprint: str) -> list[tuple[str, str]]:
             f"{algorithm.get('name')}, {manifest.inner_steps} steps, "
             f"inner_lr {algorithm.get('inner_lr')}",
         ),
-        ("state", f"{len(manifest.state)} tensors, {weights} numbers"),
-        ("peak memory", f"about {manifest.peak_memory_bytes / 1e6:.1f} MB to adapt"),
+        (
+            "state",
+            f"{len(manifest.state)} tensors, {weights:,} numbers, "
+            f"of which {manifest.adapted_parameters:,} adapt by gradient",
+        ),
+        (
+            "cost",
+            f"about {manifest.flops_per_step / 1e6:,.1f} MFLOP a step and "
+            f"{manifest.peak_memory_bytes / 1e6:.1f} MB to adapt, for the selftest's support set",
+        ),
         ("opset", str(manifest.opset)),
         *((f"ops {n.split('.')[0]}", " ".join(ops)) for n, ops in manifest.ops.items()),
         ("made with", ", ".join(f"{n} {v}" for n, v in manifest.versions.items())),

@@ -1,6 +1,7 @@
 """The inner loop, written once: meta-training differentiates it, export traces it.
 
-One inner step is MAML's equation 1 (Finn et al. 2017, https://arxiv.org/abs/1703.03400):
+One inner step is MAML's equation 1 (Finn et al. 2017, https://arxiv.org/abs/1703.03400), unless
+another update is chosen (see `edgemeta.meta.updates`):
 
     params' = params - lr * d loss(params, support) / d params
 
@@ -21,6 +22,7 @@ from torch.func import functional_call
 
 from edgemeta.errors import UnsupportedModelError
 from edgemeta.meta.norms import SupportNorm, with_support_norms
+from edgemeta.meta.updates import SGD, Rates, Update
 
 Task = Literal["classification", "regression"]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -40,16 +42,19 @@ class State(NamedTuple):
         params: what the inner step updates.
         buffers: norm statistics, replaced by those of the support set.
         frozen: everything else that the model reads; the inner loop hands it through.
+        moments: what the update remembers from step to step; each adaptation starts it anew.
     """
 
     params: dict[str, Tensor]
     buffers: dict[str, Tensor]
     frozen: dict[str, Tensor]
+    moments: dict[str, Tensor]
 
     def as_leaves(self) -> State:
         """Return the same values, cut from whatever graph made them."""
         params = {n: p.detach().requires_grad_() for n, p in self.params.items()}
-        return State(params, {n: b.detach() for n, b in self.buffers.items()}, self.frozen)
+        buffers = {n: b.detach() for n, b in self.buffers.items()}
+        return State(params, buffers, self.frozen, {n: m.detach() for n, m in self.moments.items()})
 
 
 class InnerLoop:
@@ -59,15 +64,25 @@ class InnerLoop:
         model: maps (N, *input_shape) to (N, ways) logits or (N, *target_shape) outputs. Its batch
             norms are replaced, in place, by norms that keep support-set statistics; dropout is off.
         loss: maps (output, y) to a scalar; see `LOSSES`.
-        adapt: shell patterns over parameter names; what matches none of them stays frozen.
+        adapt: shell patterns over parameter names: what matches one of them adapts, all else
+            stays frozen. A pattern that starts with "!" takes away again: ("*", "!head.*").
+
+        update: how a step moves the parameters.
 
     Raises:
         UnsupportedModelError: a pattern matches no parameter, or a matched one is not floating.
     """
 
-    def __init__(self, model: nn.Module, loss: Loss, adapt: Sequence[str] = ("*",)) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        adapt: Sequence[str] = ("*",),
+        update: Update = SGD,
+    ) -> None:
         self.model = with_support_norms(model).eval()
         self.loss = loss
+        self.update = update
         self._norms = [m for m in self.model.modules() if isinstance(m, SupportNorm)]
         self.adapted = _matching(dict(self.model.named_parameters()), adapt)
         norm_names = {name for name, m in self.model.named_modules() if isinstance(m, SupportNorm)}
@@ -80,7 +95,7 @@ class InnerLoop:
         tensors = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
         params = {name: tensors.pop(name) for name in self.adapted}
         buffers = {name: tensors.pop(name) for name in self.statistics}
-        return State(params, buffers, tensors)
+        return State(params, buffers, tensors, self.update.start(params))
 
     def predict(self, state: State, x: Tensor) -> Tensor:
         """Return the model's output for `x` (N, *input_shape), using the state's statistics."""
@@ -90,7 +105,14 @@ class InnerLoop:
         return output
 
     def step(
-        self, state: State, x: Tensor, y: Tensor, lr: Tensor | float, *, create_graph: bool = False
+        self,
+        state: State,
+        x: Tensor,
+        y: Tensor,
+        lr: Rates,
+        index: Tensor | int = 0,
+        *,
+        create_graph: bool = False,
     ) -> tuple[State, Tensor]:
         """Take one inner step.
 
@@ -98,7 +120,8 @@ class InnerLoop:
             state: its params must require grad.
             x: (S, *input_shape) support samples.
             y: (S,) int64 labels, or (S, *target_shape) targets.
-            lr: the inner learning rate.
+            lr: the inner learning rate, or rates.
+            index: number of the step, from 0.
             create_graph: keep the graph of the gradient, for second-order meta-gradients. Without
                 it the result still depends on the init through the identity, which is FOMAML.
 
@@ -110,11 +133,9 @@ class InnerLoop:
         grads = torch.autograd.grad(
             loss, tuple(state.params.values()), create_graph=create_graph, materialize_grads=True
         )
-        params = {
-            name: param - lr * grad
-            for (name, param), grad in zip(state.params.items(), grads, strict=True)
-        }
-        return state._replace(params=params), loss
+        named = dict(zip(state.params, grads, strict=True))
+        params, moments = self.update.apply(state.params, named, lr, state.moments, index)
+        return state._replace(params=params, moments=moments), loss
 
     def finish(self, state: State, x: Tensor, y: Tensor) -> tuple[State, Tensor]:
         """Take the support set's statistics under the adapted weights.
@@ -132,7 +153,7 @@ class InnerLoop:
         y: Tensor,
         *,
         steps: int,
-        lr: Tensor | float,
+        lr: Rates,
         order: Literal[0, 1, 2] = 0,
     ) -> State:
         """Take `steps` inner steps, then the support set's statistics.
@@ -142,7 +163,7 @@ class InnerLoop:
             x: (S, *input_shape) support samples.
             y: (S,) int64 labels, or (S, *target_shape) targets.
             steps: zero returns `state` itself, its statistics included.
-            lr: the inner learning rate.
+            lr: the inner learning rate, or rates.
             order: how the result depends on `state`: 0 not at all (adapting for use), 1 as if the
                 gradients were constants (FOMAML), 2 fully (MAML).
 
@@ -151,10 +172,11 @@ class InnerLoop:
         """
         if steps == 0:
             return state
-        for _ in range(steps):
+        state = state._replace(moments=self.update.start(state.params))
+        for index in range(steps):
             if order == 0:
                 state = state.as_leaves()
-            state, _ = self.step(state, x, y, lr, create_graph=order == 2)
+            state, _ = self.step(state, x, y, lr, index, create_graph=order == 2)
         if self.statistics:
             state, _ = self.finish(state, x, y)
         return state
@@ -181,13 +203,20 @@ class InnerLoop:
 def _matching(parameters: dict[str, nn.Parameter], patterns: Sequence[str]) -> list[str]:
     if not parameters:
         raise UnsupportedModelError("the model has no parameters", hint="there is nothing to adapt")
+    chosen: dict[str, bool] = dict.fromkeys(parameters, False)
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in parameters):
+        matched = [name for name in parameters if fnmatchcase(name, pattern.removeprefix("!"))]
+        if not matched:
             raise UnsupportedModelError(
                 f"adapt pattern {pattern!r} matches no parameter",
                 expected="a pattern over " + ", ".join(parameters),
             )
-    names = [n for n in parameters if any(fnmatchcase(n, pattern) for pattern in patterns)]
+        chosen |= dict.fromkeys(matched, not pattern.startswith("!"))
+    names = [name for name, adapts in chosen.items() if adapts]
+    if not names:
+        raise UnsupportedModelError(
+            "nothing adapts", got=", ".join(patterns), hint='start with a pattern such as "*"'
+        )
     if odd := [n for n in names if not parameters[n].is_floating_point()]:
         raise UnsupportedModelError(
             "only floating-point parameters adapt", got=", ".join(odd), hint="narrow `adapt`"

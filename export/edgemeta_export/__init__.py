@@ -2,13 +2,15 @@
 
 | module | what it does |
 |---|---|
+| `checks` | what a model must not do |
+| `decompose` | what the tracer writes out in simpler ops |
 | `trace` | Python functions to flat ATen graphs, gradients included |
 | `rules/` | translations of ATen ops that PyTorch's exporter lacks |
 | `lower` | ATen graphs to ONNX graphs |
 | `pieces` | the inner loop as three lowered functions |
 | `assemble` | the pieces as `adapt.onnx` and `predict.onnx` |
 | `passes/` | clean-ups of a finished graph |
-| `memory` | the peak-memory estimate |
+| `cost` | operations per step, and the peak-memory estimate |
 | `storage` | graphs to bytes, the init in one file |
 | `selftest` | the recorded episode |
 | `publish` | writing, checking and renaming the bundle |

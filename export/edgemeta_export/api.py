@@ -6,6 +6,7 @@ import copy
 import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from edgemeta.bundle import FileRecord, Manifest, StateTensor, TensorSpec
 from edgemeta.errors import InputError, UnsupportedModelError
 from edgemeta.meta.inner import LOSSES, InnerLoop, Loss, Task
 from edgemeta.meta.run import Run
+from edgemeta.meta.updates import SGD, Rates, Update, checked_rates
 from edgemeta_export.assemble import adapt_model, predict_model
-from edgemeta_export.memory import peak_memory
+from edgemeta_export.checks import check_buffers, check_state, least_support
+from edgemeta_export.cost import adaptation_cost
 from edgemeta_export.passes import optimize
 from edgemeta_export.pieces import lower_inner_loop
 from edgemeta_export.publish import checked_target, publish
@@ -37,8 +40,9 @@ def export_bundle(
     *,
     task: Task = "classification",
     ways: int | None = None,
-    inner_lr: float,
+    inner_lr: Rates,
     inner_steps: int,
+    update: Update = SGD,
     adapt: Sequence[str] = ("*",),
     loss: Loss | None = None,
     example_y: Any = None,
@@ -56,9 +60,13 @@ def export_bundle(
             the bundle's input. They are also recorded in the selftest.
         task: "classification" or "regression".
         ways: classes of the head; None takes them from the model's output.
-        inner_lr: inner learning rate, on the mean support loss.
+        inner_lr: inner learning rate, on the mean support loss; or learned rates, for each adapted
+            parameter an array whose axis 0 counts steps: see `edgemeta.meta.updates.Rates`.
         inner_steps: steps that a device takes unless told otherwise.
-        adapt: shell patterns over parameter names: what the inner step updates.
+        update: how a step moves the parameters: plain SGD, or with momentum, weight decay or
+            clipping, or Adam. What it remembers from step to step begins anew with each adaptation.
+        adapt: shell patterns over parameter names: what the inner step updates; "!" in front of
+            one takes away again, as in ("*", "!head.*").
         loss: maps (output, y) to a scalar; None for the task's own: cross entropy, or mean squared
             error. Multi-label targets are a regression with a loss such as
             `torch.nn.functional.binary_cross_entropy_with_logits`.
@@ -75,25 +83,27 @@ def export_bundle(
         ParityError: onnxruntime computes something else than PyTorch; nothing was written.
     """
     target = checked_target(Path(out))
-    _check_arguments(task, inner_lr, inner_steps)
+    _check_arguments(task, inner_steps)
     loss = loss or LOSSES[task]
-    loop = InnerLoop(copy.deepcopy(model).cpu(), loss, adapt)
-    _check_state(loop)
+    loop = InnerLoop(copy.deepcopy(model).cpu(), loss, adapt, update)
+    rates = checked_rates(inner_lr, loop.init().params)
+    check_state(loop)
     x = _samples(example_x)
     output = _forward(loop, x)
+    check_buffers(loop, x)
     ways = _ways(task, ways, output)
     y = _targets(example_y, task, ways, output)
 
-    pieces = lower_inner_loop(loop, task, _at_least_two(x), _at_least_two(y))
+    pieces = lower_inner_loop(loop, task, rates, _at_least_two(x), _at_least_two(y))
     models = {
-        bundle.ADAPT: optimize(adapt_model(pieces, inner_lr)),
+        bundle.ADAPT: optimize(adapt_model(pieces, rates if isinstance(rates, float) else 1.0)),
         bundle.PREDICT: optimize(predict_model(pieces, task)),
     }
-    peak = peak_memory(models[bundle.ADAPT], len(x))
-    params, buffers, frozen = pieces.init
+    cost = adaptation_cost(models[bundle.ADAPT], len(x))
+    params, buffers, frozen, _ = pieces.init
     content = {
-        bundle.INIT: pack_init(models.values(), (*params, *buffers, *frozen)),
-        bundle.SELFTEST: record(loop, task, x, y, steps=inner_steps, lr=inner_lr),
+        bundle.INIT: pack_init(models.values(), (*params, *buffers, *frozen, *pieces.rates)),
+        bundle.SELFTEST: record(loop, task, x, y, steps=inner_steps, lr=rates),
         **{name: to_bytes(graph) for name, graph in models.items()},
     }
     manifest = Manifest(
@@ -103,11 +113,13 @@ def export_bundle(
         target=TensorSpec(tuple(y.shape[1:]), _dtype(y)),
         algorithm={
             "name": algorithm,
-            "inner_lr": inner_lr,
+            "inner_lr": rates if isinstance(rates, float) else "learned",
+            "update": asdict(update),
             "adapt": list(adapt),
             "loss": getattr(loss, "__name__", type(loss).__name__),
         },
         inner_steps=inner_steps,
+        least_support=least_support(loop, x),
         state=(
             *(StateTensor(n, tuple(t.shape), _dtype(t), "parameter") for n, t in params.items()),
             *(StateTensor(n, tuple(t.shape), _dtype(t), "buffer") for n, t in buffers.items()),
@@ -116,19 +128,24 @@ def export_bundle(
         ops={name: ops_used(graph) for name, graph in models.items()},
         files={name: FileRecord.of(data) for name, data in content.items()},
         parity={"atol": ATOL, "rtol": RTOL},
-        peak_memory_bytes=peak,
+        adapted_parameters=sum(t.numel() for t in params.values()),
+        flops_per_step=cost.flops_per_step,
+        peak_memory_bytes=cost.peak_memory_bytes,
         versions={name: importlib.metadata.version(name) for name in PACKAGES},
         training=training,
     )
     return publish(target, content, manifest)
 
 
-def export_run(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
+def export_run(
+    path: str | os.PathLike[str], out: str | os.PathLike[str], *, adapt: Sequence[str] = ("*",)
+) -> Path:
     """Compile the best checkpoint of a training run into a bundle.
 
     Args:
         path: what `edgemeta train --out` wrote.
         out: the directory to write.
+        adapt: see `export_bundle`; ("head.*",) adapts the head alone.
 
     Returns:
         The bundle's path.
@@ -148,35 +165,18 @@ def export_run(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> Pat
         ways=config.ways if facts.kind == "classification" else None,
         inner_lr=config.inner_lr,
         inner_steps=config.inner_steps,
+        adapt=adapt,
         example_y=example.support_y,
         algorithm=config.algorithm,
         training=run.record(),
     )
 
 
-def _check_arguments(task: str, inner_lr: float, inner_steps: int) -> None:
+def _check_arguments(task: str, inner_steps: int) -> None:
     if task not in LOSSES:
         raise InputError("unknown task", got=repr(task), expected=" or ".join(LOSSES))
-    if not 0 < inner_lr < float("inf"):
-        raise InputError("inner_lr must be positive and finite", got=inner_lr)
     if inner_steps < 1:
         raise InputError("inner_steps is too small", got=inner_steps, expected="at least 1")
-
-
-def _check_state(loop: InnerLoop) -> None:
-    """Refuse, all at once, what a bundle's state cannot hold."""
-    init = loop.init()
-    state = init.params | init.buffers
-    if taken := sorted(bundle.RESERVED & set(state)):
-        raise UnsupportedModelError(
-            "parameters have names that the graphs use themselves",
-            got=", ".join(taken),
-            hint="rename them",
-        )
-    if odd := [f"{n} ({t.dtype})" for n, t in state.items() if t.dtype != torch.float32]:
-        raise UnsupportedModelError(
-            "the adapted tensors must be float32", got=", ".join(odd), hint="call model.float()"
-        )
 
 
 def _samples(example_x: Any) -> Tensor:

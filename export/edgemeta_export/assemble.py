@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgemeta import bundle
-from edgemeta_export.pieces import LOSS, LR, Pieces
+from edgemeta_export.pieces import INDEX, LOSS, LR, Pieces
 from edgemeta_export.rules.registry import OPSET
 
 IR_VERSION = 10  # the oldest that has opset 20: also the older runtimes in the field read it
@@ -24,7 +24,7 @@ def adapt_model(pieces: Pieces, inner_lr: float) -> ir.Model:
 
     Args:
         pieces: the lowered inner loop.
-        inner_lr: what the input `lr_scale` multiplies.
+        inner_lr: what the input `lr_scale` multiplies: the rate, or 1 where the pieces hold rates.
     """
     step_inputs = {value.name: value for value in pieces.step.graph.inputs}
     x, y = (_like(step_inputs[n], n) for n in (bundle.SUPPORT_X, bundle.SUPPORT_Y))
@@ -35,10 +35,13 @@ def adapt_model(pieces: Pieces, inner_lr: float) -> ir.Model:
     rate = _constant(graph, "inner_lr", np.float32(inner_lr))
     lr = _append(graph, "Mul", [lr_scale, rate], LR)
     given = init | {bundle.SUPPORT_X: x, bundle.SUPPORT_Y: y, LR: lr}
+    given |= {name: _constant(graph, name, rates.numpy()) for name, rates in pieces.rates.items()}
     start = {name: init[name] for name in pieces.init.params}
-    adapted, losses_before = _inner_loop(graph, pieces, given, start, steps)
+    moments = {n: _zeros(graph, n, tuple(m.shape)) for n, m in pieces.init.moments.items()}
+    after, losses_before = _inner_loop(graph, pieces, given, start | moments, steps)
+    adapted = {bundle.next_name(name): after[name] for name in start}
 
-    last = _splice(graph, graph, pieces.finish, given | adapted, "last")
+    last = _splice(graph, graph, pieces.finish, given | {n: after[n] for n in start}, "last")
     axis = _constant(graph, "first_axis", np.array([0]))
     last_loss = _append(graph, "Unsqueeze", [last[LOSS], axis], "last_loss")
     losses = _append(graph, "Concat", [losses_before, last_loss], bundle.LOSSES, {"axis": 0})
@@ -81,7 +84,7 @@ def _inner_loop(
     """Append the Loop.
 
     Returns:
-        The adapted parameters by torch name, named `<name>.next`; the loss before each step.
+        The parameters and moments after the last step, by torch name; the loss before each step.
     """
     iteration = _value("loop/index", ir.DataType.INT64, [])
     condition = _value("loop/condition", ir.DataType.BOOL, [])
@@ -94,7 +97,7 @@ def _inner_loop(
         name="inner_step",
     )
     go_on = _append(body, "Identity", [condition], "loop/go_on")
-    found = _splice(body, graph, pieces.step, given | inner, "step")
+    found = _splice(body, graph, pieces.step, given | inner | {INDEX: iteration}, "step")
     body.outputs.extend([go_on, *(found[bundle.next_name(n)] for n in start), found[LOSS]])
     after = {name: _like(value, bundle.next_name(name)) for name, value in start.items()}
     losses = _value("losses_before", ir.DataType.FLOAT, ["steps"])
@@ -181,6 +184,14 @@ def _append(
     node.outputs[0].name = name
     graph.append(node)
     return node.outputs[0]
+
+
+def _zeros(graph: ir.Graph, name: str, shape: tuple[int, ...]) -> ir.Value:
+    """Append zeros that take no room in the file."""
+    size = _constant(graph, f"{name}/shape", np.array(shape, np.int64))
+    zeros = _append(graph, "ConstantOfShape", [size], f"{name}/zeros")
+    zeros.type, zeros.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(shape)
+    return zeros
 
 
 def _constant(graph: ir.Graph, name: str, value: Any) -> ir.Value:

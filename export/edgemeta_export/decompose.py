@@ -33,7 +33,11 @@ def needed_decompositions() -> dict[Any, Callable[..., Any]]:
     return {
         target: function
         for target, function in every.items()
-        if target not in RULES and not translated.is_registered(target)
+        if isinstance(target, torch._ops.OpOverload)
+        and target not in RULES
+        and not translated.is_registered(target)
+        # In-place ops are made functional later, all in one way.
+        and not target._schema.is_mutable
     }
 
 

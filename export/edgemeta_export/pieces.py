@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import onnx_ir as ir
 import torch
 from torch import Tensor
+from torch.export import ExportedProgram
 
 from edgemeta import bundle
 from edgemeta.meta.inner import InnerLoop, State
+from edgemeta.meta.updates import Rates
+from edgemeta_export.checks import check_ops
 from edgemeta_export.lower import lower
 from edgemeta_export.trace import Argument, trace
 
 LR = "lr"
+RATE = "rate/{}"
+INDEX = "index"
 LOSS = "loss"
 
 
@@ -24,24 +29,28 @@ class Pieces:
     """Lowered functions; inputs and outputs carry torch names or those of `edgemeta.bundle`.
 
     Attributes:
-        init: the values of the state and of the frozen tensors.
-        step: (params, buffers, frozen, support_x, support_y, lr) -> (<param>.next, loss).
+        init: the values of the state, of the frozen tensors, and of the moments.
+        rates: learning rates of each parameter, `rate/<param>`; empty where one serves for all.
+        step: (params, buffers, frozen, moments, rates, support_x, support_y, lr, index) ->
+            (<param>.next, <moment>.next, loss); lr multiplies the rates, or is the rate.
         finish: (params, buffers, frozen, support_x, support_y) -> (<buffer>.next, loss).
         predict: (params, buffers, frozen, query_x) -> (logits or output).
     """
 
     init: State
+    rates: dict[str, Tensor]
     step: ir.Model
     finish: ir.Model
     predict: ir.Model
 
 
-def lower_inner_loop(loop: InnerLoop, task: str, x: Tensor, y: Tensor) -> Pieces:
+def lower_inner_loop(loop: InnerLoop, task: str, lr: Rates, x: Tensor, y: Tensor) -> Pieces:
     """Trace and lower the functions of an inner loop.
 
     Args:
         loop: the inner loop.
         task: "classification" or "regression".
+        lr: inner learning rate, or rates.
         x: (S, *input_shape) example samples, S >= 2.
         y: (S,) labels or (S, *target_shape) targets.
 
@@ -50,35 +59,58 @@ def lower_inner_loop(loop: InnerLoop, task: str, x: Tensor, y: Tensor) -> Pieces
     """
     init = State(*({n: t.detach() for n, t in part.items()} for part in loop.init()))
 
-    def step(p: Any, b: Any, f: Any, x: Tensor, y: Tensor, lr: Tensor) -> dict[str, Tensor]:
-        state, loss = loop.step(State(p, b, f).as_leaves(), x, y, lr)
-        return {bundle.next_name(n): t for n, t in state.params.items()} | {LOSS: loss}
+    rates = {RATE.format(n): r for n, r in lr.items()} if isinstance(lr, Mapping) else {}
+
+    def step(
+        p: Any, b: Any, f: Any, m: Any, rates: Any, x: Tensor, y: Tensor, lr: Tensor, index: Tensor
+    ) -> dict[str, Tensor]:
+        scaled = {n: rates[RATE.format(n)] * lr for n in p} if rates else lr
+        state, loss = loop.step(State(p, b, f, m).as_leaves(), x, y, scaled, index)
+        moved = state.params | state.moments
+        return {bundle.next_name(n): t for n, t in moved.items()} | {LOSS: loss}
 
     def finish(p: Any, b: Any, f: Any, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
-            state, loss = loop.finish(State(p, b, f), x, y)
+            state, loss = loop.finish(State(p, b, f, {}), x, y)
         return {bundle.next_name(n): t for n, t in state.buffers.items()} | {LOSS: loss}
 
     def predict(p: Any, b: Any, f: Any, x: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
-            return {bundle.prediction_name(task): loop.predict(State(p, b, f), x)}
+            return {bundle.prediction_name(task): loop.predict(State(p, b, f, {}), x)}
 
     support = {bundle.SUPPORT_X: x, bundle.SUPPORT_Y: y}
-    next_params = [bundle.next_name(name) for name in init.params]
-    next_buffers = [bundle.next_name(name) for name in init.buffers]
-    lr = {LR: torch.tensor(0.1)}
+    moved = [bundle.next_name(name) for name in (*init.params, *init.moments)]
+    statistics = [bundle.next_name(name) for name in init.buffers]
+    numbers = {LR: torch.tensor(0.1), INDEX: torch.tensor(2)}
+    known = [init.params, init.buffers, init.frozen]
+    traced = _trace(step, [*known, init.moments, rates], support | numbers)
+    check_ops(traced.program, loop, x, y)
     return Pieces(
         init,
-        step=_lower(step, init, support | lr, [*next_params, LOSS]),
-        finish=_lower(finish, init, support, [*next_buffers, LOSS]),
-        predict=_lower(predict, init, {bundle.QUERY_X: x}, [bundle.prediction_name(task)]),
+        rates,
+        step=traced.lower([*moved, LOSS]),
+        finish=_trace(finish, known, support).lower([*statistics, LOSS]),
+        predict=_trace(predict, known, {bundle.QUERY_X: x}).lower([bundle.prediction_name(task)]),
     )
 
 
-def _lower(
-    function: Callable[..., Any], init: State, others: dict[str, Tensor], outputs: list[str]
-) -> ir.Model:
-    arguments: list[Argument] = [*init, *others.values()]
-    batched = [False] * len(init) + [tensor.ndim > 0 for tensor in others.values()]
-    names = [*init.params, *init.buffers, *init.frozen, *others]
-    return lower(trace(function, arguments, batched), names, outputs)
+@dataclass(frozen=True)
+class _Traced:
+    """A traced function and the names of its inputs."""
+
+    program: ExportedProgram
+    inputs: list[str]
+
+    def lower(self, outputs: list[str]) -> ir.Model:
+        """Lower it, with names for its outputs."""
+        return lower(self.program, self.inputs, outputs)
+
+
+def _trace(
+    function: Callable[..., Any], known: list[dict[str, Tensor]], others: dict[str, Tensor]
+) -> _Traced:
+    """Trace a function of some dicts of tensors, and of samples and plain numbers."""
+    arguments: list[Argument] = [*known, *others.values()]
+    batched = [False] * len(known) + [tensor.ndim > 0 for tensor in others.values()]
+    names = [name for tensors in known for name in tensors] + [*others]
+    return _Traced(trace(function, arguments, batched), names)

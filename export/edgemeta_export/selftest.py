@@ -11,6 +11,7 @@ from torch import Tensor
 
 from edgemeta import bundle
 from edgemeta.meta.inner import InnerLoop, State
+from edgemeta.meta.updates import Rates
 
 # What a runtime may differ from PyTorch in one tensor: ATOL + RTOL * its largest value. float32
 # rounds at 1.2e-7, a step sums up to 10^4 products in another order, and the steps hand errors on.
@@ -43,7 +44,7 @@ class _Episode(NamedTuple):
     steps: int
 
 
-def record(loop: InnerLoop, task: str, x: Tensor, y: Tensor, *, steps: int, lr: float) -> bytes:
+def record(loop: InnerLoop, task: str, x: Tensor, y: Tensor, *, steps: int, lr: Rates) -> bytes:
     """Adapt with PyTorch and write down everything that a runtime has to reproduce.
 
     ReLU and max-pooling have kinks. Where an activation lies within rounding of one, two correct
@@ -56,7 +57,7 @@ def record(loop: InnerLoop, task: str, x: Tensor, y: Tensor, *, steps: int, lr: 
         x: (S, *input_shape) support samples; all of them are queries too.
         y: (S,) labels or (S, *target_shape) targets.
         steps: inner steps.
-        lr: inner learning rate.
+        lr: inner learning rate, or rates.
 
     Returns:
         The content of `selftest.safetensors`.
@@ -81,12 +82,12 @@ def record(loop: InnerLoop, task: str, x: Tensor, y: Tensor, *, steps: int, lr: 
 
 
 def replay(
-    loop: InnerLoop, init: State, x: Tensor, y: Tensor, steps: int, *, query_x: Tensor, lr: float
+    loop: InnerLoop, init: State, x: Tensor, y: Tensor, steps: int, *, query_x: Tensor, lr: Rates
 ) -> Replay:
     """Adapt `init` and predict with PyTorch, noting the losses on the way."""
     state, losses = init, []
-    for _ in range(steps):
-        state, loss = loop.step(state.as_leaves(), x, y, lr)
+    for index in range(steps):
+        state, loss = loop.step(state.as_leaves(), x, y, lr, index)
         losses.append(loss.detach())
     with torch.no_grad():
         state, loss = loop.finish(state, x, y)
@@ -103,7 +104,7 @@ def _candidates(x: Tensor, y: Tensor, steps: int) -> Iterator[_Episode]:
     yield _Episode(x[:1], y[:1], 1)
 
 
-def _is_stable(loop: InnerLoop, episode: _Episode, query_x: Tensor, lr: float) -> bool:
+def _is_stable(loop: InnerLoop, episode: _Episode, query_x: Tensor, lr: Rates) -> bool:
     """Whether a jittered init gives the same result, within the tolerance of a runtime."""
     generator = torch.Generator().manual_seed(0)
     init = loop.init()

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._dispatch.python import enable_python_dispatcher
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.export import Dim, ExportedProgram
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import (
     DimDynamic,
+    GuardOnDataDependentSymNode,
     ShapeEnv,
     StatelessSymbolicContext,
 )
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from edgemeta.errors import UnsupportedModelError
 from edgemeta_export.decompose import needed_decompositions
 from edgemeta_export.quiet import quiet
 
@@ -41,6 +45,10 @@ def trace(
 
     Returns:
         The program; its inputs are the flattened arguments, in order.
+
+    Raises:
+        UnsupportedModelError: the code depends on the values of its data, fixes the number of
+            samples, or does something else that cannot be traced.
     """
     shape_env = ShapeEnv()
     mode = FakeTensorMode(shape_env=shape_env, allow_non_fake_inputs=True)
@@ -51,15 +59,22 @@ def trace(
         # Both have fused kernels whose backward is one opaque op; these paths decompose.
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
-        # Without it, ops such as padding run their C++ code, which wants sizes as plain numbers.
-        with enable_python_dispatcher():
-            graph = make_fx(function, needed_decompositions(), tracing_mode="fake")(*fakes)
+        try:
+            # Without it, ops such as padding run their C++ code, which wants sizes as numbers.
+            with enable_python_dispatcher():
+                graph = make_fx(function, needed_decompositions(), tracing_mode="fake")(*fakes)
+        except Exception as error:  # whatever a foreign model raises on data without values
+            raise _untraceable(error) from error
+        _check_free(shape_env, [fake for fake, free in zip(fakes, batched, strict=True) if free])
         samples = Dim("samples")
         shapes = tuple(
             _dynamic_shapes(argument, samples if free else None)
             for argument, free in zip(arguments, batched, strict=True)
         )
-        return torch.export.export(_Wrapped(graph), tuple(arguments), dynamic_shapes=(shapes,))
+        try:
+            return torch.export.export(_Wrapped(graph), tuple(arguments), dynamic_shapes=(shapes,))
+        except Exception as error:
+            raise _untraceable(error) from error
 
 
 class _Wrapped(nn.Module):
@@ -93,3 +108,49 @@ def _dynamic_shapes(argument: Argument, samples: Dim | None) -> Any:
     if isinstance(argument, Mapping):
         return dict.fromkeys(argument)
     return None if samples is None else {0: samples}
+
+
+def _check_free(shape_env: ShapeEnv, batched: Sequence[Tensor]) -> None:
+    """Refuse code that was traced for one number of samples only."""
+    for tensor in batched:
+        size: Any = tensor.shape[0]
+        if isinstance(size, int) or size.node.maybe_as_int() is not None:
+            place = str(shape_env.guards[0].sloc) if shape_env.guards else "an unknown place"
+            raise UnsupportedModelError(
+                "the model's code fixes the number of samples",
+                got=f"{int(size)} samples, needed as a plain number at {place}",
+                hint="write x.shape[0] instead of len(x) or int(...), and -1 in reshapes",
+            )
+
+
+def _untraceable(error: Exception) -> UnsupportedModelError:
+    place = _place(error)
+    if isinstance(error, DataDependentOutputException | GuardOnDataDependentSymNode):
+        return UnsupportedModelError(
+            "the model's Python code depends on the values of its data",
+            got=f"{place} ({_first_line(error)})",
+            hint="use torch.where instead of if, and no .item(), .tolist() or int() of a tensor",
+        )
+    return UnsupportedModelError(
+        "the model cannot be traced",
+        got=f"{type(error).__name__} at {place}: {_first_line(error)}",
+        hint="write it with torch's functions on tensors alone",
+    )
+
+
+def _place(error: Exception) -> str:
+    """Return the last line of code on the way to an error that is neither torch's nor ours."""
+    own = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+    frames = traceback.extract_tb(error.__traceback__)
+    foreign = [
+        f for f in frames if not f.filename.startswith(own) and "/edgemeta/" not in f.filename
+    ]
+    if not foreign:
+        return "an unknown place"
+    return f"{Path(foreign[-1].filename).name}:{foreign[-1].lineno}, {foreign[-1].line}"
+
+
+def _first_line(error: Exception) -> str:
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    # "Constraints violated" says in its second line which.
+    return " ".join(lines[: 2 if "Constraints violated" in lines[0] else 1])

@@ -1,4 +1,4 @@
-"""The peak-memory estimate, on graphs small enough to count by hand."""
+"""Operations and memory, on graphs small enough to count by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx import TensorProto, helper, numpy_helper
 
-from edgemeta_export.memory import peak_memory
+from edgemeta_export.cost import adaptation_cost
 from tests.cases import CASE
 from tests.device.conftest import Compile
 
@@ -30,14 +30,23 @@ ROW = 10 * 4  # bytes of one sample, and of the weight
 def test_a_value_counts_from_its_maker_to_its_last_reader() -> None:
     straight = chain([("Add", ["support_x", "w"], "a"), ("Exp", ["a"], "b"), ("Exp", ["b"], "out")])
     # The weight, the input, and never more than two of a, b, out.
-    assert peak_memory(straight, samples=3) == ROW + 3 * ROW + 2 * 3 * ROW
+    assert adaptation_cost(straight, samples=3).peak_memory_bytes == ROW + 3 * ROW + 2 * 3 * ROW
     skip = chain(
         [("Add", ["support_x", "w"], "a"), ("Exp", ["a"], "b"), ("Add", ["a", "b"], "out")]
     )
-    assert peak_memory(skip, samples=3) == ROW + 3 * ROW + 3 * 3 * ROW
+    assert adaptation_cost(skip, samples=3).peak_memory_bytes == ROW + 3 * ROW + 3 * 3 * ROW
 
 
 def test_it_grows_with_the_samples(compiled: Compile) -> None:
     manifest = compiled(CASE["conv4-group-max"]).runner.manifest
     # 7 samples of 8 channels of 28 x 28 float32 are 176 kB, and a step keeps several.
     assert 3 * 176e3 < manifest.peak_memory_bytes < 30 * 176e3
+
+
+def test_the_operations_of_a_step(compiled: Compile) -> None:
+    manifest = compiled(CASE["mlp-sinusoid"]).runner.manifest
+    # 7 samples through 1-40-40-1. Three products a layer (forward, and back to weights and input),
+    # but none back to the first layer's input; two operations each.
+    products = 3 * (40 * 40 + 40) + 2 * 40
+    assert manifest.adapted_parameters == 40 + 40 + 40 * 40 + 40 + 40 + 1
+    assert 2 * 7 * products <= manifest.flops_per_step <= 1.3 * 2 * 7 * products

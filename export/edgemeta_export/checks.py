@@ -1,0 +1,180 @@
+"""What a model must not do, found before anything is lowered, with the layer that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.func import functional_call
+from torch.onnx._internal.exporter._registration import ONNXRegistry
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from edgemeta import bundle
+from edgemeta.errors import UnsupportedModelError
+from edgemeta.meta.inner import InnerLoop
+from edgemeta.meta.norms import SupportNorm
+from edgemeta_export.rules import RULES
+
+NORMS_OVER_SAMPLES = (SupportNorm, nn.modules.batchnorm._BatchNorm)
+
+
+def check_state(loop: InnerLoop) -> None:
+    """Refuse, all at once, tensors that a bundle's state cannot hold.
+
+    Raises:
+        UnsupportedModelError: a name is one of the graphs' own, or a tensor is not float32.
+    """
+    init = loop.init()
+    state = init.params | init.buffers
+    if taken := sorted(bundle.RESERVED & set(state)):
+        raise UnsupportedModelError(
+            "parameters have names that the graphs use themselves",
+            got=", ".join(taken),
+            hint="rename them",
+        )
+    if odd := [f"{n} ({t.dtype})" for n, t in state.items() if t.dtype != torch.float32]:
+        raise UnsupportedModelError(
+            "the adapted tensors must be float32", got=", ".join(odd), hint="call model.float()"
+        )
+
+
+def check_buffers(loop: InnerLoop, x: Tensor) -> None:
+    """Refuse a forward pass that changes buffers: a bundle would silently leave them as they are.
+
+    Raises:
+        UnsupportedModelError: a buffer other than a norm's statistics is written or replaced.
+    """
+    init = loop.init()
+    tensors = {**init.params, **init.buffers, **{n: t.clone() for n, t in init.frozen.items()}}
+    before = {name: (id(tensors[name]), tensors[name]._version) for name in init.frozen}
+    with torch.no_grad():
+        functional_call(loop.model, tensors, (x,))
+    changed = [n for n, was in before.items() if (id(tensors[n]), tensors[n]._version) != was]
+    if changed:
+        raise UnsupportedModelError(
+            "the model changes buffers in its forward pass",
+            got=", ".join(changed),
+            hint="leave the update out in eval mode; only batch norm's statistics adapt",
+        )
+
+
+def least_support(loop: InnerLoop, x: Tensor) -> int:
+    """Return how many samples an adaptation needs: 2 where one leaves a batch norm one value.
+
+    Args:
+        loop: the inner loop.
+        x: (S, *input_shape) example samples.
+    """
+    alone: list[str] = []
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        channels_first = inputs[0]
+        if channels_first.numel() == channels_first.shape[1]:
+            alone.append(type(module).__name__)
+
+    norms = [m for m in loop.model.modules() if isinstance(m, NORMS_OVER_SAMPLES)]
+    hooks = [norm.register_forward_pre_hook(note) for norm in norms]
+    try:
+        with torch.no_grad():
+            loop.predict(loop.init(), x[:1])
+    except ValueError:  # nn.BatchNorm in training mode says it itself
+        return 2
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return 2 if alone else 1
+
+
+def check_ops(program: ExportedProgram, loop: InnerLoop, x: Tensor, y: Tensor) -> None:
+    """Refuse, all at once, the ops that have neither a translation nor a rule.
+
+    Args:
+        program: the traced inner step: it holds every op of the forward and the backward pass.
+        loop: the inner loop that it was traced from.
+        x: (S, *input_shape) example samples.
+        y: (S,) labels or (S, *target_shape) targets.
+
+    Raises:
+        UnsupportedModelError: names each op and the layers that it comes from.
+    """
+    translated = ONNXRegistry.from_torchlib()
+    used = {n.target for n in program.graph.nodes if n.op == "call_function"}
+    missing = {
+        target
+        for target in used
+        if isinstance(target, torch._ops.OpOverload)
+        and not target._schema.is_mutable  # becomes its functional twin
+        and target not in RULES
+        and not translated.is_registered(target)
+    }
+    if not missing:
+        return
+    layers = layers_using(missing, loop, x, y)
+    named = [f"{op} (in {', '.join(layers.get(op, ['the loss']))})" for op in missing]
+    raise UnsupportedModelError(
+        "these ops cannot be lowered to ONNX yet",
+        got="; ".join(sorted(named)),
+        hint="replace the layers, or add a rule: see docs/adding-a-rule.md",
+    )
+
+
+def layers_using(
+    targets: Iterable[Any], loop: InnerLoop, x: Tensor, y: Tensor
+) -> dict[Any, list[str]]:
+    """Find the layers whose forward or backward pass runs some ops, by taking one inner step.
+
+    Returns:
+        For each op that was met, the names of the layers; "the model itself" for what happens
+        outside of any submodule.
+    """
+    watch = _Watch(set(targets))
+    modules = {module: name or "the model itself" for name, module in loop.model.named_modules()}
+
+    def enter(module: nn.Module, inputs: Any) -> None:
+        watch.inside.append(modules[module])
+
+    def leave(module: nn.Module, inputs: Any, output: Any) -> None:
+        watch.own_backward(output, watch.inside.pop())
+
+    hooks = [module.register_forward_pre_hook(enter) for module in modules]
+    hooks += [module.register_forward_hook(leave) for module in modules]
+    try:
+        with watch:
+            loop.step(loop.init().as_leaves(), x, y, 0.1)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return watch.found
+
+
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes in which layer some ops run: forward by hooks, backward by the owner of its node."""
+
+    def __init__(self, targets: set[Any]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.targets = targets
+        self.inside: list[str] = []
+        self.found: dict[Any, list[str]] = {}
+        self._owners: dict[Any, str] = {}
+
+    def own_backward(self, output: Any, layer: str) -> None:
+        """Take the backward nodes behind `output` that no inner layer has taken yet."""
+        outputs: Sequence[Any] = output if isinstance(output, tuple | list) else [output]
+        waiting = [tensor.grad_fn for tensor in outputs if isinstance(tensor, Tensor)]
+        while waiting:
+            node = waiting.pop()
+            if node is not None and node not in self._owners:
+                self._owners[node] = layer
+                waiting.extend(following for following, _ in node.next_functions)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in self.targets:
+            node = torch._C._current_autograd_node()
+            layer = self.inside[-1] if self.inside else self._owners.get(node)
+            layers = self.found.setdefault(func, [])
+            if layer is not None and layer not in layers:
+                layers.append(layer)
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,150 @@
+"""What one adaptation costs: operations per step, and a liveness estimate of its memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import onnx
+import onnx_ir as ir
+from onnx import shape_inference
+
+from edgemeta import bundle
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of one adaptation, for a support set of some size.
+
+    Attributes:
+        flops_per_step: floating-point operations inside the Loop, for one turn: two for each
+            product of a matrix product or a convolution, one for each element of anything else.
+        peak_memory_bytes: the most bytes of tensors that are alive at once. Every value counts from
+            the node that makes it to the last node that reads it; weights and inputs all the time.
+            What the runtime itself occupies is not in it.
+    """
+
+    flops_per_step: int
+    peak_memory_bytes: int
+
+
+def adaptation_cost(model: ir.Model, samples: int) -> Cost:
+    """Estimate the cost of running `adapt.onnx`.
+
+    Args:
+        model: the adapt graph.
+        samples: size of the support set.
+    """
+    proto = ir.to_proto(model)
+    _fix_samples(proto.graph, samples)
+    for graph in _graphs(proto.graph):
+        del graph.value_info[:]
+    inferred = shape_inference.infer_shapes(proto, data_prop=True).graph
+    sizes, shapes = _sizes(inferred), _shapes(inferred)
+    weights = sum(_tensor_bytes(t) for g in _graphs(inferred) for t in g.initializer)
+    defaults = {tensor.name for tensor in inferred.initializer}
+    inputs = sum(sizes[v.name] for v in inferred.input if v.name not in defaults)
+    steps = [body for node in inferred.node if node.op_type == "Loop" for body in _bodies(node)]
+    return Cost(
+        flops_per_step=sum(_flops(node, shapes) for body in steps for node in body.node),
+        peak_memory_bytes=weights + inputs + _peak(inferred, sizes),
+    )
+
+
+def _flops(node: onnx.NodeProto, shapes: dict[str, Shape]) -> int:
+    """Count the operations of one node; what has no known shape counts as a single number."""
+    output = math.prod(shapes.get(node.output[0], ()))
+    left, right = (shapes.get(name, ()) for name in (*node.input, "", "")[:2])
+    match node.op_type:
+        case "MatMul":
+            return 2 * output * (left[-1] if left else 1)
+        case "Gemm":
+            transposed = any(a.name == "transA" and a.i for a in node.attribute)
+            return 2 * output * (left[0 if transposed else 1] if len(left) == 2 else 1)
+        case "Conv":
+            return 2 * output * math.prod(right[1:])
+        case "ConvTranspose":
+            return 2 * math.prod(left) * math.prod(right[1:])
+        case _:
+            return output
+
+
+def _sizes(graph: onnx.GraphProto) -> dict[str, int]:
+    return {
+        value.name: _bytes(value.type.tensor_type)
+        for g in _graphs(graph)
+        for value in (*g.input, *g.output, *g.value_info)
+    }
+
+
+def _shapes(graph: onnx.GraphProto) -> dict[str, Shape]:
+    shapes = {
+        value.name: _dims(value.type.tensor_type)
+        for g in _graphs(graph)
+        for value in (*g.input, *g.output, *g.value_info)
+    }
+    return shapes | {t.name: tuple(t.dims) for g in _graphs(graph) for t in g.initializer}
+
+
+def _peak(graph: onnx.GraphProto, sizes: dict[str, int]) -> int:
+    """Return the most bytes of values made inside `graph` that are alive at once."""
+    last_reader: dict[str, int] = {}
+    for position, node in enumerate(graph.node):
+        for name in _reads(node):
+            last_reader[name] = position
+    kept = {value.name for value in graph.output}
+    made: set[str] = set()
+    alive = peak = 0
+    for position, node in enumerate(graph.node):
+        inside = max((_peak(body, sizes) for body in _bodies(node)), default=0)
+        alive += sum(sizes.get(name, 0) for name in node.output)
+        made.update(node.output)
+        peak = max(peak, alive + inside)
+        done = {n for n in (*_reads(node), *node.output) if last_reader.get(n, -1) <= position}
+        alive -= sum(sizes.get(name, 0) for name in (done & made) - kept)
+        made -= done
+    return peak
+
+
+def _reads(node: onnx.NodeProto) -> set[str]:
+    """Return what a node reads, the bodies of a Loop included."""
+    inner = {n for body in _bodies(node) for other in body.node for n in _reads(other)}
+    return set(node.input) | inner
+
+
+def _bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    return [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterable[onnx.GraphProto]:
+    yield graph
+    for node in graph.node:
+        for body in _bodies(node):
+            yield from _graphs(body)
+
+
+def _fix_samples(graph: onnx.GraphProto, samples: int) -> None:
+    for value in graph.input:
+        if value.name in (bundle.SUPPORT_X, bundle.SUPPORT_Y):
+            value.type.tensor_type.shape.dim[0].dim_value = samples
+
+
+def _dims(tensor: onnx.TypeProto.Tensor) -> Shape:
+    return tuple(dim.dim_value if dim.HasField("dim_value") else 1 for dim in tensor.shape.dim)
+
+
+def _bytes(tensor: onnx.TypeProto.Tensor) -> int:
+    return math.prod(_dims(tensor)) * _itemsize(tensor.elem_type)
+
+
+def _tensor_bytes(tensor: onnx.TensorProto) -> int:
+    return math.prod(map(int, tensor.dims)) * _itemsize(tensor.data_type)
+
+
+def _itemsize(elem_type: int) -> int:
+    if not elem_type:
+        return 0
+    return int(onnx.helper.tensor_dtype_to_np_dtype(elem_type).itemsize)

@@ -1,0 +1,112 @@
+"""What is adapted is a choice: the rest is computed once, and its backward pass is never built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+import torch
+
+from edgemeta import Runner, UnsupportedModelError
+from edgemeta.bundle import ADAPT
+from edgemeta.errors import InputError
+from edgemeta.meta.inner import LOSSES, InnerLoop
+from edgemeta.meta.low_rank import LOW_RANK, add_low_rank
+from edgemeta_export import export_bundle
+from edgemeta_export.selftest import ATOL, RTOL
+from tests.cases import CASE
+
+CONV4 = CASE["conv4-group-stride"]
+HEAD, BODY, NORMS = ("head.*",), ("*", "!head.*"), ("blocks.?.1.*", "*.bias")
+LAST = ("blocks.3.*", "head.*")
+CONVOLUTIONS = {"Conv", "ConvTranspose"}
+
+
+def export(path: Path, adapt: tuple[str, ...], rank: int = 0) -> tuple[Runner, InnerLoop]:
+    """Return conv4's bundle, and the same inner loop in PyTorch."""
+    models = [CONV4.model(), CONV4.model()]
+    if rank:
+        models = [add_low_rank(model, rank=rank) for model in models]
+    x, y = CONV4.samples(5, seed=0)
+    export_bundle(models[0], path, x, inner_lr=0.1, inner_steps=2, adapt=adapt, example_y=y)
+    return Runner(path, threads=1), InnerLoop(models[1], LOSSES["classification"], adapt)
+
+
+def count(path: Path, ops: set[str]) -> tuple[int, int]:
+    """Return how many nodes of some kinds adapt.onnx has inside its Loop and outside."""
+    model = ir.from_proto(onnx.load(path / ADAPT, load_external_data=False))
+    (loop,) = (node for node in model.graph if node.op_type == "Loop")
+    inside = sum(node.op_type in ops for node in loop.attributes["body"].as_graph())
+    return inside, sum(node.op_type in ops for node in model.graph)
+
+
+@pytest.mark.parametrize(
+    ("adapt", "rank"),
+    [(HEAD, 0), (BODY, 0), (NORMS, 0), (LAST, 0), (LOW_RANK, 2)],
+    ids=["head", "body", "norms and biases", "last block", "low rank"],
+)
+def test_parity_of_each_choice(tmp_path: Path, adapt: tuple[str, ...], rank: int) -> None:
+    runner, loop = export(tmp_path / "bundle", adapt, rank)
+    state = loop.init()
+    assert [tensor.name for tensor in runner.manifest.state] == [*state.params]
+    assert runner.manifest.adapted_parameters == sum(p.numel() for p in state.params.values())
+    found = []
+    for seed in range(3):  # kinks: see test_parity
+        x, y = CONV4.samples(5, seed)
+        got = runner.adapt(x, y, steps=3).state_dict()
+        want = loop.adapt(
+            state.as_leaves(), torch.from_numpy(x), torch.from_numpy(y), steps=3, lr=0.1
+        ).params
+        found.append(
+            max(
+                float(np.abs(got[n] - t.numpy()).max() / (ATOL + RTOL * t.abs().max()))
+                for n, t in ((n, t.detach()) for n, t in want.items())
+            )
+        )
+    assert sorted(found)[1] <= 1, found
+
+
+def test_a_frozen_body_runs_once_and_has_no_backward(tmp_path: Path) -> None:
+    """Four convolutions in front of the Loop, shared with the last look at the support set."""
+    export(tmp_path / "bundle", HEAD)
+    assert count(tmp_path / "bundle", CONVOLUTIONS) == (0, 4)
+
+
+def test_the_backward_stops_at_the_lowest_adapted_layer(tmp_path: Path) -> None:
+    last, _ = export(tmp_path / "last", LAST)
+    every, _ = export(tmp_path / "every", ("*",))
+    # Three frozen blocks in front; one forward in the Loop, no gradient to the block's input; and
+    # one more forward for the loss after the last step.
+    assert count(tmp_path / "last", CONVOLUTIONS) == (1, 4)
+    # Four forward, three back to the inputs of all but the first.
+    assert count(tmp_path / "every", CONVOLUTIONS)[0] == 7
+    assert last.manifest.flops_per_step < every.manifest.flops_per_step / 3
+
+
+def test_low_rank_adapters_change_nothing_at_first(tmp_path: Path) -> None:
+    plain = CONV4.model()
+    adapted = add_low_rank(CONV4.model(), rank=2)
+    x = torch.from_numpy(CONV4.samples(3, seed=0)[0])
+    assert torch.equal(plain(x), adapted(x))
+    names = [name for name, _ in adapted.named_parameters() if name.endswith(".left")]
+    assert len(names) == 5  # four convolutions and the head
+    with pytest.raises(InputError, match="rank is too small"):
+        add_low_rank(CONV4.model(), rank=0)
+    with pytest.raises(UnsupportedModelError, match="no layer for a low-rank adapter"):
+        add_low_rank(CONV4.model(), ("*.nowhere",))
+
+
+@pytest.mark.parametrize(
+    ("adapt", "message"),
+    [
+        (("tail.*",), r"'tail\.\*' matches no parameter"),
+        (("*", "!tail.*"), r"'!tail\.\*' matches no parameter"),
+        (("head.*", "!head.*"), "nothing adapts"),
+    ],
+)
+def test_patterns_that_choose_nothing(adapt: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UnsupportedModelError, match=message):
+        InnerLoop(CONV4.model(), LOSSES["classification"], adapt)
