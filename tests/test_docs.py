@@ -75,3 +75,18 @@ def test_links_and_paths_exist(text: str) -> None:
 def test_the_readme_names_each_extra() -> None:
     for extra in ("'.[desk]'", "'.[dev]'"):
         assert extra in README
+
+
+def test_the_support_table_is_the_scripts() -> None:
+    from docs.support_table import TARGET, page
+
+    assert TARGET.read_text() == page(), "write it anew: python -m docs.support_table"
+
+
+def test_the_rules_page_works_as_it_says() -> None:
+    """Its example is the rule that stands in the code, but for types."""
+    text = (ROOT / "docs" / "adding-a-rule.md").read_text()
+    code, _ = python_blocks(text)
+    source = (ROOT / "export/edgemeta_export/rules/activation.py").read_text()
+    body = code.split('onnxruntime."""\n')[1].strip()
+    assert body in source

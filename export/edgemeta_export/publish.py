@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from edgemeta import bundle
 from edgemeta.bundle import Manifest
-from edgemeta.errors import EdgemetaError, InputError
-from edgemeta.files import sync_directory, write_atomically
+from edgemeta.errors import InputError
+from edgemeta.files import write_atomically
 from edgemeta.runner import Runner
 from edgemeta.verify import verify
+from edgemeta_export.staging import staged
 from edgemeta_export.storage import check_graph
 
 
@@ -46,15 +44,7 @@ def publish(out: Path, content: Mapping[str, bytes], manifest: Manifest) -> Path
         EdgemetaError: the place cannot be written to.
         ParityError: onnxruntime computes something else than PyTorch; `out` is as it was.
     """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    except OSError as error:
-        raise EdgemetaError(
-            f"cannot write to {out.parent}", got=error.strerror, hint="name another directory"
-        ) from error
-    try:
-        temporary.chmod(0o755)  # mkdtemp makes private ones; a bundle is there to be read
+    with staged(out) as temporary:
         for name, data in content.items():
             write_atomically(temporary / name, data)
         for name in (bundle.ADAPT, bundle.PREDICT):
@@ -66,10 +56,4 @@ def publish(out: Path, content: Mapping[str, bytes], manifest: Manifest) -> Path
             parity=dict(manifest.parity) | {"found": {n: d.largest for n, d in found.items()}},
         )
         write_atomically(temporary / bundle.MANIFEST, manifest.to_json())
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(temporary, out)
-        sync_directory(out.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return out
