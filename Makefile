@@ -2,14 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEVICE_BIN := .venv-device/bin
+OLDEST_BIN := .venv-oldest/bin
 
-.PHONY: demo test lint device clean
+.PHONY: demo test lint device oldest clean
 
 demo: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh benchmarks/demo.sh
 
 test: .venv/installed lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -21,6 +22,11 @@ device: .venv-device/installed
 	$(DEVICE_BIN)/python -m pip install --quiet --no-deps --force-reinstall .
 	$(DEVICE_BIN)/python tests/device_only.py
 
+# The same with the oldest packages that pyproject.toml allows.
+oldest: .venv-oldest/installed
+	$(OLDEST_BIN)/python -m pip install --quiet --no-deps --force-reinstall .
+	$(OLDEST_BIN)/python tests/device_only.py
+
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
@@ -31,5 +37,10 @@ device: .venv-device/installed
 	$(DEVICE_BIN)/python -m pip install --quiet --constraint constraints.txt .
 	touch $@
 
+.venv-oldest/installed: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv .venv-oldest
+	$(OLDEST_BIN)/python -m pip install --quiet --constraint constraints-oldest.txt .
+	touch $@
+
 clean:
-	rm -rf .venv .venv-device demo-out .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-device .venv-oldest demo-out .mypy_cache .ruff_cache .pytest_cache

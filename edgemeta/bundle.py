@@ -30,15 +30,19 @@ SUPPORT_X = "support_x"
 SUPPORT_Y = "support_y"
 STEPS = "steps"
 LR_SCALE = "lr_scale"
+WAYS = "ways"
 LOSSES = "losses"
 QUERY_X = "query_x"
 LOGITS = "logits"
 OUTPUT = "output"
-RESERVED = frozenset({SUPPORT_X, SUPPORT_Y, STEPS, LR_SCALE, LOSSES, QUERY_X, LOGITS, OUTPUT})
+RESERVED = frozenset({SUPPORT_X, SUPPORT_Y, STEPS, LR_SCALE, WAYS, LOSSES, QUERY_X, LOGITS, OUTPUT})
 """Names that a state tensor cannot have."""
 
 STATE_BUNDLE_KEY = "edgemeta.bundle"
 """Metadata key of a state file: the fingerprint of the bundle that it belongs to."""
+
+STATE_WAYS_KEY = "edgemeta.ways"
+"""Metadata key of a state file: how many classes its task has."""
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024  # real ones are a few kB; refuse before parsing
 
@@ -102,7 +106,7 @@ class Manifest:
 
     Attributes:
         task: "classification" or "regression".
-        ways: classes the head has; None for regression.
+        ways: classes the head has, the most that a task can have; None for regression.
         input: one sample, as the user's data has it.
         target: one label (shape (), int64) or one regression target.
         algorithm: what made the init: at least "name" and "inner_lr".

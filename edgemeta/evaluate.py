@@ -47,7 +47,8 @@ class BundleAdapter:
 
     def adapt_and_predict(self, episode: Episode, steps: int | None = None) -> NDArray[np.float32]:
         """Adapt the init to the support set, predict the queries."""
-        learner = self._runner.adapt(episode.support_x, episode.support_y, steps=steps)
+        ways = None if self.ways is None else int(episode.support_y.max()) + 1
+        learner = self._runner.adapt(episode.support_x, episode.support_y, steps=steps, ways=ways)
         return learner.predict_logits(episode.query_x)
 
 

@@ -74,7 +74,7 @@ def check_labels(y: Any, samples: int, ways: int) -> NDArray[np.int64]:
         )
     if array.min() < 0 or array.max() >= ways:
         raise InputError(
-            "support_y has labels outside the model's classes",
+            "support_y has labels outside the task's classes",
             got=f"{array.min()}..{array.max()}",
             expected=f"0..{ways - 1}",
             hint="number the classes from 0",
@@ -96,8 +96,10 @@ def check_targets(y: Any, samples: int, spec: TensorSpec) -> NDArray[Any]:
     return _cast("support_y", array, np.dtype(spec.dtype))
 
 
-def check_support(x: Any, y: Any, manifest: Manifest) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Check a whole support set against a bundle."""
+def check_support(
+    x: Any, y: Any, manifest: Manifest, ways: int | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Check a whole support set against a bundle, for a task of `ways` classes."""
     samples = check_samples("support_x", x, manifest.input)
     if len(samples) < manifest.least_support:
         raise InputError(
@@ -106,8 +108,8 @@ def check_support(x: Any, y: Any, manifest: Manifest) -> tuple[NDArray[Any], NDA
             expected=f"at least {manifest.least_support}",
             hint="the model's batch norm needs more than one value per channel",
         )
-    if manifest.ways is not None:
-        return samples, check_labels(y, len(samples), manifest.ways)
+    if ways is not None:
+        return samples, check_labels(y, len(samples), ways)
     return samples, check_targets(y, len(samples), manifest.target)
 
 
@@ -122,6 +124,21 @@ def check_steps(steps: Any) -> int:
     if not 0 <= steps <= MAX_STEPS:
         raise InputError("steps is out of range", got=steps, expected=f"0..{MAX_STEPS}")
     return int(steps)
+
+
+def check_ways(ways: Any, manifest: Manifest) -> int:
+    """Return the number of classes of a task.
+
+    Raises:
+        InputError: not an integer, more than the head has, or the bundle is for regression.
+    """
+    if manifest.ways is None:
+        raise InputError("ways is for classification", got=repr(ways))
+    if not isinstance(ways, int | np.integer) or isinstance(ways, bool):
+        raise InputError("ways must be an integer", got=repr(ways))
+    if not 2 <= ways <= manifest.ways:
+        raise InputError("ways is out of range", got=ways, expected=f"2..{manifest.ways}")
+    return int(ways)
 
 
 def check_lr_scale(lr_scale: Any) -> float:

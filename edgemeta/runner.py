@@ -21,7 +21,7 @@ from onnxruntime import OrtValue
 
 from edgemeta import bundle
 from edgemeta.errors import BundleError, EdgemetaError, InputError
-from edgemeta.inputs import check_lr_scale, check_samples, check_steps, check_support
+from edgemeta.inputs import check_lr_scale, check_samples, check_steps, check_support, check_ways
 from edgemeta.state import read_state, write_state
 
 ERRORS_ONLY = 3  # onnxruntime's log severity; below it, it warns of every default-valued input
@@ -57,6 +57,8 @@ class Runner:
         options = _session_options(threads)
         providers = _checked_providers(providers)
         state = {tensor.name for tensor in self.manifest.state}
+        if self.manifest.ways is not None:
+            state.add(bundle.WAYS)
         self._adapt = _session(
             self.path / bundle.ADAPT,
             options,
@@ -68,7 +70,7 @@ class Runner:
                 bundle.LR_SCALE,
                 *state,
             },
-            outputs={bundle.LOSSES, *map(bundle.next_name, state)},
+            outputs={bundle.LOSSES, *(bundle.next_name(t.name) for t in self.manifest.state)},
         )
         self._predict = _session(
             self.path / bundle.PREDICT,
@@ -81,7 +83,7 @@ class Runner:
     @property
     def init(self) -> Learner:
         """The learner before any adaptation."""
-        return Learner(self, {}, np.empty(0, np.float32))
+        return Learner(self, {}, np.empty(0, np.float32), self.manifest.ways)
 
     def adapt(
         self,
@@ -90,15 +92,18 @@ class Runner:
         steps: int | None = None,
         lr_scale: float = 1.0,
         state: Learner | None = None,
+        ways: int | None = None,
     ) -> Learner:
         """Adapt to a support set.
 
         Args:
             x: (S, *input_shape) support samples, as the model was trained on them.
-            y: (S,) labels 0..ways-1, or (S, *target_shape) regression targets.
+            y: (S,) labels 0, 1, ... below the ways, or (S, *target_shape) regression targets.
             steps: inner steps; None for the bundle's own number; 0 returns the start unchanged.
             lr_scale: multiplies the inner learning rate.
             state: a learner to continue from; None starts from the init.
+            ways: how many classes the task has, at most as many as the head; the others are out of
+                reach then. None takes those of `state`, or all of the head's.
 
         Returns:
             A new learner; neither the runner nor `state` changes.
@@ -106,7 +111,11 @@ class Runner:
         Raises:
             InputError: the support set or a number cannot be used.
         """
-        support_x, support_y = check_support(x, y, self.manifest)
+        if ways is None:
+            ways = self.manifest.ways if state is None else state.ways
+        else:
+            ways = check_ways(ways, self.manifest)
+        support_x, support_y = check_support(x, y, self.manifest, ways)
         steps = check_steps(self.manifest.inner_steps if steps is None else steps)
         start = {} if state is None else state._values_for(self)
         names = [tensor.name for tensor in self.manifest.state]
@@ -118,10 +127,10 @@ class Runner:
                 bundle.STEPS: np.array(steps, np.int64),
                 bundle.LR_SCALE: np.array(check_lr_scale(lr_scale), np.float32),
             },
-            start,
+            {**start, **_ways_value(ways)},
             [*map(bundle.next_name, names), bundle.LOSSES],
         )
-        return Learner(self, dict(zip(names, values, strict=True)), losses.numpy())
+        return Learner(self, dict(zip(names, values, strict=True)), losses.numpy(), ways)
 
     def load(self, path: str | os.PathLike[str]) -> Learner:
         """Read a learner that `Learner.save` wrote.
@@ -129,9 +138,9 @@ class Runner:
         Raises:
             BundleError: the file is missing, damaged, or belongs to another bundle.
         """
-        arrays = read_state(Path(path), self.manifest, self.fingerprint)
+        arrays, ways = read_state(Path(path), self.manifest, self.fingerprint)
         values = {n: OrtValue.ortvalue_from_numpy(array) for n, array in arrays.items()}
-        return Learner(self, values, np.empty(0, np.float32))
+        return Learner(self, values, np.empty(0, np.float32), ways)
 
 
 class Learner:
@@ -140,11 +149,17 @@ class Learner:
     Attributes:
         losses: (steps + 1,) float32, the support loss before each step and after the last; empty
             where the learner was loaded.
+        ways: how many classes the task has; None for regression.
     """
 
     def __init__(
-        self, runner: Runner, values: Mapping[str, OrtValue], losses: NDArray[np.float32]
+        self,
+        runner: Runner,
+        values: Mapping[str, OrtValue],
+        losses: NDArray[np.float32],
+        ways: int | None,
     ) -> None:
+        self.ways = ways
         self._runner = runner
         self._values = dict(values)  # empty: the init, which the graphs hold themselves
         self.losses = losses
@@ -175,11 +190,11 @@ class Learner:
         (output,) = _run(
             self._runner._predict,
             {bundle.QUERY_X: samples},
-            self._values,
+            {**self._values, **_ways_value(self.ways)},
             [bundle.prediction_name(manifest.task)],
         )
         array: NDArray[np.float32] = output.numpy()
-        return array
+        return array if self.ways is None else array[:, : self.ways]
 
     def predict_proba(self, x: Any) -> NDArray[np.float32]:
         """Return (Q, ways) float32 probabilities: the softmax of the logits, not calibrated.
@@ -206,7 +221,7 @@ class Learner:
         Raises:
             EdgemetaError: the file cannot be written.
         """
-        write_state(Path(path), self.state_dict(), self._runner.fingerprint)
+        write_state(Path(path), self.state_dict(), self._runner.fingerprint, self.ways)
 
     def _values_for(self, runner: Runner) -> Mapping[str, OrtValue]:
         if runner.fingerprint != self._runner.fingerprint:
@@ -223,6 +238,13 @@ class Learner:
         manifest = self._runner.manifest
         x = np.zeros((1, *manifest.input.shape), manifest.input.dtype)
         return x, np.zeros((1, *manifest.target.shape), manifest.target.dtype)
+
+
+def _ways_value(ways: int | None) -> dict[str, OrtValue]:
+    """Return the input `ways`, as OrtValue: it has a default, which arrays cannot be bound over."""
+    if ways is None:
+        return {}
+    return {bundle.WAYS: OrtValue.ortvalue_from_numpy(np.array(ways, np.int64))}
 
 
 def _session_options(threads: int | None) -> onnxruntime.SessionOptions:

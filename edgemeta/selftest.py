@@ -49,7 +49,6 @@ def read_selftest(directory: Path, manifest: Manifest) -> Selftest:
     path = directory / bundle.SELFTEST
     try:
         with safe_open(path, "numpy") as file:
-            settings = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise BundleError(f"{path} cannot be read", got=error) from error
@@ -58,8 +57,8 @@ def read_selftest(directory: Path, manifest: Manifest) -> Selftest:
             support_x=tensors[bundle.SUPPORT_X],
             support_y=tensors[bundle.SUPPORT_Y],
             query_x=tensors[bundle.QUERY_X],
-            steps=int(settings[bundle.STEPS]),
-            lr_scale=float(settings[bundle.LR_SCALE]),
+            steps=int(tensors[bundle.STEPS]),
+            lr_scale=float(tensors[bundle.LR_SCALE]),
             state={
                 tensor.name: tensors[bundle.next_name(tensor.name)] for tensor in manifest.state
             },
@@ -72,6 +71,6 @@ def read_selftest(directory: Path, manifest: Manifest) -> Selftest:
         for name, values in tensors.items():
             if not np.isfinite(values).all():
                 raise ValueError(f"{name} is not finite")
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{path} breaks the contract", got=error) from error
     return found

@@ -11,33 +11,44 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from edgemeta.bundle import FORMAT_VERSION, STATE_BUNDLE_KEY, Manifest
+from edgemeta.bundle import FORMAT_VERSION, STATE_BUNDLE_KEY, STATE_WAYS_KEY, Manifest
 from edgemeta.errors import BundleError
 from edgemeta.files import write_atomically
 
 VERSION_KEY = "edgemeta.format_version"
 FLOAT32_BYTES = 4
+MOST_DIGITS = 10
 HEADER_ROOM = 1 << 20  # bytes of safetensors header that a state may have beside its tensors
 
 
-def write_state(path: Path, state: Mapping[str, NDArray[Any]], fingerprint: str) -> None:
+def write_state(
+    path: Path, state: Mapping[str, NDArray[Any]], fingerprint: str, ways: int | None
+) -> None:
     """Write a state file, whole or not at all.
 
     Args:
         path: the `.safetensors` file.
         state: every tensor of the state, by torch name.
         fingerprint: of the bundle.
+        ways: how many classes the task has; None for regression.
 
     Raises:
         EdgemetaError: the file cannot be written.
     """
     metadata = {STATE_BUNDLE_KEY: fingerprint, VERSION_KEY: str(FORMAT_VERSION)}
+    if ways is not None:
+        metadata[STATE_WAYS_KEY] = str(ways)
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in state.items()}
     write_atomically(path, save(tensors, metadata))
 
 
-def read_state(path: Path, manifest: Manifest, fingerprint: str) -> dict[str, NDArray[Any]]:
+def read_state(
+    path: Path, manifest: Manifest, fingerprint: str
+) -> tuple[dict[str, NDArray[Any]], int | None]:
     """Read a state file and check that it is one of this bundle.
+
+    Returns:
+        Its tensors by torch name, and how many classes its task has.
 
     Raises:
         BundleError: missing, damaged, of another bundle, or with other tensors.
@@ -51,6 +62,7 @@ def read_state(path: Path, manifest: Manifest, fingerprint: str) -> dict[str, ND
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
             _check_metadata(path, metadata, fingerprint)
+            ways = _read_ways(path, metadata, manifest)
             if set(file.keys()) != set(expected):
                 odd = sorted(set(file.keys()) ^ set(expected))
                 raise BundleError(f"{path} has missing or unknown tensors", got=", ".join(odd))
@@ -72,7 +84,19 @@ def read_state(path: Path, manifest: Manifest, fingerprint: str) -> dict[str, ND
             )
         if not np.isfinite(tensor).all():
             raise BundleError(f"{path}: {name} holds values that are not finite")
-    return state
+    return state, ways
+
+
+def _read_ways(path: Path, metadata: Mapping[str, str], manifest: Manifest) -> int | None:
+    if manifest.ways is None:
+        return None
+    text = metadata.get(STATE_WAYS_KEY, "")
+    ways = int(text) if text.isascii() and text.isdecimal() and len(text) < MOST_DIGITS else 0
+    if not 2 <= ways <= manifest.ways:
+        raise BundleError(
+            f"{path} has an unusable number of ways", got=repr(text), expected=f"2..{manifest.ways}"
+        )
+    return ways
 
 
 def _check_metadata(path: Path, metadata: Mapping[str, str], fingerprint: str) -> None:

@@ -24,6 +24,7 @@ from edgemeta.runner import Runner
 @click.option(
     "--state", type=click.Path(path_type=Path), help="Continue from this state, not from the init."
 )
+@click.option("--ways", type=int, help="Classes of this task. [default: all of the head's]")
 @threads_option
 @json_option
 def adapt(
@@ -33,6 +34,7 @@ def adapt(
     steps: int | None,
     lr_scale: float,
     state: Path | None,
+    ways: int | None,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -49,7 +51,7 @@ def adapt(
     runner = Runner(bundle, threads=threads)
     start = None if state is None else runner.load(state)
     began = time.perf_counter()
-    learner = runner.adapt(x, y, steps=steps, lr_scale=lr_scale, state=start)
+    learner = runner.adapt(x, y, steps=steps, lr_scale=lr_scale, state=start, ways=ways)
     milliseconds = (time.perf_counter() - began) * 1e3
     learner.save(out)
     losses = learner.losses.tolist()

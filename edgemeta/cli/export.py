@@ -9,6 +9,8 @@ import click
 
 from edgemeta.bundle import read_manifest
 from edgemeta_export import export_run
+from edgemeta_export.ort_format import write_ort_format
+from edgemeta_export.rules.registry import OPSET
 
 
 @click.command()
@@ -27,15 +29,37 @@ from edgemeta_export import export_run
     metavar="PATTERN",
     help="Parameters that adapt, such as 'head.*'; '!PATTERN' takes away. May be repeated.",
 )
+@click.option(
+    "--opset",
+    type=int,
+    default=OPSET,
+    show_default=True,
+    help="ONNX opset of the graphs; 17 or 18 for onnxruntime 1.15 and newer.",
+)
+@click.option(
+    "--ort-format",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Also write the graphs in onnxruntime's own format, and the operators that a minimal "
+    "build of it needs, to this directory.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def export(run: Path, out: Path, adapt: tuple[str, ...], as_json: bool) -> None:
+def export(
+    run: Path,
+    out: Path,
+    adapt: tuple[str, ...],
+    opset: int,
+    ort_format: Path | None,
+    as_json: bool,
+) -> None:
     """Compile the best checkpoint of RUN into a bundle, and check it against PyTorch.
 
     \b
     Example:
       edgemeta export runs/glyphs --out bundles/glyphs
     """
-    path = export_run(run, out, adapt=adapt)
+    path = export_run(run, out, adapt=adapt, opset=opset)
+    if ort_format is not None:
+        write_ort_format(path, ort_format)
     manifest, fingerprint = read_manifest(path)
     size = sum(record.size for record in manifest.files.values())
     if as_json:

@@ -61,10 +61,12 @@ class TorchAdapter:
         init = self._loop.init()
         x, y, queries, _ = _tensors(episode, init)
         steps = self.inner_steps if steps is None else steps
+        if self.ways is not None:
+            init = init._replace(ways=y.max() + 1)
         state = self._loop.adapt(init, x, y, steps=steps, lr=self.inner_lr)
         with torch.no_grad():
             output: NDArray[np.float32] = self._loop.predict(state, queries).cpu().numpy()
-        return output
+        return output if state.ways is None else output[:, : int(state.ways)]
 
 
 def run_adapter(path: Path, threads: int | None = None) -> TorchAdapter:

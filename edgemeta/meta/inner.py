@@ -35,6 +35,9 @@ LOSSES: dict[str, Loss] = {
 cbfinn's code, which sums five classes after dividing by shots, is 2.0 here."""
 
 
+OUT_OF_REACH = 1e9  # subtracted from a logit: far beyond what exp can see, far from overflow
+
+
 class State(NamedTuple):
     """The tensors of a learner, by their torch names.
 
@@ -43,18 +46,21 @@ class State(NamedTuple):
         buffers: norm statistics, replaced by those of the support set.
         frozen: everything else that the model reads; the inner loop hands it through.
         moments: what the update remembers from step to step; each adaptation starts it anew.
+        ways: () int64, how many of the head's classes there are in this task; None for all.
     """
 
     params: dict[str, Tensor]
     buffers: dict[str, Tensor]
     frozen: dict[str, Tensor]
     moments: dict[str, Tensor]
+    ways: Tensor | None = None
 
     def as_leaves(self) -> State:
         """Return the same values, cut from whatever graph made them."""
         params = {n: p.detach().requires_grad_() for n, p in self.params.items()}
         buffers = {n: b.detach() for n, b in self.buffers.items()}
-        return State(params, buffers, self.frozen, {n: m.detach() for n, m in self.moments.items()})
+        moments = {n: m.detach() for n, m in self.moments.items()}
+        return State(params, buffers, self.frozen, moments, self.ways)
 
 
 class InnerLoop:
@@ -102,7 +108,7 @@ class InnerLoop:
         output: Tensor = functional_call(
             self.model, {**state.frozen, **state.params, **state.buffers}, (x,)
         )
-        return output
+        return _masked(output, state.ways)
 
     def step(
         self,
@@ -187,7 +193,7 @@ class InnerLoop:
         with self._collecting_statistics():
             output = functional_call(self.model, tensors, (x,))
         # functional_call writes the buffers that the forward replaced back into `tensors`.
-        return output, {name: tensors[name] for name in state.buffers}
+        return _masked(output, state.ways), {name: tensors[name] for name in state.buffers}
 
     @contextmanager
     def _collecting_statistics(self) -> Iterator[None]:
@@ -198,6 +204,17 @@ class InnerLoop:
         finally:
             for norm in self._norms:
                 norm.training = False
+
+
+def _masked(output: Tensor, ways: Tensor | None) -> Tensor:
+    """Put the logits (N, C) of classes that are not in the task out of reach.
+
+    Their probability is exactly zero then, and so is the gradient of their part of the head.
+    """
+    if ways is None:
+        return output
+    beyond = torch.arange(output.shape[-1], device=output.device) >= ways
+    return output - OUT_OF_REACH * beyond.to(output.dtype)
 
 
 def _matching(parameters: dict[str, nn.Parameter], patterns: Sequence[str]) -> list[str]:

@@ -10,10 +10,12 @@
 | `pieces` | the inner loop as three lowered functions |
 | `assemble` | the pieces as `adapt.onnx` and `predict.onnx` |
 | `passes/` | clean-ups of a finished graph |
+| `opset` | a finished graph in an older or newer opset |
+| `ort_format` | the graphs in onnxruntime's own format |
 | `cost` | operations per step, and the peak-memory estimate |
 | `storage` | graphs to bytes, the init in one file |
 | `selftest` | the recorded episode |
-| `publish` | writing, checking and renaming the bundle |
+| `staging`, `publish` | writing, checking and renaming the bundle |
 | `api` | `export_bundle` and `export_run` |
 """
 

@@ -23,6 +23,7 @@ from edgemeta.meta.updates import SGD, Rates, Update, checked_rates
 from edgemeta_export.assemble import adapt_model, predict_model
 from edgemeta_export.checks import check_buffers, check_state, least_support
 from edgemeta_export.cost import adaptation_cost
+from edgemeta_export.opset import to_opset
 from edgemeta_export.passes import optimize
 from edgemeta_export.pieces import lower_inner_loop
 from edgemeta_export.publish import checked_target, publish
@@ -45,6 +46,7 @@ def export_bundle(
     update: Update = SGD,
     adapt: Sequence[str] = ("*",),
     loss: Loss | None = None,
+    opset: int = OPSET,
     example_y: Any = None,
     algorithm: str = "unknown",
     training: Mapping[str, Any] | None = None,
@@ -70,6 +72,7 @@ def export_bundle(
         loss: maps (output, y) to a scalar; None for the task's own: cross entropy, or mean squared
             error. Multi-label targets are a regression with a loss such as
             `torch.nn.functional.binary_cross_entropy_with_logits`.
+        opset: ONNX opset of both graphs; older ones, down to 17, serve older runtimes.
         example_y: (n,) labels or (n, *target_shape) targets of `example_x`; None makes some up.
         algorithm: what trained the init, for the manifest.
         training: the training record, for the manifest.
@@ -94,13 +97,14 @@ def export_bundle(
     ways = _ways(task, ways, output)
     y = _targets(example_y, task, ways, output)
 
-    pieces = lower_inner_loop(loop, task, rates, _at_least_two(x), _at_least_two(y))
+    pieces = lower_inner_loop(loop, ways, rates, _at_least_two(x), _at_least_two(y))
     models = {
-        bundle.ADAPT: optimize(adapt_model(pieces, rates if isinstance(rates, float) else 1.0)),
-        bundle.PREDICT: optimize(predict_model(pieces, task)),
+        bundle.ADAPT: adapt_model(pieces, rates if isinstance(rates, float) else 1.0),
+        bundle.PREDICT: predict_model(pieces),
     }
+    models = {name: to_opset(optimize(graph), opset) for name, graph in models.items()}
     cost = adaptation_cost(models[bundle.ADAPT], len(x))
-    params, buffers, frozen, _ = pieces.init
+    params, buffers, frozen, *_ = pieces.init
     content = {
         bundle.INIT: pack_init(models.values(), (*params, *buffers, *frozen, *pieces.rates)),
         bundle.SELFTEST: record(loop, task, x, y, steps=inner_steps, lr=rates),
@@ -124,7 +128,7 @@ def export_bundle(
             *(StateTensor(n, tuple(t.shape), _dtype(t), "parameter") for n, t in params.items()),
             *(StateTensor(n, tuple(t.shape), _dtype(t), "buffer") for n, t in buffers.items()),
         ),
-        opset=OPSET,
+        opset=opset,
         ops={name: ops_used(graph) for name, graph in models.items()},
         files={name: FileRecord.of(data) for name, data in content.items()},
         parity={"atol": ATOL, "rtol": RTOL},
@@ -138,7 +142,11 @@ def export_bundle(
 
 
 def export_run(
-    path: str | os.PathLike[str], out: str | os.PathLike[str], *, adapt: Sequence[str] = ("*",)
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    adapt: Sequence[str] = ("*",),
+    opset: int = OPSET,
 ) -> Path:
     """Compile the best checkpoint of a training run into a bundle.
 
@@ -146,6 +154,7 @@ def export_run(
         path: what `edgemeta train --out` wrote.
         out: the directory to write.
         adapt: see `export_bundle`; ("head.*",) adapts the head alone.
+        opset: see `export_bundle`.
 
     Returns:
         The bundle's path.
@@ -166,6 +175,7 @@ def export_run(
         inner_lr=config.inner_lr,
         inner_steps=config.inner_steps,
         adapt=adapt,
+        opset=opset,
         example_y=example.support_y,
         algorithm=config.algorithm,
         training=run.record(),

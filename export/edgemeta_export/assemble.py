@@ -12,7 +12,7 @@ from edgemeta import bundle
 from edgemeta_export.pieces import INDEX, LOSS, LR, Pieces
 from edgemeta_export.rules.registry import OPSET
 
-IR_VERSION = 10  # the oldest that has opset 20: also the older runtimes in the field read it
+IR_VERSION = 10  # onnxruntime 1.20, the oldest that is supported, reads no newer one
 
 Values = dict[str, ir.Value]
 
@@ -52,25 +52,27 @@ def adapt_model(pieces: Pieces, inner_lr: float) -> ir.Model:
     return ir.Model(graph, ir_version=IR_VERSION, producer_name="edgemeta")
 
 
-def predict_model(pieces: Pieces, task: str) -> ir.Model:
+def predict_model(pieces: Pieces) -> ir.Model:
     """Build `predict.onnx`: the forward pass under a given state, or under the init."""
     inputs = {value.name: value for value in pieces.predict.graph.inputs}
     x = _like(inputs[bundle.QUERY_X], bundle.QUERY_X)
     graph, init = _graph("predict", [x], pieces)
     found = _splice(graph, graph, pieces.predict, init | {bundle.QUERY_X: x}, "predict")
-    output = found[bundle.prediction_name(task)]
-    output.name = bundle.prediction_name(task)
+    (output,) = found.values()
+    (output.name,) = found
     graph.outputs.append(output)
     return ir.Model(graph, ir_version=IR_VERSION, producer_name="edgemeta")
 
 
 def _graph(name: str, inputs: Sequence[ir.Value], pieces: Pieces) -> tuple[ir.Graph, Values]:
-    """Start a graph: the state as inputs with the init for default, the frozen tensors inside.
+    """Start a graph: state and ways as inputs with a default, the frozen tensors inside.
 
     Returns:
-        The graph, and the values of state and frozen tensors by torch name.
+        The graph, and the values of the state, of the frozen tensors and of the ways by name.
     """
     state = {n: _initializer(n, t) for n, t in (pieces.init.params | pieces.init.buffers).items()}
+    if pieces.ways is not None:
+        state[bundle.WAYS] = _initializer(bundle.WAYS, np.array(pieces.ways))
     frozen = {name: _initializer(name, t) for name, t in pieces.init.frozen.items()}
     graph = ir.Graph([*inputs, *state.values()], [], nodes=[], opset_imports={"": OPSET}, name=name)
     for value in (*state.values(), *frozen.values()):

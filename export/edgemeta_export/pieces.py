@@ -31,25 +31,27 @@ class Pieces:
     Attributes:
         init: the values of the state, of the frozen tensors, and of the moments.
         rates: learning rates of each parameter, `rate/<param>`; empty where one serves for all.
-        step: (params, buffers, frozen, moments, rates, support_x, support_y, lr, index) ->
+        ways: classes of the head; None for regression, where nothing below has an input `ways`.
+        step: (params, buffers, frozen, moments, rates, ways, support_x, support_y, lr, index) ->
             (<param>.next, <moment>.next, loss); lr multiplies the rates, or is the rate.
-        finish: (params, buffers, frozen, support_x, support_y) -> (<buffer>.next, loss).
-        predict: (params, buffers, frozen, query_x) -> (logits or output).
+        finish: (params, buffers, frozen, ways, support_x, support_y) -> (<buffer>.next, loss).
+        predict: (params, buffers, frozen, ways, query_x) -> (logits or output).
     """
 
     init: State
     rates: dict[str, Tensor]
+    ways: int | None
     step: ir.Model
     finish: ir.Model
     predict: ir.Model
 
 
-def lower_inner_loop(loop: InnerLoop, task: str, lr: Rates, x: Tensor, y: Tensor) -> Pieces:
+def lower_inner_loop(loop: InnerLoop, ways: int | None, lr: Rates, x: Tensor, y: Tensor) -> Pieces:
     """Trace and lower the functions of an inner loop.
 
     Args:
         loop: the inner loop.
-        task: "classification" or "regression".
+        ways: classes of the head; None for regression.
         lr: inner learning rate, or rates.
         x: (S, *input_shape) example samples, S >= 2.
         y: (S,) labels or (S, *target_shape) targets.
@@ -57,40 +59,56 @@ def lower_inner_loop(loop: InnerLoop, task: str, lr: Rates, x: Tensor, y: Tensor
     Raises:
         UnsupportedModelError: an op has neither a translation nor a rule.
     """
-    init = State(*({n: t.detach() for n, t in part.items()} for part in loop.init()))
-
+    init = loop.init().as_leaves()
+    params = {name: p.detach() for name, p in init.params.items()}
+    frozen = {name: t.detach() for name, t in init.frozen.items()}
+    init = init._replace(params=params, frozen=frozen)
+    known = [init.params, init.buffers, init.frozen]
+    output = bundle.prediction_name("regression" if ways is None else "classification")
+    # A dict, because regression has no such input.
+    task = {} if ways is None else {bundle.WAYS: torch.tensor(ways)}
     rates = {RATE.format(n): r for n, r in lr.items()} if isinstance(lr, Mapping) else {}
 
     def step(
-        p: Any, b: Any, f: Any, m: Any, rates: Any, x: Tensor, y: Tensor, lr: Tensor, index: Tensor
+        p: Any,
+        b: Any,
+        f: Any,
+        m: Any,
+        rates: Any,
+        task: Any,
+        x: Tensor,
+        y: Tensor,
+        lr: Tensor,
+        index: Tensor,
     ) -> dict[str, Tensor]:
         scaled = {n: rates[RATE.format(n)] * lr for n in p} if rates else lr
-        state, loss = loop.step(State(p, b, f, m).as_leaves(), x, y, scaled, index)
+        start = State(p, b, f, m, task.get(bundle.WAYS)).as_leaves()
+        state, loss = loop.step(start, x, y, scaled, index)
         moved = state.params | state.moments
         return {bundle.next_name(n): t for n, t in moved.items()} | {LOSS: loss}
 
-    def finish(p: Any, b: Any, f: Any, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def finish(p: Any, b: Any, f: Any, task: Any, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
-            state, loss = loop.finish(State(p, b, f, {}), x, y)
+            state, loss = loop.finish(State(p, b, f, {}, task.get(bundle.WAYS)), x, y)
         return {bundle.next_name(n): t for n, t in state.buffers.items()} | {LOSS: loss}
 
-    def predict(p: Any, b: Any, f: Any, x: Tensor) -> dict[str, Tensor]:
+    def predict(p: Any, b: Any, f: Any, task: Any, x: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
-            return {bundle.prediction_name(task): loop.predict(State(p, b, f, {}), x)}
+            return {output: loop.predict(State(p, b, f, {}, task.get(bundle.WAYS)), x)}
 
     support = {bundle.SUPPORT_X: x, bundle.SUPPORT_Y: y}
     moved = [bundle.next_name(name) for name in (*init.params, *init.moments)]
     statistics = [bundle.next_name(name) for name in init.buffers]
     numbers = {LR: torch.tensor(0.1), INDEX: torch.tensor(2)}
-    known = [init.params, init.buffers, init.frozen]
-    traced = _trace(step, [*known, init.moments, rates], support | numbers)
+    traced = _trace(step, [*known, init.moments, rates, task], support | numbers)
     check_ops(traced.program, loop, x, y)
     return Pieces(
         init,
         rates,
+        ways,
         step=traced.lower([*moved, LOSS]),
-        finish=_trace(finish, known, support).lower([*statistics, LOSS]),
-        predict=_trace(predict, known, {bundle.QUERY_X: x}).lower([bundle.prediction_name(task)]),
+        finish=_trace(finish, [*known, task], support).lower([*statistics, LOSS]),
+        predict=_trace(predict, [*known, task], {bundle.QUERY_X: x}).lower([output]),
     )
 
 

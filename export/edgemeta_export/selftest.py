@@ -70,14 +70,14 @@ def record(loop: InnerLoop, task: str, x: Tensor, y: Tensor, *, steps: int, lr: 
         bundle.SUPPORT_X: episode.x,
         bundle.SUPPORT_Y: episode.y,
         bundle.QUERY_X: x,
+        # Tensors, not metadata, whose order safetensors draws at random: same model, same bytes.
+        bundle.STEPS: torch.tensor(episode.steps),
+        bundle.LR_SCALE: torch.tensor(1.0),
         bundle.LOSSES: found.losses,
         bundle.prediction_name(task): found.output,
     }
     tensors |= {bundle.next_name(n): t for n, t in _tensors(found.state).items()}
-    content: bytes = save(
-        {name: tensor.contiguous().numpy() for name, tensor in tensors.items()},
-        {bundle.STEPS: str(episode.steps), bundle.LR_SCALE: "1.0"},
-    )
+    content: bytes = save({name: t.contiguous().numpy() for name, t in tensors.items()})
     return content
 
 

@@ -32,7 +32,7 @@ def assert_refused(done: Outcome, *words: str) -> None:
     [
         ({"x": X[:, :14], "y": Y}, ["wrong shape", "(5, 14, 28)", "(n, 28, 28)"]),
         ({"x": X / 255, "y": Y}, ["wrong dtype", "float64", "uint8"]),
-        ({"x": X, "y": Y + 1}, ["outside the model's classes", "1..5", "0..4"]),
+        ({"x": X, "y": Y + 1}, ["outside the task's classes", "1..5", "0..4"]),
         ({"x": X, "y": Y[:3]}, ["support_y has the wrong shape"]),
         ({"x": X[:0], "y": Y[:0]}, ["support_x is empty"]),
         ({"x": X}, ["has no array 'y'"]),

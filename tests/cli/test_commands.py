@@ -42,6 +42,31 @@ def test_train_export_eval_in_a_row(call: Call, tmp_path: Path) -> None:
     assert on_torch["mean"] == pytest.approx(on_runtime["mean"], rel=1e-4)
 
 
+def test_export_for_other_runtimes(call: Call, run_path: Path, tmp_path: Path) -> None:
+    options = [
+        "--opset",
+        17,
+        "--adapt",
+        "*",
+        "--adapt",
+        "!body.*",
+        "--ort-format",
+        tmp_path / "ort",
+    ]
+    done = call("export", run_path, "--out", tmp_path / "bundle", *options)
+    assert done.code == 0, done.err
+    manifest = Runner(tmp_path / "bundle").manifest
+    assert manifest.opset == 17
+    assert [tensor.name for tensor in manifest.state] == ["head.weight", "head.bias"]
+    assert {path.name for path in (tmp_path / "ort").iterdir()} == {
+        "adapt.ort",
+        "predict.ort",
+        "required_operators.config",
+    }
+    assert "opset" in call("export", run_path, "--out", tmp_path / "old", "--opset", 9).err
+    assert not (tmp_path / "old").exists()
+
+
 def test_train_takes_a_config_and_the_command_line_wins(call: Call, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(
         'tasks = "sinusoid"\nmodel = "mlp"\nhidden = [4]\niterations = 1\nmeta_batch = 1\n'

@@ -174,13 +174,14 @@ def test_the_graphs_keep_the_contract(compiled: Compile, case: Case) -> None:
     manifest, path = made.runner.manifest, made.runner.path
     state = [tensor.name for tensor in manifest.state]
     output = LOGITS if manifest.ways else "output"
+    ways = ["ways"] if manifest.ways else []
     for file, inputs, outputs in (
         (
             ADAPT,
-            [SUPPORT_X, SUPPORT_Y, "steps", "lr_scale", *state],
+            [SUPPORT_X, SUPPORT_Y, "steps", "lr_scale", *state, *ways],
             [*(f"{name}.next" for name in state), LOSSES],
         ),
-        (PREDICT, ["query_x", *state], [output]),
+        (PREDICT, ["query_x", *state, *ways], [output]),
     ):
         onnx.checker.check_model(path / file, full_check=True)
         model = onnx.load(path / file, load_external_data=False)
