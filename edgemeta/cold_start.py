@@ -19,7 +19,7 @@ from edgemeta.runner import Runner  # noqa: E402
 def main(request: str) -> None:
     """Do the work that `request` (JSON: bundle, shots, steps, threads) names."""
     wanted = json.loads(request)
-    imported, base = time.perf_counter(), _peak_mb()
+    imported, base = time.perf_counter(), peak_mb()
     runner = Runner(wanted["bundle"], threads=wanted["threads"])
     loaded = time.perf_counter()
     x, y = support_set(runner, wanted["shots"])
@@ -28,7 +28,7 @@ def main(request: str) -> None:
     adapted = time.perf_counter()
     learner.predict_logits(x[:1])
     predicted = time.perf_counter()
-    peak = _peak_mb()
+    peak = peak_mb()
     print(
         json.dumps(
             {
@@ -43,7 +43,7 @@ def main(request: str) -> None:
     )
 
 
-def _peak_mb() -> float | None:
+def peak_mb() -> float | None:
     """Return the largest resident set so far, in 10^6 bytes; None where the system has no word.
 
     Linux tells it in /proc: what getrusage tells there includes the parent at the time of the fork.

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.func import functional_call
-from torch.onnx._internal.exporter._registration import ONNXRegistry
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from edgemeta import bundle
 from edgemeta.errors import UnsupportedModelError
 from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.norms import SupportNorm
+from edgemeta_export.decompose import translations
 from edgemeta_export.rules import RULES
 
 NORMS_OVER_SAMPLES = (SupportNorm, nn.modules.batchnorm._BatchNorm)
@@ -100,7 +100,6 @@ def check_ops(program: ExportedProgram, loop: InnerLoop, x: Tensor, y: Tensor) -
     Raises:
         UnsupportedModelError: names each op and the layers that it comes from.
     """
-    translated = ONNXRegistry.from_torchlib()
     used = {n.target for n in program.graph.nodes if n.op == "call_function"}
     missing = {
         target
@@ -108,7 +107,7 @@ def check_ops(program: ExportedProgram, loop: InnerLoop, x: Tensor, y: Tensor) -
         if isinstance(target, torch._ops.OpOverload)
         and not target._schema.is_mutable  # becomes its functional twin
         and target not in RULES
-        and not translated.is_registered(target)
+        and not translations().is_registered(target)
     }
     if not missing:
         return

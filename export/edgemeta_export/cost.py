@@ -39,12 +39,13 @@ def adaptation_cost(model: ir.Model, samples: int) -> Cost:
         samples: size of the support set.
     """
     proto = ir.to_proto(model)
+    weights = sum(_tensor_bytes(t) for g in _graphs(proto.graph) for t in g.initializer)
     _fix_samples(proto.graph, samples)
     for graph in _graphs(proto.graph):
         del graph.value_info[:]
+    _inline_constants(proto.graph, {})
     inferred = shape_inference.infer_shapes(proto, data_prop=True).graph
     sizes, shapes = _sizes(inferred), _shapes(inferred)
-    weights = sum(_tensor_bytes(t) for g in _graphs(inferred) for t in g.initializer)
     defaults = {tensor.name for tensor in inferred.initializer}
     inputs = sum(sizes[v.name] for v in inferred.input if v.name not in defaults)
     steps = [body for node in inferred.node if node.op_type == "Loop" for body in _bodies(node)]
@@ -124,6 +125,20 @@ def _graphs(graph: onnx.GraphProto) -> Iterable[onnx.GraphProto]:
     for node in graph.node:
         for body in _bodies(node):
             yield from _graphs(body)
+
+
+def _inline_constants(graph: onnx.GraphProto, outer: dict[str, onnx.TensorProto]) -> None:
+    """Copy the integer constants that bodies read into them, where shape inference can see them."""
+    known = outer | {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        for body in _bodies(node):
+            read = {name for inner in body.node for name in _reads(inner)}
+            body.initializer.extend(
+                tensor
+                for name, tensor in known.items()
+                if name in read and tensor.data_type == onnx.TensorProto.INT64
+            )
+            _inline_constants(body, known)
 
 
 def _fix_samples(graph: onnx.GraphProto, samples: int) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch._decomp import decomposition_table
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
+from edgemeta_export.quiet import quiet
 from edgemeta_export.rules import RULES
 
 aten = torch.ops.aten
@@ -26,16 +27,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @cache
+def translations() -> ONNXRegistry:
+    """Return what PyTorch's exporter can translate by itself."""
+    with quiet():  # it tells the user of packages that it would like to have
+        return ONNXRegistry.from_torchlib()
+
+
+@cache
 def needed_decompositions() -> dict[Any, Callable[..., Any]]:
     """Return the decomposition of every op that can be decomposed but not translated."""
-    translated = ONNXRegistry.from_torchlib()
     every = {**decomposition_table, **DECOMPOSITIONS}
     return {
         target: function
         for target, function in every.items()
         if isinstance(target, torch._ops.OpOverload)
         and target not in RULES
-        and not translated.is_registered(target)
+        and not translations().is_registered(target)
         # In-place ops are made functional later, all in one way.
         and not target._schema.is_mutable
     }

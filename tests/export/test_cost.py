@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
+import onnx
 import onnx_ir as ir
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgemeta.bundle import ADAPT
 from edgemeta_export.cost import adaptation_cost
-from tests.cases import CASE
+from tests.cases import CASE, WAYS
 from tests.device.conftest import Compile
 
 
@@ -50,3 +57,28 @@ def test_the_operations_of_a_step(compiled: Compile) -> None:
     products = 3 * (40 * 40 + 40) + 2 * 40
     assert manifest.adapted_parameters == 40 + 40 + 40 * 40 + 40 + 40 + 1
     assert 2 * 7 * products <= manifest.flops_per_step <= 1.3 * 2 * 7 * products
+
+
+def test_no_shape_is_unknown_inside_the_steps(compiled: Compile) -> None:
+    """Group norm reshapes by constants that lie outside of the Loop."""
+    runner = compiled(CASE["conv4-group-max"]).runner
+    model = ir.from_proto(onnx.load(runner.path / ADAPT, load_external_data=False))
+    small, large = (adaptation_cost(model, samples) for samples in (10, 1000))
+    # All work is done per sample, but for the weights' own.
+    assert large.flops_per_step > 90 * small.flops_per_step
+    # The unfolded second layer alone: 8 channels, 9 positions, 14 x 14 places.
+    assert large.peak_memory_bytes > 1000 * 8 * 9 * 14 * 14 * 4
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells peak memory")
+@pytest.mark.parametrize("name", ["conv4-group-max", "conv4-group-stride"])
+def test_the_estimate_is_within_a_fifth_of_what_is_measured(compiled: Compile, name: str) -> None:
+    runner = compiled(CASE[name]).runner
+    model = ir.from_proto(onnx.load(runner.path / ADAPT, load_external_data=False))
+    samples = 600  # 100 MB and more: what the process holds besides does not matter then
+    small, large = (adaptation_cost(model, n).peak_memory_bytes / 1e6 for n in (WAYS, samples))
+    command = [sys.executable, "-m", "benchmarks.memory", str(runner.path), str(samples)]
+    root = Path(__file__).resolve().parents[2]
+    child = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
+    assert 0.8 <= (large - small) / float(child.stdout) <= 1.2
