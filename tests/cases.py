@@ -94,9 +94,10 @@ class Compiled:
 
 
 def compile_case(case: Case, path: Path) -> Compiled:
-    """Export a case to `path`."""
-    x, y = case.samples(7, seed=1)
-    export_bundle(
-        case.model(), path, x, task=case.task, inner_lr=INNER_LR, inner_steps=5, example_y=y
-    )
+    """Export a case to `path`, unless that was done, and load it."""
+    if not path.exists():
+        x, y = case.samples(7, seed=1)
+        export_bundle(
+            case.model(), path, x, task=case.task, inner_lr=INNER_LR, inner_steps=5, example_y=y
+        )
     return Compiled(case, Runner(path, threads=1), InnerLoop(case.model(), LOSSES[case.task]))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +14,43 @@ import pytest
 
 from tests.cases import Case, Compiled, compile_case
 
+LONGEST_EXPORT = 300  # seconds; after them, whoever held the lock is gone
+
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Compiled]:
-    """Return a function that compiles a case, once."""
+    """Return a function that compiles a case, once for all the processes that run the suite."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
     made: dict[str, Compiled] = {}
 
     def compile_once(case: Case) -> Compiled:
         if case.name not in made:
-            path = tmp_path_factory.mktemp("bundles") / case.name
-            made[case.name] = compile_case(case, path)
+            path = folder / "bundles" / case.name
+            with only_one(folder / f"{case.name}.lock"):
+                made[case.name] = compile_case(case, path)
         return made[case.name]
 
     return compile_once
+
+
+@contextmanager
+def only_one(lock: Path) -> Iterator[None]:
+    """Let one process in at a time: to make a directory succeeds for one alone."""
+    patience = time.monotonic() + LONGEST_EXPORT
+    while True:
+        try:
+            lock.mkdir()
+            break
+        except FileExistsError:
+            if time.monotonic() > patience:
+                raise
+            time.sleep(0.1)
+    try:
+        yield
+    finally:
+        lock.rmdir()
 
 
 @pytest.fixture(scope="session")

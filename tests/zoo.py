@@ -308,14 +308,14 @@ row("sequences", "GRU", (4, 3), lambda: Recurrent(nn.GRU(3, 4, batch_first=True)
 row(
     "sequences",
     "GRU bidirectional, two layers",
-    (4, 3),
+    (3, 3),
     lambda: Recurrent(nn.GRU(3, 4, 2, batch_first=True, bidirectional=True)),
 )
 row("sequences", "LSTM", (4, 3), lambda: Recurrent(nn.LSTM(3, 4, batch_first=True)))
 row(
     "sequences",
     "LSTM bidirectional",
-    (4, 3),
+    (3, 3),
     lambda: Recurrent(nn.LSTM(3, 4, batch_first=True, bidirectional=True)),
 )
 row("sequences", "MultiheadAttention", (5, 4), lambda: Attention())

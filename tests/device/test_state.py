@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from edgemeta import BundleError, EdgemetaError, Runner
-from edgemeta.bundle import STATE_BUNDLE_KEY
+from edgemeta.bundle import STATE_BUNDLE_KEY, STATE_WAYS_KEY
 from edgemeta.state import VERSION_KEY
 from tests.cases import CASE
 
@@ -100,7 +100,11 @@ def test_tensors_that_do_not_fit(
             state["head.bias"] = bias * np.nan
         case "large":
             state["head.bias"] = np.zeros(10**6, np.float32)
-    metadata = {STATE_BUNDLE_KEY: classifier.fingerprint, VERSION_KEY: "1"}
+    metadata = {
+        STATE_BUNDLE_KEY: classifier.fingerprint,
+        VERSION_KEY: "1",
+        STATE_WAYS_KEY: "5",
+    }
     save_file(state, tmp_path / "odd.safetensors", metadata)
     with pytest.raises(BundleError, match=message):
         classifier.load(tmp_path / "odd.safetensors")
