@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
-from edgemeta.runner import Runner
 from edgemeta.tasks import Episode, EpisodeSize, Split, TaskSource
+
+if TYPE_CHECKING:
+    from edgemeta.runner import Runner
 
 
 class Adapter(Protocol):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta import bundle
+from edgemeta.bundle import Manifest
 from edgemeta.errors import BundleError, ParityError
 from edgemeta.runner import Runner
 from edgemeta.selftest import read_selftest
@@ -48,13 +50,13 @@ def verify(runner: Runner) -> dict[str, Difference]:
     want = read_selftest(runner.path, runner.manifest)
     learner = runner.adapt(want.support_x, want.support_y, want.steps, want.lr_scale)
     prediction = bundle.prediction_name(runner.manifest.task)
-    limits = _limits(runner)
+    limits = tolerance(runner.path, runner.manifest)
     found = {
-        "state": _compare(learner.state_dict(), want.state, *limits),
-        bundle.LOSSES: _compare(
+        "state": compare(learner.state_dict(), want.state, *limits),
+        bundle.LOSSES: compare(
             {bundle.LOSSES: learner.losses}, {bundle.LOSSES: want.losses}, *limits
         ),
-        prediction: _compare(
+        prediction: compare(
             {prediction: learner.predict_logits(want.query_x)},
             {prediction: want.prediction},
             *limits,
@@ -71,22 +73,31 @@ def verify(runner: Runner) -> dict[str, Difference]:
     return found
 
 
-def _limits(runner: Runner) -> tuple[float, float]:
+def tolerance(directory: Path, manifest: Manifest) -> tuple[float, float]:
+    """Return a bundle's atol and rtol.
+
+    Raises:
+        BundleError: the parity record cannot be used.
+    """
     try:
-        atol, rtol = (float(runner.manifest.parity[name]) for name in ("atol", "rtol"))
+        atol, rtol = (float(manifest.parity[name]) for name in ("atol", "rtol"))
         if not (0 < atol < np.inf and 0 <= rtol < np.inf):
             raise ValueError(f"atol {atol}, rtol {rtol}")
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(
-            f"{runner.path / bundle.MANIFEST} has no usable parity record", got=error
+            f"{directory / bundle.MANIFEST} has no usable parity record", got=error
         ) from error
     return atol, rtol
 
 
-def _compare(
+def compare(
     got: Mapping[str, NDArray[Any]], want: Mapping[str, NDArray[Any]], atol: float, rtol: float
 ) -> Difference:
-    """Return the difference of the tensor that comes nearest to its limit."""
+    """Return the difference of the tensor that comes nearest to its limit.
+
+    Raises:
+        BundleError: a shape differs.
+    """
     found = []
     for name, tensor in got.items():
         if tensor.shape != want[name].shape:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgemeta.bundle import TensorSpec
+from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.inner import LOSSES, InnerLoop, State
-from edgemeta.meta.run import Run
+from edgemeta.meta.run import DataFacts, Run, head_ways
 from edgemeta.tasks import Episode
 
 
@@ -52,6 +53,17 @@ class TorchAdapter:
         self.inner_steps, self.inner_lr = inner_steps, inner_lr
         self._loop = loop
 
+    @classmethod
+    def of(cls, loop: InnerLoop, config: TrainConfig, facts: DataFacts) -> TorchAdapter:
+        """Adapt as a run does."""
+        return cls(
+            loop,
+            input=facts.input,
+            ways=head_ways(config, facts),
+            inner_steps=config.inner_steps,
+            inner_lr=config.inner_lr,
+        )
+
     def adapt_and_predict(self, episode: Episode, steps: int | None = None) -> NDArray[np.float32]:
         """Adapt the init to the support set, predict the queries.
 
@@ -81,13 +93,7 @@ def run_adapter(path: Path, threads: int | None = None) -> TorchAdapter:
     """
     config, facts, model = Run(path).best_model()
     torch.set_num_threads(threads or config.threads)
-    return TorchAdapter(
-        InnerLoop(model, LOSSES[facts.kind]),
-        input=facts.input,
-        ways=config.ways if facts.kind == "classification" else None,
-        inner_steps=config.inner_steps,
-        inner_lr=config.inner_lr,
-    )
+    return TorchAdapter.of(InnerLoop(model, LOSSES[facts.kind]), config, facts)
 
 
 def _tensors(episode: Episode, like: State) -> tuple[Tensor, Tensor, Tensor, Tensor]:

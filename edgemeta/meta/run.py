@@ -229,12 +229,17 @@ class Run:
         return config, checkpoint.facts, model
 
 
+def head_ways(config: TrainConfig, facts: DataFacts) -> int | None:
+    """Return how many classes the head has; None for regression, which has no such option."""
+    return config.ways if facts.kind == "classification" else None
+
+
 def make_model(config: TrainConfig, facts: DataFacts) -> nn.Module:
     """Build the model of a run, its batch norms already support norms, with fresh weights."""
     model = build_model(
         config.model,
         facts.input,
-        ways=config.ways if facts.kind == "classification" else None,
+        ways=head_ways(config, facts),
         target_shape=facts.target_shape,
         width=config.width,
         pool=config.pool,

@@ -20,7 +20,7 @@ from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.curve import draw_curve
 from edgemeta.meta.evaluate import TorchAdapter, outer_loss
 from edgemeta.meta.inner import LOSSES, InnerLoop
-from edgemeta.meta.run import Checkpoint, DataFacts, Run, make_model
+from edgemeta.meta.run import Checkpoint, DataFacts, Run, head_ways, make_model
 from edgemeta.tasks import EpisodeSize, Split, TaskSource, open_tasks
 
 STATISTICS_EPISODES = 100  # enough samples for a mean and a standard deviation
@@ -148,13 +148,7 @@ class Trainer:
 
     def evaluate(self, split: Split, episodes: int) -> Evaluation:
         """Evaluate the present init on a part of the tasks, always the same episodes."""
-        adapter = TorchAdapter(
-            self.loop,
-            input=self.facts.input,
-            ways=self.config.ways if self.facts.kind == "classification" else None,
-            inner_steps=self.config.inner_steps,
-            inner_lr=self.config.inner_lr,
-        )
+        adapter = TorchAdapter.of(self.loop, self.config, self.facts)
         size = replace(self.size, queries=self.config.evaluation_queries)
         return evaluate(adapter, self.source, size, episodes=episodes, seed=0, split=split)
 
@@ -195,7 +189,7 @@ class Trainer:
             "mean": found.mean,
             "ci95": found.ci95,
             "episodes": found.episodes,
-            "ways": self.config.ways if self.facts.kind == "classification" else None,
+            "ways": head_ways(self.config, self.facts),
             "shots": self.config.shots,
             "inner_steps": self.config.inner_steps,
             "statistics": "inductive" if self.config.inductive else "transductive",

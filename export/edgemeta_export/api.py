@@ -18,7 +18,7 @@ from edgemeta import bundle
 from edgemeta.bundle import FileRecord, Manifest, StateTensor, TensorSpec
 from edgemeta.errors import InputError, UnsupportedModelError
 from edgemeta.meta.inner import LOSSES, InnerLoop, Loss, Task
-from edgemeta.meta.run import Run
+from edgemeta.meta.run import Run, head_ways
 from edgemeta.meta.updates import SGD, Rates, Update, checked_rates
 from edgemeta_export.assemble import adapt_model, predict_model
 from edgemeta_export.checks import check_buffers, check_state, least_support
@@ -171,7 +171,7 @@ def export_run(
         out,
         example.support_x,
         task=facts.kind,
-        ways=config.ways if facts.kind == "classification" else None,
+        ways=head_ways(config, facts),
         inner_lr=config.inner_lr,
         inner_steps=config.inner_steps,
         adapt=adapt,

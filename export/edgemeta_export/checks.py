@@ -15,8 +15,7 @@ from edgemeta import bundle
 from edgemeta.errors import UnsupportedModelError
 from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.norms import SupportNorm
-from edgemeta_export.decompose import translations
-from edgemeta_export.rules import RULES
+from edgemeta_export.decompose import can_be_lowered
 
 NORMS_OVER_SAMPLES = (SupportNorm, nn.modules.batchnorm._BatchNorm)
 
@@ -101,14 +100,7 @@ def check_ops(program: ExportedProgram, loop: InnerLoop, x: Tensor, y: Tensor) -
         UnsupportedModelError: names each op and the layers that it comes from.
     """
     used = {n.target for n in program.graph.nodes if n.op == "call_function"}
-    missing = {
-        target
-        for target in used
-        if isinstance(target, torch._ops.OpOverload)
-        and not target._schema.is_mutable  # becomes its functional twin
-        and target not in RULES
-        and not translations().is_registered(target)
-    }
+    missing = {target for target in used if not can_be_lowered(target)}
     if not missing:
         return
     layers = layers_using(missing, loop, x, y)

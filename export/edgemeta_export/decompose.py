@@ -26,8 +26,19 @@ DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def can_be_lowered(target: Any) -> bool:
+    """Whether what a traced graph calls needs no decomposition: a rule or PyTorch translates it."""
+    return (
+        not isinstance(target, torch._ops.OpOverload)
+        # In-place ops are made functional later, all in one way.
+        or target._schema.is_mutable
+        or target in RULES
+        or _translations().is_registered(target)
+    )
+
+
 @cache
-def translations() -> ONNXRegistry:
+def _translations() -> ONNXRegistry:
     """Return what PyTorch's exporter can translate by itself."""
     with quiet():  # it tells the user of packages that it would like to have
         return ONNXRegistry.from_torchlib()
@@ -37,15 +48,7 @@ def translations() -> ONNXRegistry:
 def needed_decompositions() -> dict[Any, Callable[..., Any]]:
     """Return the decomposition of every op that can be decomposed but not translated."""
     every = {**decomposition_table, **DECOMPOSITIONS}
-    return {
-        target: function
-        for target, function in every.items()
-        if isinstance(target, torch._ops.OpOverload)
-        and target not in RULES
-        and not translations().is_registered(target)
-        # In-place ops are made functional later, all in one way.
-        and not target._schema.is_mutable
-    }
+    return {target: function for target, function in every.items() if not can_be_lowered(target)}
 
 
 def decomposition(*targets: Any) -> Callable[[F], F]:

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from edgemeta import bundle
 from edgemeta.bundle import Manifest
-from edgemeta.errors import EdgemetaError, InputError, ParityError
+from edgemeta.errors import EdgemetaError, ParityError
+from edgemeta.runner import ERRORS_ONLY
 from edgemeta.selftest import Selftest, read_selftest
+from edgemeta.verify import compare, tolerance
 from edgemeta_export.quiet import quiet
-from edgemeta_export.staging import staged
+from edgemeta_export.staging import check_replaceable, staged
 
 CONFIG = "required_operators.config"
 """What `build.sh --minimal_build --include_ops_by_config` reads."""
-
-ERRORS_ONLY = 3  # onnxruntime's log severity; below it, it warns of every default-valued input
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -46,8 +46,7 @@ def write_ort_format(bundle_path: Path, out: Path) -> None:
         ParityError: the converted graphs compute something else; nothing was written.
         EdgemetaError: the place cannot be written to, or onnxruntime cannot convert.
     """
-    if out.exists() and not ((out / CONFIG).is_file() or (out.is_dir() and not any(out.iterdir()))):
-        raise InputError(f"{out} exists and is not ours", hint="name another directory")
+    check_replaceable(out, CONFIG, f"{out} exists and is not ours")
     manifest, _ = bundle.read_manifest(bundle_path)
     bundle.check_files(bundle_path, manifest)
     with staged(out) as temporary:
@@ -92,16 +91,13 @@ def _check(bundle_path: Path, manifest: Manifest, folder: Path) -> None:
     episode = read_selftest(bundle_path, manifest)
     want = _replay(bundle_path / bundle.ADAPT, bundle_path / bundle.PREDICT, episode)
     got = _replay(folder / ort_name(bundle.ADAPT), folder / ort_name(bundle.PREDICT), episode)
-    atol, rtol = float(manifest.parity["atol"]), float(manifest.parity["rtol"])
-    for name, tensor in want.items():
-        limit = atol + rtol * float(np.abs(tensor).max(initial=0))
-        found = float(np.abs(got[name] - tensor).max(initial=0))
-        if not found <= limit:
-            raise ParityError(
-                f"{name} from the .ort graphs differs from the .onnx ones",
-                got=f"{found:.3g}",
-                expected=f"at most {limit:.3g}",
-            )
+    worst = compare(got, want, *tolerance(bundle_path, manifest))
+    if not worst.passed:
+        raise ParityError(
+            f"{worst.tensor} from the .ort graphs differs from the .onnx ones",
+            got=f"{worst.largest:.3g}",
+            expected=f"at most {worst.limit:.3g}",
+        )
 
 
 def _replay(adapt: Path, predict: Path, episode: Selftest) -> Tensors:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from edgemeta import bundle
 from edgemeta.bundle import Manifest
-from edgemeta.errors import InputError
 from edgemeta.files import write_atomically
 from edgemeta.runner import Runner
 from edgemeta.verify import verify
-from edgemeta_export.staging import staged
+from edgemeta_export.staging import check_replaceable, staged
 from edgemeta_export.storage import check_graph
 
 
@@ -22,10 +21,7 @@ def checked_target(out: Path) -> Path:
     Raises:
         InputError: something else than a bundle is there.
     """
-    is_bundle = (out / bundle.MANIFEST).is_file()
-    is_empty = out.is_dir() and not any(out.iterdir())
-    if out.exists() and not (is_bundle or is_empty):
-        raise InputError(f"{out} exists and is no bundle", hint="name another directory")
+    check_replaceable(out, bundle.MANIFEST, f"{out} exists and is no bundle")
     return out
 
 

@@ -9,8 +9,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgemeta.errors import EdgemetaError
+from edgemeta.errors import EdgemetaError, InputError
 from edgemeta.files import sync_directory
+
+
+def check_replaceable(out: Path, mark: str, message: str) -> None:
+    """Check that nothing but an empty directory or one of ours lies at `out`.
+
+    Args:
+        out: the directory to write.
+        mark: a file that every directory of ours has.
+        message: what errors say.
+
+    Raises:
+        InputError: something else is there.
+    """
+    is_ours = (out / mark).is_file()
+    is_empty = out.is_dir() and not any(out.iterdir())
+    if out.exists() and not (is_ours or is_empty):
+        raise InputError(message, hint="name another directory")
 
 
 @contextmanager
