@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edgemeta_export.selftest import ATOL, RTOL
 from tests.cases import CASES, Compiled, compile_case
+from tests.tolerance import excess
 
 
 def main(episodes: int) -> None:
@@ -39,17 +39,16 @@ def report(made: Compiled, samples: int, steps: int, episodes: int) -> None:
     init = made.loop.init().params
     for seed in range(episodes):
         x, y = made.case.samples(samples, 100 + seed)
-        got = made.runner.adapt(x, y, steps=steps).state_dict()
-        want = made.adapt_in_torch(x, y, steps).params
-        apart = moved = worst = 0.0
-        for name, tensor in want.items():
-            value = tensor.detach().numpy()
-            difference = np.abs(got[name] - value)
-            worst = max(worst, float(difference.max() / (ATOL + RTOL * np.abs(value).max())))
-            apart += float((difference.astype(np.float64) ** 2).sum())
+        state = made.runner.adapt(x, y, steps=steps).state_dict()
+        params = made.adapt_in_torch(x, y, steps).params
+        want = {name: tensor.detach().numpy() for name, tensor in params.items()}
+        got = {name: state[name] for name in want}
+        apart = moved = 0.0
+        for name, value in want.items():
+            apart += float(((got[name] - value).astype(np.float64) ** 2).sum())
             moved += float(((value - init[name].detach().numpy()) ** 2).sum())
         relative.append((apart / moved) ** 0.5)
-        over += worst > 1
+        over += excess(got, want) > 1
     print(
         f"{made.case.name:<26} {samples:>7} {steps:>5} {np.median(relative):>8.1e} "
         f"{max(relative):>8.1e} {over:>5} of {episodes}",

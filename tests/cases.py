@@ -93,6 +93,10 @@ class Compiled:
         return self.loop.adapt(state, torch.from_numpy(x), torch.from_numpy(y), steps=steps, lr=lr)
 
 
+Compile = Callable[[Case], Compiled]
+"""What the fixture `compiled` is."""
+
+
 def compile_case(case: Case, path: Path) -> Compiled:
     """Export a case to `path`, unless that was done, and load it."""
     if not path.exists():

@@ -12,8 +12,7 @@ import pytest
 
 from edgemeta import Runner
 from edgemeta.cli import COMMANDS
-from tests.cases import CASE
-from tests.device.conftest import Compile
+from tests.cases import CASE, Compile
 
 ROOT = Path(__file__).resolve().parents[1]
 README, NOTES = ((ROOT / name).read_text() for name in ("README.md", "cpp_runtime_notes.md"))

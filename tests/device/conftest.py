@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edgemeta import Runner
-from tests.cases import CASE, Case, Compiled
-
-Compile = Callable[[Case], Compiled]
+from tests.cases import CASE, Compile
 
 
 @pytest.fixture(scope="session")

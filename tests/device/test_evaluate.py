@@ -10,8 +10,7 @@ from edgemeta import InputError, Runner
 from edgemeta.evaluate import BundleAdapter, evaluate
 from edgemeta.meta.evaluate import TorchAdapter
 from edgemeta.tasks import EpisodeSize, open_tasks
-from tests.cases import CASE, INNER_LR
-from tests.device.conftest import Compile
+from tests.cases import CASE, INNER_LR, Compile
 
 SIZE = EpisodeSize(ways=5, shots=1, queries=3)
 

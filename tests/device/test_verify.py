@@ -15,8 +15,7 @@ from edgemeta import BundleError, ParityError, Runner
 from edgemeta.bundle import MANIFEST, SELFTEST, FileRecord, read_manifest
 from edgemeta.runner import Learner
 from edgemeta.verify import verify
-from tests.cases import CASE, CASES, Case
-from tests.device.conftest import Compile
+from tests.cases import CASE, CASES, Case, Compile
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

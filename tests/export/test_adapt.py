@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
@@ -16,8 +15,8 @@ from edgemeta.errors import InputError
 from edgemeta.meta.inner import LOSSES, InnerLoop
 from edgemeta.meta.low_rank import LOW_RANK, add_low_rank
 from edgemeta_export import export_bundle
-from edgemeta_export.selftest import ATOL, RTOL
 from tests.cases import CASE
+from tests.tolerance import assert_most, excess, numpy_state
 
 CONV4 = CASE["conv4-group-stride"]
 HEAD, BODY, NORMS = ("head.*",), ("*", "!head.*"), ("blocks.?.1.*", "*.bias")
@@ -54,19 +53,14 @@ def test_parity_of_each_choice(tmp_path: Path, adapt: tuple[str, ...], rank: int
     assert [tensor.name for tensor in runner.manifest.state] == [*state.params]
     assert runner.manifest.adapted_parameters == sum(p.numel() for p in state.params.values())
     found = []
-    for seed in range(3):  # kinks: see test_parity
+    for seed in range(3):
         x, y = CONV4.samples(5, seed)
         got = runner.adapt(x, y, steps=3).state_dict()
         want = loop.adapt(
             state.as_leaves(), torch.from_numpy(x), torch.from_numpy(y), steps=3, lr=0.1
-        ).params
-        found.append(
-            max(
-                float(np.abs(got[n] - t.numpy()).max() / (ATOL + RTOL * t.abs().max()))
-                for n, t in ((n, t.detach()) for n, t in want.items())
-            )
         )
-    assert sorted(found)[1] <= 1, found
+        found.append(excess(got, numpy_state(want)))
+    assert_most(found)
 
 
 def test_a_frozen_body_runs_once_and_has_no_backward(tmp_path: Path) -> None:

@@ -15,8 +15,7 @@ from edgemeta import InputError, Runner, UnsupportedModelError
 from edgemeta.bundle import ADAPT, INIT, LOGITS, LOSSES, PREDICT, SUPPORT_X, SUPPORT_Y
 from edgemeta_export import export_bundle
 from edgemeta_export.publish import publish
-from tests.cases import CASE, Case, Compiled
-from tests.device.conftest import Compile
+from tests.cases import CASE, Case, Compile, Compiled
 
 X = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 

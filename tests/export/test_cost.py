@@ -14,8 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgemeta.bundle import ADAPT
 from edgemeta_export.cost import adaptation_cost
-from tests.cases import CASE, WAYS
-from tests.device.conftest import Compile
+from tests.cases import CASE, WAYS, Compile
 
 
 def chain(nodes: list[tuple[str, list[str], str]]) -> ir.Model:

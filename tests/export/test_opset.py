@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,8 @@ from edgemeta.errors import InputError, UnsupportedModelError
 from edgemeta_export.opset import OLDEST, newest_opset, to_opset
 from edgemeta_export.opset_adapters import ADAPTERS
 from edgemeta_export.selftest import ATOL, RTOL
-from tests.cases import CASE, Case, Compiled
+from tests.cases import CASE, Compile
 
-Compile = Callable[[Case], Compiled]
 Tensors = dict[str, NDArray[Any]]
 
 # Opset 20 and after is what the compiler writes and what differs least; below are the old runtimes.

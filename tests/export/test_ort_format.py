@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,7 @@ from edgemeta.errors import BundleError, EdgemetaError, InputError, ParityError
 from edgemeta_export import ort_format
 from edgemeta_export.ort_format import CONFIG, ort_name, write_ort_format
 from edgemeta_export.selftest import ATOL, RTOL
-from tests.cases import CASE, Case, Compiled
-
-Compile = Callable[[Case], Compiled]
+from tests.cases import CASE, Compile
 
 FILES = {ort_name(ADAPT), ort_name(PREDICT), CONFIG}
 

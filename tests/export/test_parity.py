@@ -13,42 +13,14 @@ from numpy.typing import NDArray
 
 from edgemeta import bundle
 from edgemeta.errors import ParityError
-from edgemeta.meta.inner import State
 from edgemeta_export import export_bundle
 from edgemeta_export.rules import RULES
 from edgemeta_export.rules.registry import constant, op
-from edgemeta_export.selftest import ATOL, RTOL, replay
-from tests.cases import CASES, INNER_LR, Case, Compiled
-
-Compile = Callable[[Case], Compiled]
+from edgemeta_export.selftest import replay
+from tests.cases import CASES, INNER_LR, Case, Compile
+from tests.tolerance import Tensors, assert_most, excess, numpy_state
 
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-
-
-Tensors = dict[str, NDArray[np.float32]]
-
-
-def excess(got: Tensors, want: Tensors) -> float:
-    """The largest difference in any tensor, as a share of what a bundle's tolerance allows."""
-    assert {n: t.shape for n, t in got.items()} == {n: t.shape for n, t in want.items()}
-    return max(
-        float(np.abs(got[n] - want[n]).max() / (ATOL + RTOL * np.abs(want[n]).max())) for n in want
-    )
-
-
-def assert_most(excesses: list[float]) -> None:
-    """At least two of three episodes agree.
-
-    ReLU and max-pooling have kinks: in about one episode of fifty some activation lies within
-    rounding of one, both runtimes are right, and their gradients part. A wrong graph is wrong on
-    every episode.
-    """
-    assert len(excesses) == 3
-    assert sorted(excesses)[1] <= 1, excesses
-
-
-def numpy_state(state: State) -> Tensors:
-    return {n: t.detach().numpy() for n, t in (state.params | state.buffers).items()}
 
 
 def same_state(left: Tensors, right: Tensors) -> bool:

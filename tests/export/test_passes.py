@@ -11,8 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgemeta.bundle import ADAPT
 from edgemeta_export.passes.hoist import HoistPass
-from tests.cases import CASE
-from tests.device.conftest import Compile
+from tests.cases import CASE, Compile
 
 
 def loop_model() -> onnx.ModelProto:

@@ -15,9 +15,8 @@ from edgemeta.bundle import STATE_WAYS_KEY
 from edgemeta.evaluate import BundleAdapter, evaluate
 from edgemeta.meta.evaluate import TorchAdapter
 from edgemeta.tasks import EpisodeSize, open_tasks
-from tests.cases import CASE, INNER_LR, Compiled
-from tests.device.conftest import Compile
-from tests.export.test_parity import excess, numpy_state
+from tests.cases import CASE, INNER_LR, Compile, Compiled
+from tests.tolerance import excess, numpy_state
 
 CLASSES = CASE["mlp-classes"]
 X, _ = CLASSES.samples(9, seed=1)
