@@ -281,6 +281,23 @@ class Recurrent(nn.Module):
         return output
 
 
+class LastState(nn.Module):
+    """An LSTM with a learned first state, of which only the last states are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.LSTM(3, 4, 2, bias=False)
+        self.start = nn.Parameter(torch.randn(2, 2, 1, 4))
+        self.head = nn.Linear(16, WAYS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, T, D) -> (N, WAYS)."""
+        hidden, cell = self.start.expand(2, 2, x.shape[0], 4).unbind()
+        _, (hidden, cell) = self.layer(x.transpose(0, 1), (hidden.contiguous(), cell.contiguous()))
+        output: Tensor = self.head(torch.cat([*hidden, *cell], 1))
+        return output
+
+
 class Attention(nn.Module):
     """Self-attention over a sequence."""
 
@@ -318,6 +335,13 @@ row(
     (3, 3),
     lambda: Recurrent(nn.LSTM(3, 4, batch_first=True, bidirectional=True)),
 )
+row(
+    "sequences",
+    "RNN with ReLU, without bias",
+    (4, 3),
+    lambda: Recurrent(nn.RNN(3, 4, nonlinearity="relu", bias=False, batch_first=True)),
+)
+row("sequences", "LSTM from a learned state to its last one", (3, 3), LastState)
 row("sequences", "MultiheadAttention", (5, 4), lambda: Attention())
 row(
     "sequences",

@@ -50,6 +50,9 @@ class SupportNorm(nn.Module):
             axes = [0, *range(2, x.ndim)]
             self.running_mean = x.mean(axes)
             self.running_var = x.var(axes, correction=0)
+            return torch.batch_norm(
+                x, self.weight, self.bias, None, None, True, 0.0, self.eps, False
+            )
         scale = torch.rsqrt(self.running_var + self.eps)
         if self.weight is not None:
             scale = scale * self.weight

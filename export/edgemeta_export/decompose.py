@@ -122,5 +122,29 @@ def replication_pad_backward(grad_output: Tensor, input: Tensor, padding: Sequen
     return grad
 
 
+@decomposition(aten.select_backward.default)
+def select_backward(
+    grad_output: Tensor, input_sizes: Sequence[int], dim: int, index: int
+) -> Tensor:
+    """Gradient of x[:, index]: zeros on either side; PyTorch's own way ends in a slow scatter."""
+    return slice_backward(grad_output.unsqueeze(dim), input_sizes, dim, index, index + 1, 1)
+
+
+@decomposition(aten.slice_backward.default)
+def slice_backward(
+    grad_output: Tensor, input_sizes: Sequence[int], dim: int, start: int, end: int, step: int
+) -> Tensor:
+    """Gradient of x[:, start:end]: zeros on either side."""
+    size = input_sizes[dim]
+    if step != 1 or not isinstance(size, int):
+        plain = decomposition_table[aten.slice_backward.default]
+        found: Tensor = plain(grad_output, input_sizes, dim, start, end, step)
+        return found
+    first, dim = start % size if start < 0 else start, dim % len(input_sizes)
+    behind = size - first - grad_output.shape[dim]
+    after = len(input_sizes) - 1 - dim
+    return torch.constant_pad_nd(grad_output, [0, 0] * after + [first, behind])
+
+
 def _all_but(tensor: Tensor, dim: int) -> list[int]:
     return [axis for axis in range(tensor.ndim) if axis != dim % tensor.ndim]

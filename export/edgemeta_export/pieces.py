@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,12 @@ from torch.export import ExportedProgram
 
 from edgemeta import bundle
 from edgemeta.meta.inner import InnerLoop, State
-from edgemeta.meta.updates import Rates
+from edgemeta.meta.updates import SGD, Rates
+from edgemeta_export.aten_passes import fold_rate, sink_relu
 from edgemeta_export.checks import check_ops
 from edgemeta_export.lower import lower
-from edgemeta_export.trace import Argument, trace
+from edgemeta_export.recurrent import one_op_recurrence
+from edgemeta_export.trace import Argument, GraphPass, trace
 
 LR = "lr"
 RATE = "rate/{}"
@@ -63,7 +65,7 @@ def lower_inner_loop(loop: InnerLoop, ways: int | None, lr: Rates, x: Tensor, y:
     params = {name: p.detach() for name, p in init.params.items()}
     frozen = {name: t.detach() for name, t in init.frozen.items()}
     init = init._replace(params=params, frozen=frozen)
-    known = [init.params, init.buffers, init.frozen]
+    known = [init.params, init.buffers, frozen]
     output = bundle.prediction_name("regression" if ways is None else "classification")
     # A dict, because regression has no such input.
     task = {} if ways is None else {bundle.WAYS: torch.tensor(ways)}
@@ -100,15 +102,20 @@ def lower_inner_loop(loop: InnerLoop, ways: int | None, lr: Rates, x: Tensor, y:
     moved = [bundle.next_name(name) for name in (*init.params, *init.moments)]
     statistics = [bundle.next_name(name) for name in init.buffers]
     numbers = {LR: torch.tensor(0.1), INDEX: torch.tensor(2)}
-    traced = _trace(step, [*known, init.moments, rates, task], support | numbers)
+    # One rate for all, and nothing but gradient descent: then the step is linear in the gradient.
+    edits = (fold_rate, sink_relu) if loop.update == SGD and not rates else (sink_relu,)
+    with one_op_recurrence(loop.model):
+        traced = _trace(step, [*known, init.moments, rates, task], support | numbers, frozen, edits)
+        last = _trace(finish, [*known, task], support, frozen)
+        query = _trace(predict, [*known, task], {bundle.QUERY_X: x}, frozen)
     check_ops(traced.program, loop, x, y)
     return Pieces(
         init,
         rates,
         ways,
         step=traced.lower([*moved, LOSS]),
-        finish=_trace(finish, [*known, task], support).lower([*statistics, LOSS]),
-        predict=_trace(predict, [*known, task], {bundle.QUERY_X: x}).lower([output]),
+        finish=last.lower([*statistics, LOSS]),
+        predict=query.lower([output]),
     )
 
 
@@ -125,10 +132,15 @@ class _Traced:
 
 
 def _trace(
-    function: Callable[..., Any], known: list[dict[str, Tensor]], others: dict[str, Tensor]
+    function: Callable[..., Any],
+    known: list[dict[str, Tensor]],
+    others: dict[str, Tensor],
+    frozen: dict[str, Tensor],
+    passes: Sequence[GraphPass] = (sink_relu,),
 ) -> _Traced:
     """Trace a function of some dicts of tensors, and of samples and plain numbers."""
     arguments: list[Argument] = [*known, *others.values()]
     batched = [False] * len(known) + [tensor.ndim > 0 for tensor in others.values()]
+    fixed = [argument is frozen for argument in arguments]
     names = [name for tensors in known for name in tensors] + [*others]
-    return _Traced(trace(function, arguments, batched), names)
+    return _Traced(trace(function, arguments, batched, fixed=fixed, passes=passes), names)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch._dispatch.python import enable_python_dispatcher
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.export import Dim, ExportedProgram
+from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import (
     DimDynamic,
@@ -24,24 +25,36 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from edgemeta.errors import UnsupportedModelError
 from edgemeta_export.decompose import needed_decompositions
+from edgemeta_export.layout import LAID_OUT, LayoutInterpreter
 from edgemeta_export.quiet import quiet
 
 Argument = Mapping[str, Tensor] | Tensor
+GraphPass = Callable[[GraphModule], None]
 
 
 def trace(
-    function: Callable[..., Any], arguments: Sequence[Argument], batched: Sequence[bool]
+    function: Callable[..., Any],
+    arguments: Sequence[Argument],
+    batched: Sequence[bool],
+    *,
+    fixed: Sequence[bool] = (),
+    passes: Sequence[GraphPass] = (),
+    layout: bool = True,
 ) -> ExportedProgram:
     """Trace a function into an exported program whose batch size is free.
 
     `make_fx` runs the function, `torch.autograd.grad` included, so that what comes out has no
-    autograd left in it; `torch.export` then gives it the form that the ONNX exporter reads.
+    autograd left in it; the passes over ATen graphs follow; `torch.export` then gives it the form
+    that the ONNX exporter reads.
 
     Args:
         function: takes `arguments`, returns a flat dict of tensors.
         arguments: tensors, or dicts of tensors; the values serve as examples. Batched ones need
             at least two samples, since the tracers take 0 and 1 for constants.
         batched: for each argument, whether axis 0 counts samples; all of these share one size.
+        fixed: for each argument, whether it never changes on the device; all may, if empty.
+        passes: edits of the ATen graph (see `edgemeta_export.aten_passes`).
+        layout: lay images out as rows or strips (see `edgemeta_export.layout`).
 
     Returns:
         The program; its inputs are the flattened arguments, in order.
@@ -62,7 +75,16 @@ def trace(
         try:
             # Without it, ops such as padding run their C++ code, which wants sizes as numbers.
             with enable_python_dispatcher():
-                graph = make_fx(function, needed_decompositions(), tracing_mode="fake")(*fakes)
+                graph = _traced(function, fakes, LAID_OUT if layout else frozenset())
+                for edit in passes:
+                    edit(graph)
+                if layout:
+                    graph = _traced(
+                        LayoutInterpreter(
+                            graph, _leaves(arguments, fixed or [False] * len(arguments))
+                        ).run,
+                        fakes,
+                    )
         except Exception as error:  # whatever a foreign model raises on data without values
             raise _untraceable(error) from error
         _check_free(shape_env, [fake for fake, free in zip(fakes, batched, strict=True) if free])
@@ -75,6 +97,23 @@ def trace(
             return torch.export.export(_Wrapped(graph), tuple(arguments), dynamic_shapes=(shapes,))
         except Exception as error:
             raise _untraceable(error) from error
+
+
+def _traced(
+    function: Callable[..., Any], fakes: Sequence[Any], kept: frozenset[Any] = frozenset()
+) -> GraphModule:
+    """Record a function as ATen ops; those in `kept` stay whole."""
+    table = {op: how for op, how in needed_decompositions().items() if op not in kept}
+    return make_fx(function, table, tracing_mode="fake")(*fakes)
+
+
+def _leaves(arguments: Sequence[Argument], chosen: Sequence[bool]) -> list[bool]:
+    """Repeat what holds for an argument for each of its tensors."""
+    return [
+        choice
+        for argument, choice in zip(arguments, chosen, strict=True)
+        for _ in (argument if isinstance(argument, Mapping) else (argument,))
+    ]
 
 
 class _Wrapped(nn.Module):

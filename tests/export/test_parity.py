@@ -169,13 +169,12 @@ def test_no_state_tensor_is_a_constant(compiled: Compile, case: Case) -> None:
 def test_a_rule_that_is_slightly_wrong_is_refused_at_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Parity is a check that can fail: a weight gradient multiplied by 1.001 is enough."""
-    target: Callable[..., object] = torch.ops.aten.convolution_backward.default
+    """Parity is a check that can fail: ReLU's gradient multiplied by 1.001 is enough."""
+    target: Callable[..., object] = torch.ops.aten.threshold_backward.default
     right = RULES[target]
 
     def wrong(*args: object, **settings: object) -> object:
-        grad_input, grad_weight, grad_bias = right(*args, **settings)
-        return grad_input, op.Mul(grad_weight, constant(1.001, np.float32)), grad_bias
+        return op.Mul(right(*args, **settings), constant(1.001, np.float32))
 
     monkeypatch.setitem(RULES, target, wrong)
     case = CASES[0]

@@ -21,16 +21,26 @@ from onnx_ir.passes.common import (
     TopologicalSortPass,
 )
 
+from edgemeta_export.passes.cancel import CancelPass
+from edgemeta_export.passes.carry import CarryPass
+from edgemeta_export.passes.fuse_update import FuseUpdatePass
 from edgemeta_export.passes.hoist import HoistPass
+from edgemeta_export.passes.one_size import OneSizePass
 from edgemeta_export.quiet import quiet
 
 
 def optimize(model: ir.Model) -> ir.Model:
     """Run all passes; the model computes the same as before."""
     passes = Sequential(
-        DeduplicateInitializersPass(size_limit=4096),
+        DeduplicateInitializersPass(size_limit=1 << 20),
         IdentityEliminationPass(),
+        OneSizePass(),
         CommonSubexpressionEliminationPass(),
+        CancelPass(),
+        FuseUpdatePass(),
+        RemoveUnusedNodesPass(),
+        CarryPass(),
+        CancelPass(),
         HoistPass(),
         CommonSubexpressionEliminationPass(),
         RemoveUnusedNodesPass(),

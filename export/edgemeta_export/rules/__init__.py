@@ -7,7 +7,17 @@ its test a row in tests/export/test_rules.py: tests iterate over `RULES`, and a 
 inputs fails collection.
 """
 
-from edgemeta_export.rules import activation, arithmetic, conv, loss, pool
+from edgemeta_export.rules import activation, arithmetic, conv, gather, loss, pool, recurrent
 from edgemeta_export.rules.registry import RULES, rule
 
-__all__ = ["RULES", "activation", "arithmetic", "conv", "loss", "pool", "rule"]
+__all__ = [
+    "RULES",
+    "activation",
+    "arithmetic",
+    "conv",
+    "gather",
+    "loss",
+    "pool",
+    "recurrent",
+    "rule",
+]

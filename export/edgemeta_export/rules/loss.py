@@ -11,7 +11,7 @@ from edgemeta_export.rules.registry import constant, op, rule
 
 aten = torch.ops.aten
 
-MEAN, SUM = 1, 2  # aten's numbers for `reduction`; 0 is none
+NONE, MEAN, SUM = 0, 1, 2  # aten's numbers for `reduction`
 
 
 @rule(aten.nll_loss_forward.default)
@@ -27,10 +27,9 @@ def nll_loss_forward(
     weights = _weights(log_probs, target, weight, ignore_index)
     total = op.ReduceSum(weights, keepdims=0)
     if reduction == MEAN:
-        picked = op.ReduceSum(op.Mul(weights, log_probs), keepdims=0)
-        return op.Neg(op.Div(picked, total)), total
-    axes = None if reduction == SUM else constant([1])
-    return op.Neg(op.ReduceSum(op.Mul(weights, log_probs), axes, keepdims=0)), total
+        weights = op.Div(weights, total)  # leaves the Loop as well
+    axes = constant([1]) if reduction == NONE else None
+    return op.ReduceSum(op.Mul(op.Neg(weights), log_probs), axes, keepdims=0), total
 
 
 @rule(aten.nll_loss_backward.default)

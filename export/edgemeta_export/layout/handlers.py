@@ -1,0 +1,251 @@
+"""The ops that gain by a layout, each handed to what computes it on rows or on strips."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Node
+
+from edgemeta_export.layout import convolution as rows
+from edgemeta_export.layout import norm as norms
+from edgemeta_export.layout import strip as strips
+from edgemeta_export.layout.components import (
+    CONVOLUTION,
+    CONVOLUTION_BACKWARD,
+    MAX_POOL,
+    MAX_POOL_BACKWARD,
+    RESHAPES,
+    depthwise_gap,
+    forward_of,
+    image_shape,
+    is_mixing,
+    output_of,
+)
+from edgemeta_export.layout.interpreter import LayoutInterpreter, handles, plain
+from edgemeta_export.layout.pointwise import SUMS, UNHANDLED
+from edgemeta_export.layout.pool_windows import PoolWindows, pool, unpool
+from edgemeta_export.layout.strip import Strip
+from edgemeta_export.layout.values import Filter, Grid, Image, Uniform
+
+aten = torch.ops.aten
+SUM = aten.sum.dim_IntList
+
+How = tuple[Sequence[int], Sequence[int], Sequence[int]]
+"""Stride, padding, dilation."""
+
+
+@handles(CONVOLUTION)
+def _convolution(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
+    x, weight, bias, *how, transposed, _, groups = args
+    # With constant weights the runtime's own convolution is faster: it packs them once.
+    if transposed or node.args[1] in run.fixed or image_shape(node) is None:
+        return UNHANDLED
+    weight, source = plain(weight), node.args[0]
+    frame = run.components.frame(node)
+    if frame is not None and run.components.frame(source) == frame:
+        if depthwise_gap(node) is not None:
+            return strips.depthwise(run.strip(x, source).cleaned(), weight, bias)
+        if is_mixing(node):
+            return strips.mix(run.strip(x, source), weight, bias)
+    if groups != 1:
+        return UNHANDLED
+    if frame is not None:
+        strip = _strip_columns(run, node, source, x, weight, tuple(how))
+        return strips.mix(strip, Filter.of(weight).matrix.t(), bias)
+    columns, _ = _columns(run, node, source, x, weight, tuple(how))
+    return rows.convolve(columns, Filter.of(weight), bias, run.components.grid(node))
+
+
+@handles(CONVOLUTION_BACKWARD)
+def _convolution_backward(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
+    grad, x, weight, _, *how, transposed, _, groups, wanted = args
+    forward, source = forward_of(node), node.args[1]
+    if transposed or forward is None or image_shape(forward) is None:
+        return UNHANDLED
+    weight = plain(weight)
+    frame = run.components.frame(forward)
+    if frame is not None and run.components.frame(source) == frame:
+        outer = run.strip(grad, forward).cleaned()
+        if depthwise_gap(forward) is not None:
+            image = run.strip(x, source).cleaned()
+            return strips.depthwise_gradients(outer, image, weight, wanted)
+        if is_mixing(forward):
+            return strips.mix_gradients(outer, run.strip(x, source), weight, wanted)
+    if groups != 1:
+        return UNHANDLED
+    if frame is not None and not wanted[0]:
+        outer = run.strip(grad, forward).cleaned()
+        columns = _strip_columns(run, forward, source, x, weight, tuple(how))
+        _, dw, db = strips.mix_gradients(outer, columns, Filter.of(weight).matrix.t(), wanted)
+        return None, Filter(dw.t(), tuple(weight.shape)) if dw is not None else None, db
+    return _row_gradients(run, node, run.image(grad, forward), x, weight, tuple(how), wanted)
+
+
+def _row_gradients(
+    run: LayoutInterpreter,
+    node: Node,
+    grad: Image,
+    x: Any,
+    weight: Tensor,
+    how: How,
+    wanted: Sequence[bool],
+) -> tuple[Image | None, Filter | None, Tensor | None]:
+    """Gradients of a convolution with respect to image, weight and bias, as far as wanted."""
+    forward, source = forward_of(node), node.args[1]
+    columns, geometry = _columns(run, forward, source, x, weight, how)
+    dx = dw = db = None
+    if wanted[0]:
+        grid = run.components.grid(source)
+        dx = rows.input_gradient(grad, Filter.of(weight), geometry, grid)
+    if wanted[1]:
+        dw = rows.weight_gradient(columns, grad, weight.shape)
+    if wanted[2]:
+        db = norms.column_sums(grad)[0]
+    return dx, dw, db
+
+
+def _columns(
+    run: LayoutInterpreter, out: Any, source: Any, x: Any, weight: Tensor, how: How
+) -> tuple[Tensor, rows.Geometry]:
+    """Return the columns of an image and how they were made; the gradient takes the forward's."""
+    kernel, grid = tuple(weight.shape[2:]), run.components.grid(out)
+    key = (source, grid, kernel, *map(tuple, how))
+    if key not in run.columns:
+        image = run.image(x, source)
+        geometry = rows.Geometry.of(image.grid, grid, kernel, *how)
+        run.columns[key] = (geometry.columns(image), geometry)
+    return run.columns[key]
+
+
+def _strip_columns(
+    run: LayoutInterpreter, out: Any, source: Any, x: Any, weight: Tensor, how: How
+) -> Strip:
+    """Return the columns of an image as a strip of K * C channels in the frame of the output."""
+    columns, _ = _columns(run, out, source, x, weight, how)
+    grid, frame = run.components.grid(out), run.components.frame(out)
+    assert frame is not None  # noqa: S101  # the caller has asked
+    image = Image(columns.reshape(-1, len(grid.order), columns.shape[1]), grid)
+    return Strip.of(image.plain(), frame)
+
+
+@handles(MAX_POOL)
+def _max_pool(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
+    windows, made = PoolWindows.of(node), output_of(node, 0)
+    if windows is None or made is None or not isinstance(args[0], Image):
+        return UNHANDLED
+    image = run.image(args[0], node.args[0])
+    out = run.components.grid(made)
+    if not _sorted_for(image.grid, windows, out):
+        return UNHANDLED
+    return pool(image, windows, out), None
+
+
+@handles(MAX_POOL_BACKWARD)
+def _max_pool_backward(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
+    windows, indices = PoolWindows.of(node), node.args[7]
+    assert isinstance(indices, Node)  # noqa: S101  # by the op's signature
+    forward = indices.args[0]
+    assert isinstance(forward, Node)  # noqa: S101
+    made = output_of(forward, 0)
+    if windows is None or made is None or args[7] is not None:
+        return UNHANDLED
+    image = run.image(args[1], node.args[1])
+    return unpool(run.image(args[0], made), image, windows)
+
+
+def _sorted_for(grid: Grid, windows: PoolWindows, out: Grid) -> bool:
+    order = tuple(windows.order(out).tolist())
+    return grid.order[: len(order)] == order
+
+
+@handles(aten._native_batch_norm_legit.no_stats)
+def _batch_norm(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
+    x, weight, bias, _, _, eps = args
+    if isinstance(x, Strip):
+        return strips.batch_norm(x, weight, bias, eps)
+    return norms.batch_norm(x, weight, bias, eps) if isinstance(x, Image) else UNHANDLED
+
+
+@handles(aten.native_batch_norm_backward.default)
+def _batch_norm_backward(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
+    grad, x, weight, _, _, _, rstd, training, _, _ = args
+    if isinstance(x, Strip) and training:
+        return strips.batch_norm_backward(run.strip(grad, node.args[1]), x, weight, rstd)
+    if isinstance(x, Image) and training:
+        return norms.batch_norm_backward(run.image(grad, node.args[1]), x, weight, rstd)
+    return UNHANDLED
+
+
+@handles(aten.native_group_norm.default)
+def _group_norm(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
+    x, weight, bias, _, _, _, groups, eps = args
+    if not isinstance(x, Image):
+        return UNHANDLED
+    return norms.group_norm(x, weight, bias, groups, eps)
+
+
+@handles(aten.native_group_norm_backward.default)
+def _group_norm_backward(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
+    grad, x, mean, rstd, weight, *_ = args
+    if not isinstance(x, Image):
+        return UNHANDLED
+    return norms.group_norm_backward(run.image(grad, node.args[0]), x, weight, mean, rstd)
+
+
+@handles(*SUMS)
+def _reduction(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
+    x, dims, keep = (*args, False)[:3]
+    if isinstance(x, Tensor) and x.ndim == 2 and list(dims or ()) == [0] and node.target is SUM:
+        total = x.new_ones((1, x.shape[0])).mm(x)  # the gradient of a linear layer's bias
+        return total if keep else total[0]
+    if not isinstance(x, Image | Strip) or not dims:
+        return UNHANDLED
+    size = x.grid.size if isinstance(x, Image) else x.frame.size
+    samples = x.rows.shape[0] if isinstance(x, Image) else x.samples
+    axes, pixels = {d % (2 + len(size)) for d in dims}, set(range(2, 2 + len(size)))
+    if axes not in (pixels, pixels | {0}):
+        return UNHANDLED
+    if 0 in axes:
+        total = norms.column_sums(x) if isinstance(x, Image) else strips.channel_sums(x)[None]
+    else:
+        total = x.rows.sum(1) if isinstance(x, Image) else strips.sample_sums(x)
+    if node.target is aten.mean.dim:
+        total = total / (math.prod(size) * (samples if 0 in axes else 1))
+    if keep:
+        return total.reshape(*total.shape, *[1] * len(size))
+    return total[0] if 0 in axes else total
+
+
+@handles(torch.ops.prims.var.default, aten.var.correction)
+def _variance(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
+    x, dims, *correction = args
+    if correction != [0.0] or not isinstance(x, Image | Strip):
+        return UNHANDLED
+    size = x.grid.size if isinstance(x, Image) else x.frame.size
+    if set(dims) != {0, *range(2, 2 + len(size))}:
+        return UNHANDLED
+    return norms.moments(x)[1] if isinstance(x, Image) else strips.moments(x)[1]
+
+
+@handles(aten.expand.default)
+def _expand(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
+    x, shape = args[:2]
+    if not isinstance(x, Tensor) or image_shape(node) is None or x.ndim != len(shape):
+        return UNHANDLED
+    if not all(isinstance(s, int) and s == 1 for s in x.shape[2:]) or x.ndim < 3:
+        return UNHANDLED
+    n, c = x.shape[:2]
+    return Uniform(x.reshape(n, 1, c), tuple(shape[2:]), tuple(node.meta["val"].shape))
+
+
+@handles(*RESHAPES)
+def _reshape(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
+    x = args[0]
+    before, after = image_shape(node.args[0]), image_shape(node)
+    if not isinstance(x, Image) or before is None or after is None or before[0] != after[0]:
+        return UNHANDLED
+    return Image(x.rows, Grid(after[1:], x.grid.order))
