@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.metadata
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,15 @@ from edgemeta_export.assemble import adapt_model, predict_model
 from edgemeta_export.checks import check_buffers, check_state, least_support
 from edgemeta_export.cost import adaptation_cost
 from edgemeta_export.opset import to_opset
-from edgemeta_export.passes import optimize
-from edgemeta_export.pieces import lower_inner_loop
+from edgemeta_export.passes import PASSES, optimize
+from edgemeta_export.pieces import LOWERINGS, lower_inner_loop
 from edgemeta_export.publish import checked_target, publish
 from edgemeta_export.rules.registry import OPSET
 from edgemeta_export.selftest import ATOL, RTOL, record
 from edgemeta_export.storage import ops_used, pack_init, to_bytes
+
+OPTIMIZATIONS = (*LOWERINGS, *PASSES)
+"""What `export_bundle` may leave out: it makes adaptation faster, and changes nothing else."""
 
 PACKAGES = ("edgemeta", "torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
 
@@ -50,6 +53,7 @@ def export_bundle(
     example_y: Any = None,
     algorithm: str = "unknown",
     training: Mapping[str, Any] | None = None,
+    without: Collection[str] = (),
 ) -> Path:
     """Compile the adaptation of a model into a bundle, and check it against PyTorch.
 
@@ -76,6 +80,7 @@ def export_bundle(
         example_y: (n,) labels or (n, *target_shape) targets of `example_x`; None makes some up.
         algorithm: what trained the init, for the manifest.
         training: the training record, for the manifest.
+        without: optimizations to leave out (names in `OPTIMIZATIONS`), to find what one does.
 
     Returns:
         The bundle's path.
@@ -86,7 +91,7 @@ def export_bundle(
         ParityError: onnxruntime computes something else than PyTorch; nothing was written.
     """
     target = checked_target(Path(out))
-    _check_arguments(task, inner_steps)
+    _check_arguments(task, inner_steps, without)
     loss = loss or LOSSES[task]
     loop = InnerLoop(copy.deepcopy(model).cpu(), loss, adapt, update)
     rates = checked_rates(inner_lr, loop.init().params)
@@ -97,12 +102,12 @@ def export_bundle(
     ways = _ways(task, ways, output)
     y = _targets(example_y, task, ways, output)
 
-    pieces = lower_inner_loop(loop, ways, rates, _at_least_two(x), _at_least_two(y))
+    pieces = lower_inner_loop(loop, ways, rates, _at_least_two(x), _at_least_two(y), without)
     models = {
         bundle.ADAPT: adapt_model(pieces, rates if isinstance(rates, float) else 1.0),
         bundle.PREDICT: predict_model(pieces),
     }
-    models = {name: to_opset(optimize(graph), opset) for name, graph in models.items()}
+    models = {name: to_opset(optimize(graph, without), opset) for name, graph in models.items()}
     cost = adaptation_cost(models[bundle.ADAPT], len(x))
     params, buffers, frozen, *_ = pieces.init
     content = {
@@ -182,7 +187,10 @@ def export_run(
     )
 
 
-def _check_arguments(task: str, inner_steps: int) -> None:
+def _check_arguments(task: str, inner_steps: int, without: Collection[str]) -> None:
+    if odd := sorted(set(without) - set(OPTIMIZATIONS)):
+        known = ", ".join(OPTIMIZATIONS)
+        raise InputError("unknown optimization", got=", ".join(odd), expected=f"some of {known}")
     if task not in LOSSES:
         raise InputError("unknown task", got=repr(task), expected=" or ".join(LOSSES))
     if inner_steps < 1:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,10 @@ LR = "lr"
 RATE = "rate/{}"
 INDEX = "index"
 LOSS = "loss"
+
+EDITS: dict[str, GraphPass] = {"fold_rate": fold_rate, "sink_relu": sink_relu}
+LOWERINGS = (*EDITS, "layout", "recurrent")
+"""What makes a traced step faster before it becomes ONNX; each may be left out."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,14 @@ class Pieces:
     predict: ir.Model
 
 
-def lower_inner_loop(loop: InnerLoop, ways: int | None, lr: Rates, x: Tensor, y: Tensor) -> Pieces:
+def lower_inner_loop(
+    loop: InnerLoop,
+    ways: int | None,
+    lr: Rates,
+    x: Tensor,
+    y: Tensor,
+    without: Collection[str] = (),
+) -> Pieces:
     """Trace and lower the functions of an inner loop.
 
     Args:
@@ -57,6 +69,7 @@ def lower_inner_loop(loop: InnerLoop, ways: int | None, lr: Rates, x: Tensor, y:
         lr: inner learning rate, or rates.
         x: (S, *input_shape) example samples, S >= 2.
         y: (S,) labels or (S, *target_shape) targets.
+        without: names in `LOWERINGS` to leave out.
 
     Raises:
         UnsupportedModelError: an op has neither a translation nor a rule.
@@ -102,12 +115,16 @@ def lower_inner_loop(loop: InnerLoop, ways: int | None, lr: Rates, x: Tensor, y:
     moved = [bundle.next_name(name) for name in (*init.params, *init.moments)]
     statistics = [bundle.next_name(name) for name in init.buffers]
     numbers = {LR: torch.tensor(0.1), INDEX: torch.tensor(2)}
-    # One rate for all, and nothing but gradient descent: then the step is linear in the gradient.
-    edits = (fold_rate, sink_relu) if loop.update == SGD and not rates else (sink_relu,)
-    with one_op_recurrence(loop.model):
-        traced = _trace(step, [*known, init.moments, rates, task], support | numbers, frozen, edits)
-        last = _trace(finish, [*known, task], support, frozen)
-        query = _trace(predict, [*known, task], {bundle.QUERY_X: x}, frozen)
+    edits = [edit for name, edit in EDITS.items() if name not in without]
+    # Only one rate for all, and nothing but gradient descent, make a step linear in the gradient.
+    step_edits = edits if loop.update == SGD and not rates else [e for e in edits if e != fold_rate]
+    layout = "layout" not in without
+    with nullcontext() if "recurrent" in without else one_op_recurrence(loop.model):
+        traced = _trace(
+            step, [*known, init.moments, rates, task], support | numbers, frozen, step_edits, layout
+        )
+        last = _trace(finish, [*known, task], support, frozen, edits, layout)
+        query = _trace(predict, [*known, task], {bundle.QUERY_X: x}, frozen, edits, layout)
     check_ops(traced.program, loop, x, y)
     return Pieces(
         init,
@@ -136,11 +153,14 @@ def _trace(
     known: list[dict[str, Tensor]],
     others: dict[str, Tensor],
     frozen: dict[str, Tensor],
-    passes: Sequence[GraphPass] = (sink_relu,),
+    edits: Sequence[GraphPass],
+    layout: bool,
 ) -> _Traced:
     """Trace a function of some dicts of tensors, and of samples and plain numbers."""
     arguments: list[Argument] = [*known, *others.values()]
     batched = [False] * len(known) + [tensor.ndim > 0 for tensor in others.values()]
     fixed = [argument is frozen for argument in arguments]
     names = [name for tensors in known for name in tensors] + [*others]
-    return _Traced(trace(function, arguments, batched, fixed=fixed, passes=passes), names)
+    return _Traced(
+        trace(function, arguments, batched, fixed=fixed, passes=edits, layout=layout), names
+    )

@@ -1,22 +1,17 @@
 """Clean-ups of a finished graph, one per file; the general ones come from onnx_ir.
 
-`optimize` runs them in this order:
-
-| pass | what it does |
-|---|---|
-| `deduplicate` | constants that the pieces share become one (onnx_ir) |
-| `eliminate` | common subexpressions, identities and dead code go (onnx_ir) |
-| `hoist` | what does not change between inner steps moves in front of the Loop |
+Every one of them may be left out, and the model computes the same (see `PASSES`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Collection
 
 import onnx_ir as ir
 from onnx_ir.passes import Sequential
 from onnx_ir.passes.common import (
     CommonSubexpressionEliminationPass,
     DeduplicateInitializersPass,
-    IdentityEliminationPass,
     RemoveUnusedNodesPass,
     TopologicalSortPass,
 )
@@ -28,23 +23,33 @@ from edgemeta_export.passes.hoist import HoistPass
 from edgemeta_export.passes.one_size import OneSizePass
 from edgemeta_export.quiet import quiet
 
+LARGEST_CONSTANT = 1 << 20
+"""Constants of more numbers than this are not compared with each other."""
 
-def optimize(model: ir.Model) -> ir.Model:
-    """Run all passes; the model computes the same as before."""
-    passes = Sequential(
-        DeduplicateInitializersPass(size_limit=1 << 20),
-        IdentityEliminationPass(),
-        OneSizePass(),
-        CommonSubexpressionEliminationPass(),
-        CancelPass(),
-        FuseUpdatePass(),
-        RemoveUnusedNodesPass(),
-        CarryPass(),
-        CancelPass(),
-        HoistPass(),
-        CommonSubexpressionEliminationPass(),
-        RemoveUnusedNodesPass(),
-        TopologicalSortPass(),
-    )
+
+PASSES: dict[str, Callable[[], ir.passes.PassBase]] = {
+    "deduplicate": lambda: DeduplicateInitializersPass(size_limit=LARGEST_CONSTANT),
+    "one_size": OneSizePass,
+    "common": CommonSubexpressionEliminationPass,
+    "cancel": CancelPass,
+    "fuse_update": FuseUpdatePass,
+    "unused": RemoveUnusedNodesPass,
+    "carry": CarryPass,
+    "hoist": HoistPass,
+}
+"""The passes by name, in the order of their first turn."""
+
+TURNS = (*PASSES, "cancel", "common", "unused")
+"""Moving things makes more of them cancel, equal or unused."""
+
+
+def optimize(model: ir.Model, without: Collection[str] = ()) -> ir.Model:
+    """Run the passes; the model computes the same as before.
+
+    Args:
+        model: what `edgemeta_export.assemble` made; it is changed in place.
+        without: names of passes to leave out.
+    """
+    turns = [PASSES[name]() for name in TURNS if name not in without]
     with quiet():
-        return passes(model).model
+        return Sequential(*turns, TopologicalSortPass())(model).model
