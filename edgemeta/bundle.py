@@ -44,6 +44,9 @@ STATE_BUNDLE_KEY = "edgemeta.bundle"
 STATE_WAYS_KEY = "edgemeta.ways"
 """Metadata key of a state file: how many classes its task has."""
 
+MAX_WAYS = 65_536
+"""The most classes of a shared head, so that no label asks for all memory."""
+
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024  # real ones are a few kB; refuse before parsing
 
 
@@ -79,12 +82,20 @@ class StateTensor:
         shape: its shape.
         dtype: numpy's name of it.
         kind: "parameter" (adapted by gradient) or "buffer" (norm statistics).
+        per_class: whether it belongs to a shared head: `shape` is that of the init, whose axis 0
+            is 1, the row that all classes start from; an adapted state has a row for each class of
+            its task, the same number in all tensors of this sort.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     kind: Literal["parameter", "buffer"]
+    per_class: bool
+
+    def shape_at(self, ways: int | None) -> tuple[int, ...]:
+        """Return its shape in the state of a task with `ways` classes."""
+        return (ways or 1, *self.shape[1:]) if self.per_class else self.shape
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,8 @@ class Manifest:
 
     Attributes:
         task: "classification" or "regression".
-        ways: classes the head has, the most that a task can have; None for regression.
+        ways: classes the head has, the most that a task can have; None for regression. With a
+            shared head those of its training, while a task may have any number.
         input: one sample, as the user's data has it.
         target: one label (shape (), int64) or one regression target.
         algorithm: what made the init: at least "name" and "inner_lr".
@@ -143,6 +155,16 @@ class Manifest:
     versions: Mapping[str, str]
     training: Mapping[str, Any] | None = None
     format_version: int = field(default=FORMAT_VERSION)
+
+    @property
+    def any_ways(self) -> bool:
+        """Whether the head is a shared one, which takes any number of classes."""
+        return any(tensor.per_class for tensor in self.state)
+
+    @property
+    def most_ways(self) -> int | None:
+        """The most classes that a task can have; None for regression."""
+        return MAX_WAYS if self.any_ways else self.ways
 
     def to_json(self) -> bytes:
         """Return the content of `manifest.json`."""
@@ -209,6 +231,9 @@ class Manifest:
         for name in ("adapted_parameters", "flops_per_step", "peak_memory_bytes"):
             if type(getattr(self, name)) is not int:
                 raise ValueError(f"{name} {getattr(self, name)!r}")
+        for tensor in self.state:
+            if tensor.per_class and (self.ways is None or tensor.shape[:1] != (1,)):
+                raise ValueError(f"{tensor.name} is per_class, with shape {tensor.shape}")
         names = [tensor.name for tensor in self.state]
         if len(set(names)) != len(names) or RESERVED & set(names) or not names:
             raise ValueError(f"state tensor names {names}")
@@ -303,4 +328,7 @@ def _state_tensor(record: Mapping[str, Any]) -> StateTensor:
     tensor = StateTensor(**record)
     if tensor.kind not in ("parameter", "buffer") or not isinstance(tensor.name, str):
         raise ValueError(f"state tensor {record!r}")
-    return StateTensor(tensor.name, _shape(tensor.shape), np.dtype(tensor.dtype).name, tensor.kind)
+    if type(tensor.per_class) is not bool:
+        raise ValueError(f"per_class {tensor.per_class!r}")
+    dtype = np.dtype(tensor.dtype).name
+    return StateTensor(tensor.name, _shape(tensor.shape), dtype, tensor.kind, tensor.per_class)

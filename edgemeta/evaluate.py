@@ -23,12 +23,14 @@ class Adapter(Protocol):
 
     Attributes:
         task: "classification" or "regression".
-        ways: classes of the head; None for regression.
+        ways: classes of the head, or of the training with a shared head; None for regression.
+        most_ways: the most classes that a task can have; None for regression.
         input: one raw sample.
     """
 
     task: str
     ways: int | None
+    most_ways: int | None
     input: TensorSpec
 
     def adapt_and_predict(self, episode: Episode, steps: int | None = None) -> NDArray[np.float32]:
@@ -45,6 +47,7 @@ class BundleAdapter:
     def __init__(self, runner: Runner) -> None:
         self.task: str = runner.manifest.task
         self.ways, self.input = runner.manifest.ways, runner.manifest.input
+        self.most_ways = runner.manifest.most_ways
         self._runner = runner
 
     def adapt_and_predict(self, episode: Episode, steps: int | None = None) -> NDArray[np.float32]:
@@ -139,7 +142,7 @@ def check_fit(adapter: Adapter, source: TaskSource, size: EpisodeSize) -> None:
             raise InputError(
                 f"{source.name}: its {what} do not fit the model", got=got, expected=expected
             )
-    if adapter.ways is not None and size.ways > adapter.ways:
+    if adapter.most_ways is not None and size.ways > adapter.most_ways:
         raise InputError(
-            "more ways than the model has", got=size.ways, expected=f"at most {adapter.ways}"
+            "more ways than the model has", got=size.ways, expected=f"at most {adapter.most_ways}"
         )

@@ -126,18 +126,25 @@ def check_steps(steps: Any) -> int:
     return int(steps)
 
 
-def check_ways(ways: Any, manifest: Manifest) -> int:
+def check_ways(ways: Any, manifest: Manifest, least: int = 2) -> int:
     """Return the number of classes of a task.
+
+    Args:
+        ways: the number.
+        manifest: of the bundle.
+        least: the fewest that it can be.
 
     Raises:
         InputError: not an integer, more than the head has, or the bundle is for regression.
     """
-    if manifest.ways is None:
+    if manifest.most_ways is None:
         raise InputError("ways is for classification", got=repr(ways))
     if not isinstance(ways, int | np.integer) or isinstance(ways, bool):
         raise InputError("ways must be an integer", got=repr(ways))
-    if not 2 <= ways <= manifest.ways:
-        raise InputError("ways is out of range", got=ways, expected=f"2..{manifest.ways}")
+    if not least <= ways <= manifest.most_ways:
+        raise InputError(
+            "ways is out of range", got=ways, expected=f"{least}..{manifest.most_ways}"
+        )
     return int(ways)
 
 

@@ -60,7 +60,7 @@ class Runner:
         options = _session_options(threads)
         providers = _checked_providers(providers)
         state = {tensor.name for tensor in self.manifest.state}
-        if self.manifest.ways is not None:
+        if self.manifest.ways is not None and not self.manifest.any_ways:
             state.add(bundle.WAYS)
         self._adapt = _session(
             self.path / bundle.ADAPT,
@@ -72,6 +72,7 @@ class Runner:
                 bundle.STEPS,
                 bundle.LR_SCALE,
                 *state,
+                *([bundle.WAYS] if self.manifest.any_ways else []),
             },
             outputs={bundle.LOSSES, *(bundle.next_name(t.name) for t in self.manifest.state)},
         )
@@ -86,7 +87,8 @@ class Runner:
     @property
     def init(self) -> Learner:
         """The learner before any adaptation."""
-        return Learner(self, {}, np.empty(0, np.float32), self.manifest.ways)
+        ways = 1 if self.manifest.any_ways else self.manifest.ways
+        return Learner(self, {}, np.empty(0, np.float32), ways)
 
     def adapt(
         self,
@@ -101,12 +103,14 @@ class Runner:
 
         Args:
             x: (S, *input_shape) support samples, as the model was trained on them.
-            y: (S,) labels 0, 1, ... below the ways, or (S, *target_shape) regression targets.
+            y: (S,) labels 0, 1, ... below the ways, or (S, *target_shape) regression targets. To a
+                shared head, a label beyond the classes of `state` is a new class.
             steps: inner steps; None for the bundle's own number; 0 returns the start unchanged.
             lr_scale: multiplies the inner learning rate.
             state: a learner to continue from; None starts from the init.
             ways: how many classes the task has, at most as many as the head; the others are out of
-                reach then. None takes those of `state`, or all of the head's.
+                reach then. None takes those of `state`, or all of the head's. A shared head takes
+                any number, and None as many as `state` and the labels have.
 
         Returns:
             A new learner; neither the runner nor `state` changes.
@@ -114,11 +118,8 @@ class Runner:
         Raises:
             InputError: the support set or a number cannot be used.
         """
-        if ways is None:
-            ways = self.manifest.ways if state is None else state.ways
-        else:
-            ways = check_ways(ways, self.manifest)
-        support_x, support_y = check_support(x, y, self.manifest, ways)
+        ways = self._ways(ways, state)
+        support_x, support_y = check_support(x, y, self.manifest, ways or self.manifest.most_ways)
         steps = check_steps(self.manifest.inner_steps if steps is None else steps)
         start = {} if state is None else state._values_for(self)
         names = [tensor.name for tensor in self.manifest.state]
@@ -133,7 +134,20 @@ class Runner:
             {**start, **_ways_value(ways)},
             [*map(bundle.next_name, names), bundle.LOSSES],
         )
-        return Learner(self, dict(zip(names, values, strict=True)), losses.numpy(), ways)
+        adapted = dict(zip(names, values, strict=True))
+        for tensor in self.manifest.state:
+            if tensor.per_class:
+                ways = adapted[tensor.name].shape()[0]
+        return Learner(self, adapted, losses.numpy(), ways)
+
+    def _ways(self, ways: int | None, state: Learner | None) -> int | None:
+        """Return how many classes a task has; None for regression, or to leave it to the labels."""
+        if self.manifest.any_ways:
+            least = 2 if state is None or state.ways is None else max(state.ways, 2)
+            return None if ways is None else check_ways(ways, self.manifest, least)
+        if ways is None:
+            return self.manifest.ways if state is None else state.ways
+        return check_ways(ways, self.manifest)
 
     def load(self, path: str | os.PathLike[str]) -> Learner:
         """Read a learner that `Learner.save` wrote.
@@ -152,7 +166,7 @@ class Learner:
     Attributes:
         losses: (steps + 1,) float32, the support loss before each step and after the last; empty
             where the learner was loaded.
-        ways: how many classes the task has; None for regression.
+        ways: how many classes the task has; None for regression. The init of a shared head has one.
     """
 
     def __init__(
@@ -193,7 +207,7 @@ class Learner:
         (output,) = _run(
             self._runner._predict,
             {bundle.QUERY_X: samples},
-            {**self._values, **_ways_value(self.ways)},
+            {**self._values, **({} if manifest.any_ways else _ways_value(self.ways))},
             [bundle.prediction_name(manifest.task)],
         )
         array: NDArray[np.float32] = output.numpy()

@@ -65,12 +65,13 @@ def read_selftest(directory: Path, manifest: Manifest) -> Selftest:
             losses=tensors[bundle.LOSSES],
             prediction=tensors[bundle.prediction_name(manifest.task)],
         )
+        ways = None if manifest.ways is None else found.prediction.shape[1]
         for tensor in manifest.state:
-            if found.state[tensor.name].shape != tensor.shape:
+            if found.state[tensor.name].shape != tensor.shape_at(ways):
                 raise ValueError(f"{tensor.name} has shape {found.state[tensor.name].shape}")
         for name, values in tensors.items():
             if not np.isfinite(values).all():
                 raise ValueError(f"{name} is not finite")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise BundleError(f"{path} breaks the contract", got=error) from error
     return found

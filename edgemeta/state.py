@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,13 +57,13 @@ def read_state(
     expected = {tensor.name: tensor for tensor in manifest.state}
     try:
         size = path.stat().st_size
-        room = sum(int(np.prod(t.shape)) * FLOAT32_BYTES for t in manifest.state) + HEADER_ROOM
-        if size > room:
-            raise BundleError(f"{path} is too large for a state of this bundle", got=size)
-        with safe_open(path, "numpy") as file:
+        with safe_open(path, "numpy") as file:  # reads no more than the header
             metadata = file.metadata() or {}
             _check_metadata(path, metadata, fingerprint)
             ways = _read_ways(path, metadata, manifest)
+            numbers = sum(math.prod(tensor.shape_at(ways)) for tensor in manifest.state)
+            if size > numbers * FLOAT32_BYTES + HEADER_ROOM:
+                raise BundleError(f"{path} is too large for a state of this bundle", got=size)
             if set(file.keys()) != set(expected):
                 odd = sorted(set(file.keys()) ^ set(expected))
                 raise BundleError(f"{path} has missing or unknown tensors", got=", ".join(odd))
@@ -75,12 +76,12 @@ def read_state(
             hint="write one with `edgemeta adapt` or Learner.save",
         ) from error
     for name, tensor in state.items():
-        spec = expected[name]
-        if tensor.shape != spec.shape or tensor.dtype.name != spec.dtype:
+        spec, shape = expected[name], expected[name].shape_at(ways)
+        if tensor.shape != shape or tensor.dtype.name != spec.dtype:
             raise BundleError(
                 f"{path}: {name} does not fit the bundle",
                 got=f"{tensor.dtype} {tensor.shape}",
-                expected=f"{spec.dtype} {spec.shape}",
+                expected=f"{spec.dtype} {shape}",
             )
         if not np.isfinite(tensor).all():
             raise BundleError(f"{path}: {name} holds values that are not finite")
@@ -88,13 +89,16 @@ def read_state(
 
 
 def _read_ways(path: Path, metadata: Mapping[str, str], manifest: Manifest) -> int | None:
-    if manifest.ways is None:
+    if manifest.most_ways is None:
         return None
+    least = 1 if manifest.any_ways else 2  # the init of a shared head has one row
     text = metadata.get(STATE_WAYS_KEY, "")
     ways = int(text) if text.isascii() and text.isdecimal() and len(text) < MOST_DIGITS else 0
-    if not 2 <= ways <= manifest.ways:
+    if not least <= ways <= manifest.most_ways:
         raise BundleError(
-            f"{path} has an unusable number of ways", got=repr(text), expected=f"2..{manifest.ways}"
+            f"{path} has an unusable number of ways",
+            got=repr(text),
+            expected=f"{least}..{manifest.most_ways}",
         )
     return ways
 

@@ -68,6 +68,10 @@ CASES = [
         lambda: build_model("mlp", IMAGE, ways=WAYS, hidden=(32, 32), std=(255.0,)),
     ),
     Case(
+        "mlp-shared",
+        lambda: build_model("mlp", IMAGE, ways=WAYS, hidden=(32, 32), head="shared", std=(255.0,)),
+    ),
+    Case(
         "mlp-sinusoid",
         lambda: build_model("mlp", TensorSpec((1,), "float32"), target_shape=(1,)),
         task="regression",

@@ -24,7 +24,11 @@ from edgemeta.runner import Runner
 @click.option(
     "--state", type=click.Path(path_type=Path), help="Continue from this state, not from the init."
 )
-@click.option("--ways", type=int, help="Classes of this task. [default: all of the head's]")
+@click.option(
+    "--ways",
+    type=int,
+    help="Classes of this task. [default: all of the head's; a shared head takes the labels']",
+)
 @threads_option
 @json_option
 def adapt(

@@ -36,7 +36,7 @@ RUN_CONFIG = "config.toml"
 )
 @click.option("--episodes", default=600, show_default=True, help="How many.")
 @click.option("--shots", type=int, help="Support samples per class. [default: as trained]")
-@click.option("--ways", type=int, help="Classes per episode. [default: the model's]")
+@click.option("--ways", type=int, help="Classes per episode. [default: as trained]")
 @click.option("--queries", default=15, show_default=True, help="Query samples per class.")
 @click.option("--steps", type=int, help="Inner steps. [default: the model's]")
 @click.option("--seed", default=0, show_default=True, help="Of the episodes.")

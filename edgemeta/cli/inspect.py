@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from edgemeta.bundle import Manifest, check_files, read_manifest
+from edgemeta.bundle import Manifest, StateTensor, check_files, read_manifest
 from edgemeta.cli.options import bundle_argument, json_option
 from edgemeta.cli.table import table
 
@@ -32,19 +32,26 @@ def inspect(bundle: Path, as_json: bool) -> None:
     for name, value in _facts(manifest, fingerprint):
         click.echo(f"{name:<12} {value}")
     click.echo()
-    rows = [
-        [t.name, t.kind, t.dtype, " x ".join(map(str, t.shape)) or "scalar"] for t in manifest.state
-    ]
+    rows = [[t.name, t.kind, t.dtype, _shape(t)] for t in manifest.state]
     click.echo(table(["state tensor", "kind", "dtype", "shape"], rows))
     click.echo()
     files = [[name, record.size, record.sha256[:12]] for name, record in manifest.files.items()]
     click.echo(table(["file", "bytes", "sha256"], files))
 
 
+def _shape(tensor: StateTensor) -> str:
+    sizes: tuple[object, ...] = tensor.shape
+    if tensor.per_class:
+        sizes = ("ways", *sizes[1:])
+    return " x ".join(map(str, sizes)) or "scalar"
+
+
 def _facts(manifest: Manifest, fingerprint: str) -> list[tuple[str, str]]:
     weights = sum(math.prod(t.shape) for t in manifest.state)
     algorithm = manifest.algorithm
     ways = f", {manifest.ways} ways" if manifest.ways else ""
+    if manifest.any_ways:
+        ways = f", any number of ways (trained with {manifest.ways})"
     facts = [
         ("bundle", f"{fingerprint[:12]} (format {manifest.format_version})"),
         ("task", f"{manifest.task}{ways}"),

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from edgemeta.errors import InputError
 from edgemeta.meta.config import ALGORITHMS, DEVICES, TrainConfig, read_toml
-from edgemeta.meta.models import MODELS, NORMS, POOLS
+from edgemeta.meta.models import HEADS, MODELS, NORMS, POOLS
 from edgemeta.meta.run import Run
 from edgemeta.meta.trainer import Trainer, resumed_config
 
@@ -81,6 +81,11 @@ def _load(context: click.Context, parameter: click.Parameter, value: Path | None
 )
 @click.option(
     "--hidden", default="40,40", show_default=True, callback=_widths, help="mlp: layer widths."
+)
+@_option(
+    "head",
+    "linear: tasks of up to --ways classes; shared: of any number.",
+    type=click.Choice(HEADS),
 )
 @_option("ways", "Classes per task.")
 @_option("shots", "Support samples per class.")

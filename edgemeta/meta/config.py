@@ -13,7 +13,7 @@ import tomli_w
 
 from edgemeta.errors import InputError
 from edgemeta.files import write_atomically
-from edgemeta.meta.models import MODELS, NORMS, POOLS, Norm, Pool
+from edgemeta.meta.models import HEADS, MODELS, NORMS, POOLS, Head, Norm, Pool
 from edgemeta.tasks.classes import Unit
 
 ALGORITHMS = ("maml", "fomaml")
@@ -34,6 +34,7 @@ class TrainConfig:
         pool: conv4: "max" or "stride".
         norm: conv4: "support" and "group" are inductive, "transductive" is for comparison.
         hidden: mlp: width of each hidden layer.
+        head: "linear" for tasks of up to `ways` classes, "shared" for tasks of any number.
         ways: classes per task.
         shots: support samples per class (regression: in all).
         queries: query samples per class (regression: in all) in the outer loss.
@@ -61,6 +62,7 @@ class TrainConfig:
     pool: Pool = "max"
     norm: Norm = "group"
     hidden: tuple[int, ...] = (40, 40)
+    head: Head = "linear"
     ways: int = 5
     shots: int = 1
     queries: int = 5
@@ -83,6 +85,7 @@ class TrainConfig:
             ("model", MODELS),
             ("pool", POOLS),
             ("norm", NORMS),
+            ("head", HEADS),
             ("device", DEVICES),
             ("by", ("class", "subject")),
         ):
@@ -145,6 +148,7 @@ def _checked(record: Mapping[str, Any], where: str) -> dict[str, Any]:
         "str": str,
         "Pool": str,
         "Norm": str,
+        "Head": str,
         "Unit": str,
         "int": int,
         "float": (int, float),

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgemeta.bundle import TensorSpec
+from edgemeta.bundle import MAX_WAYS, TensorSpec
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.inner import LOSSES, InnerLoop, State
 from edgemeta.meta.run import DataFacts, Run, head_ways
@@ -34,7 +34,8 @@ class TorchAdapter:
 
     Attributes:
         task: "classification" or "regression".
-        ways: classes of the head; None for regression.
+        ways: classes of the head, or of the training with a shared head; None for regression.
+        most_ways: the most classes that a task can have; None for regression.
         input: one raw sample.
         inner_steps: steps taken unless told otherwise.
     """
@@ -50,6 +51,7 @@ class TorchAdapter:
     ) -> None:
         self.task = "regression" if ways is None else "classification"
         self.ways, self.input = ways, input
+        self.most_ways = MAX_WAYS if loop.per_class else ways
         self.inner_steps, self.inner_lr = inner_steps, inner_lr
         self._loop = loop
 

@@ -22,6 +22,7 @@ from torch.func import functional_call
 
 from edgemeta.errors import UnsupportedModelError
 from edgemeta.meta.norms import SupportNorm, with_support_norms
+from edgemeta.meta.shared_head import shared_names
 from edgemeta.meta.updates import SGD, Rates, Update
 
 Task = Literal["classification", "regression"]
@@ -75,8 +76,14 @@ class InnerLoop:
 
         update: how a step moves the parameters.
 
+    Attributes:
+        adapted: names of the parameters that adapt.
+        statistics: names of the norms' statistics.
+        per_class: names of the parameters of a shared head, whose axis 0 counts classes.
+
     Raises:
-        UnsupportedModelError: a pattern matches no parameter, or a matched one is not floating.
+        UnsupportedModelError: a pattern matches no parameter, or a matched one is not floating,
+            or a shared head does not adapt.
     """
 
     def __init__(
@@ -91,6 +98,13 @@ class InnerLoop:
         self.update = update
         self._norms = [m for m in self.model.modules() if isinstance(m, SupportNorm)]
         self.adapted = _matching(dict(self.model.named_parameters()), adapt)
+        self.per_class = shared_names(self.model)
+        if still := [name for name in self.per_class if name not in self.adapted]:
+            raise UnsupportedModelError(
+                "a shared head must adapt, or all classes stay the same",
+                got=f"frozen: {', '.join(still)}",
+                hint="add a pattern for them to `adapt`",
+            )
         norm_names = {name for name, m in self.model.named_modules() if isinstance(m, SupportNorm)}
         self.statistics = [
             name for name, _ in self.model.named_buffers() if name.rpartition(".")[0] in norm_names
@@ -102,6 +116,32 @@ class InnerLoop:
         params = {name: tensors.pop(name) for name in self.adapted}
         buffers = {name: tensors.pop(name) for name in self.statistics}
         return State(params, buffers, tensors, self.update.start(params))
+
+    def grow(self, state: State, ways: int) -> State:
+        """Give a shared head a row for each class of a task.
+
+        Args:
+            state: its rows are kept: the init has one, an adapted state one for each class.
+            ways: classes to have at least; the new ones start from the model's shared row.
+
+        Returns:
+            The state with `ways` rows or more; `state` itself without a shared head.
+        """
+        if not self.per_class:
+            return state
+        own = dict(self.model.named_parameters())
+        rows = {}
+        for name in self.per_class:
+            fresh = max(ways - len(state.params[name]), 0)
+            # (n, ...) and (1, ...) -> (ways, ...)
+            repeated = own[name].expand(fresh, *own[name].shape[1:])
+            rows[name] = torch.cat([state.params[name], repeated])
+        params = state.params | rows
+        return state._replace(params=params, moments=self.update.start(params))
+
+    def grow_for(self, state: State, y: Tensor) -> State:
+        """Give a shared head a row for each class of the labels y (S,); see `grow`."""
+        return self.grow(state, int(y.max()) + 1) if self.per_class else state
 
     def predict(self, state: State, x: Tensor) -> Tensor:
         """Return the model's output for `x` (N, *input_shape), using the state's statistics."""
@@ -168,7 +208,7 @@ class InnerLoop:
             state: where to start; for order 1 and 2 its params must require grad.
             x: (S, *input_shape) support samples.
             y: (S,) int64 labels, or (S, *target_shape) targets.
-            steps: zero returns `state` itself, its statistics included.
+            steps: zero returns `state` itself, its statistics included (grown to y's classes).
             lr: the inner learning rate, or rates.
             order: how the result depends on `state`: 0 not at all (adapting for use), 1 as if the
                 gradients were constants (FOMAML), 2 fully (MAML).
@@ -176,6 +216,7 @@ class InnerLoop:
         Returns:
             The adapted state.
         """
+        state = self.grow_for(state, y)
         if steps == 0:
             return state
         state = state._replace(moments=self.update.start(state.params))

@@ -11,11 +11,14 @@ from torch import Tensor, nn
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
+from edgemeta.meta.shared_head import SharedHead
 
 Norm = Literal["group", "support", "transductive", "none"]
 Pool = Literal["max", "stride"]
+Head = Literal["linear", "shared"]
 NORMS: tuple[Norm, ...] = ("group", "support", "transductive", "none")
 POOLS: tuple[Pool, ...] = ("max", "stride")
+HEADS: tuple[Head, ...] = ("linear", "shared")
 MODELS = ("conv4", "mlp")
 
 
@@ -82,6 +85,7 @@ class Conv4(nn.Module):
         width: filters per block.
         pool: "max" or "stride".
         norm: "support" and "group" predict one sample at a time; "transductive" is for comparison.
+        head: "linear" for a fixed number of classes, "shared" for any.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class Conv4(nn.Module):
         width: int = 64,
         pool: Pool = "max",
         norm: Norm = "group",
+        head: Head = "linear",
     ) -> None:
         super().__init__()
         self.preprocess = preprocess
@@ -113,9 +118,9 @@ class Conv4(nn.Module):
             nn.init.kaiming_normal_(block[0].weight, nonlinearity="relu")  # type: ignore[index]
             nn.init.zeros_(block[0].bias)  # type: ignore[index]
         features = self._count_features(input, pool)
-        self.head = nn.Linear(features, outputs)
-        nn.init.zeros_(self.head.weight)  # no class is likelier than another before adapting
-        nn.init.zeros_(self.head.bias)
+        self.head = _head(head, features, outputs)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)  # no class is likelier than another before adapting
 
     def forward(self, x: Tensor) -> Tensor:
         """Map a raw batch (N, *shape) to (N, outputs)."""
@@ -144,6 +149,7 @@ class MLP(nn.Module):
         outputs: ways, or the number of regression targets.
         target_shape: the outputs are given this shape where it is not None (regression).
         hidden: width of each hidden layer.
+        head: "linear" for a fixed number of classes, "shared" for any.
     """
 
     def __init__(
@@ -153,6 +159,7 @@ class MLP(nn.Module):
         *,
         target_shape: tuple[int, ...] | None = None,
         hidden: Sequence[int] = (40, 40),
+        head: Head = "linear",
     ) -> None:
         super().__init__()
         self.preprocess = preprocess
@@ -161,7 +168,7 @@ class MLP(nn.Module):
         for inside, outside in pairwise((preprocess.features, *hidden)):
             layers += [nn.Linear(inside, outside), nn.ReLU()]
         self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(hidden[-1], outputs)
+        self.head = _head(head, hidden[-1], outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map a raw batch (N, *shape) to (N, outputs), or to (N, *target_shape)."""
@@ -181,6 +188,7 @@ def build_model(
     pool: Pool = "max",
     norm: Norm = "group",
     hidden: Sequence[int] = (40, 40),
+    head: Head = "linear",
     mean: Sequence[float] = (0.0,),
     std: Sequence[float] = (1.0,),
 ) -> nn.Module:
@@ -195,24 +203,31 @@ def build_model(
         pool: conv4: "max" or "stride".
         norm: conv4: see `Conv4`.
         hidden: mlp: width of each hidden layer.
+        head: "linear" for a fixed number of classes, "shared" for any.
         mean: see `Preprocess`.
         std: see `Preprocess`.
 
     Raises:
         InputError: the model does not fit the data.
     """
+    if head == "shared" and ways is None:
+        raise InputError("a shared head is for classification", hint="use --head linear")
     if name == "mlp":
         preprocess = Preprocess(input, "vector", mean, std)
         if ways is not None:
-            return MLP(preprocess, ways, hidden=hidden)
+            return MLP(preprocess, ways, hidden=hidden, head=head)
         outputs = int(torch.Size(target_shape).numel())
         return MLP(preprocess, outputs, target_shape=target_shape, hidden=hidden)
     if name == "conv4":
         if ways is None:
             raise InputError("conv4 is for classification", hint="use --model mlp")
         preprocess = Preprocess(input, "image", mean, std)
-        return Conv4(preprocess, input, ways, width=width, pool=pool, norm=norm)
+        return Conv4(preprocess, input, ways, width=width, pool=pool, norm=norm, head=head)
     raise InputError("unknown model", got=name, expected=" or ".join(MODELS))
+
+
+def _head(head: Head, features: int, outputs: int) -> nn.Linear | SharedHead:
+    return SharedHead(features) if head == "shared" else nn.Linear(features, outputs)
 
 
 def _norm(norm: Norm, channels: int) -> nn.Module:

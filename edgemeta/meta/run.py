@@ -230,7 +230,7 @@ class Run:
 
 
 def head_ways(config: TrainConfig, facts: DataFacts) -> int | None:
-    """Return how many classes the head has; None for regression, which has no such option."""
+    """Return how many classes a training task has; None for regression."""
     return config.ways if facts.kind == "classification" else None
 
 
@@ -245,6 +245,7 @@ def make_model(config: TrainConfig, facts: DataFacts) -> nn.Module:
         pool=config.pool,
         norm=config.norm,
         hidden=config.hidden,
+        head=config.head,
         mean=facts.mean,
         std=facts.std,
     )

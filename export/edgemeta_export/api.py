@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import importlib.metadata
+import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from edgemeta_export.checks import check_buffers, check_state, least_support
 from edgemeta_export.cost import adaptation_cost
 from edgemeta_export.opset import to_opset
 from edgemeta_export.passes import PASSES, optimize
-from edgemeta_export.pieces import LOWERINGS, lower_inner_loop
+from edgemeta_export.pieces import LOWERINGS, Pieces, lower_inner_loop
 from edgemeta_export.publish import checked_target, publish
 from edgemeta_export.rules.registry import OPSET
 from edgemeta_export.selftest import ATOL, RTOL, record
@@ -65,7 +66,9 @@ def export_bundle(
         example_x: (n, *shape) samples as the user's data has them: their shape and dtype become
             the bundle's input. They are also recorded in the selftest.
         task: "classification" or "regression".
-        ways: classes of the head; None takes them from the model's output.
+        ways: classes of the head; None takes them from the model's output. With a
+            `edgemeta.meta.shared_head.SharedHead` those of the training, or None for those of
+            `example_y`: the bundle takes any number.
         inner_lr: inner learning rate, on the mean support loss; or learned rates, for each adapted
             parameter an array whose axis 0 counts steps: see `edgemeta.meta.updates.Rates`.
         inner_steps: steps that a device takes unless told otherwise.
@@ -99,7 +102,10 @@ def export_bundle(
     x = _samples(example_x)
     output = _forward(loop, x)
     check_buffers(loop, x)
-    ways = _ways(task, ways, output)
+    if loop.per_class:
+        ways = _shared_ways(task, ways, output, example_y)
+    else:
+        ways = _ways(task, ways, output)
     y = _targets(example_y, task, ways, output)
 
     pieces = lower_inner_loop(loop, ways, rates, _at_least_two(x), _at_least_two(y), without)
@@ -108,8 +114,12 @@ def export_bundle(
         bundle.PREDICT: predict_model(pieces),
     }
     models = {name: to_opset(optimize(graph, without), opset) for name, graph in models.items()}
-    cost = adaptation_cost(models[bundle.ADAPT], len(x))
+    cost = adaptation_cost(models[bundle.ADAPT], len(x), ways)
     params, buffers, frozen, *_ = pieces.init
+    state = (
+        *_state_tensors(pieces, params, "parameter"),
+        *_state_tensors(pieces, buffers, "buffer"),
+    )
     content = {
         bundle.INIT: pack_init(models.values(), (*params, *buffers, *frozen, *pieces.rates)),
         bundle.SELFTEST: record(loop, task, x, y, steps=inner_steps, lr=rates),
@@ -129,15 +139,12 @@ def export_bundle(
         },
         inner_steps=inner_steps,
         least_support=least_support(loop, x),
-        state=(
-            *(StateTensor(n, tuple(t.shape), _dtype(t), "parameter") for n, t in params.items()),
-            *(StateTensor(n, tuple(t.shape), _dtype(t), "buffer") for n, t in buffers.items()),
-        ),
+        state=state,
         opset=opset,
         ops={name: ops_used(graph) for name, graph in models.items()},
         files={name: FileRecord.of(data) for name, data in content.items()},
         parity={"atol": ATOL, "rtol": RTOL},
-        adapted_parameters=sum(t.numel() for t in params.values()),
+        adapted_parameters=sum(math.prod(t.shape_at(ways)) for t in state if t.name in params),
         flops_per_step=cost.flops_per_step,
         peak_memory_bytes=cost.peak_memory_bytes,
         versions={name: importlib.metadata.version(name) for name in PACKAGES},
@@ -242,6 +249,34 @@ def _ways(task: str, ways: int | None, output: Tensor) -> int | None:
             expected=f"(n, {'ways' if ways is None else ways}) logits",
         )
     return int(output.shape[1])
+
+
+def _shared_ways(task: str, ways: int | None, output: Tensor, example_y: Any) -> int:
+    """Return how many classes the example of a shared head has."""
+    if task == "regression":
+        raise InputError("a shared head is for classification", hint="use torch.nn.Linear")
+    if output.ndim != 2 or output.shape[1] != 1:
+        raise InputError(
+            "a shared head's output must be the model's",
+            got=f"shape {tuple(output.shape)}",
+            expected="(n, 1): one logit for the one row of the init",
+        )
+    if ways is None:
+        if example_y is None:
+            raise InputError("how many ways had the training?", hint="pass ways or example_y")
+        ways = int(torch.as_tensor(example_y).max()) + 1
+    if not 2 <= ways <= bundle.MAX_WAYS:
+        raise InputError("ways is out of range", got=ways, expected=f"2..{bundle.MAX_WAYS}")
+    return ways
+
+
+def _state_tensors(
+    pieces: Pieces, tensors: Mapping[str, Tensor], kind: Literal["parameter", "buffer"]
+) -> list[StateTensor]:
+    return [
+        StateTensor(n, tuple(t.shape), _dtype(t), kind, n in pieces.per_class)
+        for n, t in tensors.items()
+    ]
 
 
 def _targets(example_y: Any, task: str, ways: int | None, output: Tensor) -> Tensor:

@@ -12,6 +12,9 @@ from edgemeta import bundle
 from edgemeta_export.pieces import INDEX, LOSS, LR, Pieces
 from edgemeta_export.rules.registry import OPSET
 
+WAYS_DIM, GIVEN_WAYS = "ways", "given_ways"
+"""The free axis of a shared head: of what is adapted, and of the state that comes in."""
+
 IR_VERSION = 10  # onnxruntime 1.20, the oldest that is supported, reads no newer one
 
 Values = dict[str, ir.Value]
@@ -31,13 +34,19 @@ def adapt_model(pieces: Pieces, inner_lr: float) -> ir.Model:
     steps = _value(bundle.STEPS, ir.DataType.INT64, [])
     lr_scale = _value(bundle.LR_SCALE, ir.DataType.FLOAT, [])
     graph, init = _graph("adapt", [x, y, steps, lr_scale], pieces)
+    init |= _grown(graph, pieces, init, y)
 
     rate = _constant(graph, "inner_lr", np.float32(inner_lr))
     lr = _append(graph, "Mul", [lr_scale, rate], LR)
     given = init | {bundle.SUPPORT_X: x, bundle.SUPPORT_Y: y, LR: lr}
     given |= {name: _constant(graph, name, rates.numpy()) for name, rates in pieces.rates.items()}
     start = {name: init[name] for name in pieces.init.params}
-    moments = {n: _zeros(graph, n, tuple(m.shape)) for n, m in pieces.init.moments.items()}
+    moments = {
+        name: _zeros_like(graph, name, start[name.partition("/")[2]])
+        if name in pieces.per_class
+        else _zeros(graph, name, tuple(moment.shape))
+        for name, moment in pieces.init.moments.items()
+    }
     after, losses_before = _inner_loop(graph, pieces, given, start | moments, steps)
     adapted = {bundle.next_name(name): after[name] for name in start}
 
@@ -73,11 +82,49 @@ def _graph(name: str, inputs: Sequence[ir.Value], pieces: Pieces) -> tuple[ir.Gr
     state = {n: _initializer(n, t) for n, t in (pieces.init.params | pieces.init.buffers).items()}
     if pieces.ways is not None:
         state[bundle.WAYS] = _initializer(bundle.WAYS, np.array(pieces.ways))
+    for n in state.keys() & set(pieces.per_class):
+        state[n].shape = ir.Shape([GIVEN_WAYS, *pieces.init.params[n].shape[1:]])
     frozen = {name: _initializer(name, t) for name, t in pieces.init.frozen.items()}
     graph = ir.Graph([*inputs, *state.values()], [], nodes=[], opset_imports={"": OPSET}, name=name)
     for value in (*state.values(), *frozen.values()):
         graph.register_initializer(value)
     return graph, state | frozen
+
+
+def _grown(graph: ir.Graph, pieces: Pieces, state: Values, y: ir.Value) -> Values:
+    """Append what gives a shared head a row for each class; see `InnerLoop.grow`.
+
+    There are as many rows as the state has, as the labels need, or as the optional input `ways`
+    says, whichever is most.
+
+    Returns:
+        The rows (ways, ...) by torch name; nothing without a shared head.
+    """
+    names = [name for name in pieces.per_class if name in pieces.init.params]
+    if not names:
+        return {}
+    asked = _initializer(bundle.WAYS, np.array(1))
+    graph.register_initializer(asked)
+    graph.inputs.append(asked)
+    one = _constant(graph, "classes/one", np.array(1))
+    last = _append(graph, "ReduceMax", [y], "classes/last_label", {"keepdims": 0})
+    needed = _append(graph, "Add", [last, one], "classes/needed")
+    first_axis = {"start": 0, "end": 1}
+    given = _append(graph, "Shape", [state[names[0]]], "classes/given", first_axis)
+    ways = _append(graph, "Max", [given, needed, asked], "classes/all")
+    fresh = _append(graph, "Sub", [ways, given], "classes/fresh")
+    grown = {}
+    for name in names:
+        row = pieces.init.params[name]  # (1, ...)
+        # The state's own input, whose default this is, may be something else by now.
+        shared = _constant(graph, f"classes/{name}/shared", row.numpy())
+        inner = _constant(graph, f"classes/{name}/inner", np.array(row.shape[1:], np.int64))
+        size = _append(graph, "Concat", [fresh, inner], f"classes/{name}/shape", {"axis": 0})
+        rows = _append(graph, "Expand", [shared, size], f"classes/{name}/fresh")
+        grown[name] = _append(graph, "Concat", [state[name], rows], f"classes/{name}", {"axis": 0})
+        grown[name].type = state[name].type
+        grown[name].shape = ir.Shape([WAYS_DIM, *row.shape[1:]])
+    return grown
 
 
 def _inner_loop(
@@ -193,6 +240,13 @@ def _zeros(graph: ir.Graph, name: str, shape: tuple[int, ...]) -> ir.Value:
     size = _constant(graph, f"{name}/shape", np.array(shape, np.int64))
     zeros = _append(graph, "ConstantOfShape", [size], f"{name}/zeros")
     zeros.type, zeros.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(shape)
+    return zeros
+
+
+def _zeros_like(graph: ir.Graph, name: str, value: ir.Value) -> ir.Value:
+    size = _append(graph, "Shape", [value], f"{name}/shape")
+    zeros = _append(graph, "ConstantOfShape", [size], f"{name}/zeros")
+    zeros.type, zeros.shape = value.type, value.shape
     return zeros
 
 

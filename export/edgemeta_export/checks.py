@@ -134,7 +134,7 @@ def layers_using(
     hooks += [module.register_forward_hook(leave) for module in modules]
     try:
         with watch:
-            loop.step(loop.init().as_leaves(), x, y, 0.1)
+            loop.step(loop.grow_for(loop.init(), y).as_leaves(), x, y, 0.1)
     finally:
         for hook in hooks:
             hook.remove()

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from onnx import shape_inference
 
 from edgemeta import bundle
+from edgemeta_export.assemble import WAYS_DIM
 
 Shape = tuple[int, ...]
 
@@ -31,16 +32,18 @@ class Cost:
     peak_memory_bytes: int
 
 
-def adaptation_cost(model: ir.Model, samples: int) -> Cost:
+def adaptation_cost(model: ir.Model, samples: int, ways: int | None = None) -> Cost:
     """Estimate the cost of running `adapt.onnx`.
 
     Args:
         model: the adapt graph.
         samples: size of the support set.
+        ways: classes of the task; matters to a shared head alone.
     """
     proto = ir.to_proto(model)
     weights = sum(_tensor_bytes(t) for g in _graphs(proto.graph) for t in g.initializer)
     _fix_samples(proto.graph, samples)
+    _fix_ways(proto.graph, ways or 1)
     for graph in _graphs(proto.graph):
         del graph.value_info[:]
     _inline_constants(proto.graph, {})
@@ -145,6 +148,15 @@ def _fix_samples(graph: onnx.GraphProto, samples: int) -> None:
     for value in graph.input:
         if value.name in (bundle.SUPPORT_X, bundle.SUPPORT_Y):
             value.type.tensor_type.shape.dim[0].dim_value = samples
+
+
+def _fix_ways(graph: onnx.GraphProto, ways: int) -> None:
+    """Say how many rows a shared head has in the Loop, where inference cannot see it."""
+    for inner in _graphs(graph):
+        for value in inner.input:
+            for dim in value.type.tensor_type.shape.dim:
+                if dim.dim_param == WAYS_DIM:
+                    dim.dim_value = ways
 
 
 def _dims(tensor: onnx.TypeProto.Tensor) -> Shape:

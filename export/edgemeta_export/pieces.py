@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import onnx_ir as ir
@@ -38,7 +39,10 @@ class Pieces:
     Attributes:
         init: the values of the state, of the frozen tensors, and of the moments.
         rates: learning rates of each parameter, `rate/<param>`; empty where one serves for all.
-        ways: classes of the head; None for regression, where nothing below has an input `ways`.
+        ways: classes of the head; None for regression and for a shared head, where nothing below
+            has an input `ways`.
+        per_class: names of a shared head's parameters and moments. `init` has the one shared row
+            of each; below, axis 0 is free and counts the classes.
         step: (params, buffers, frozen, moments, rates, ways, support_x, support_y, lr, index) ->
             (<param>.next, <moment>.next, loss); lr multiplies the rates, or is the rate.
         finish: (params, buffers, frozen, ways, support_x, support_y) -> (<buffer>.next, loss).
@@ -48,6 +52,7 @@ class Pieces:
     init: State
     rates: dict[str, Tensor]
     ways: int | None
+    per_class: tuple[str, ...]
     step: ir.Model
     finish: ir.Model
     predict: ir.Model
@@ -65,7 +70,7 @@ def lower_inner_loop(
 
     Args:
         loop: the inner loop.
-        ways: classes of the head; None for regression.
+        ways: classes of the head, or of the example with a shared head; None for regression.
         lr: inner learning rate, or rates.
         x: (S, *input_shape) example samples, S >= 2.
         y: (S,) labels or (S, *target_shape) targets.
@@ -74,13 +79,16 @@ def lower_inner_loop(
     Raises:
         UnsupportedModelError: an op has neither a translation nor a rule.
     """
-    init = loop.init().as_leaves()
-    params = {name: p.detach() for name, p in init.params.items()}
-    frozen = {name: t.detach() for name, t in init.frozen.items()}
-    init = init._replace(params=params, frozen=frozen)
-    known = [init.params, init.buffers, frozen]
+    init = _detached(loop.init())
     output = bundle.prediction_name("regression" if ways is None else "classification")
-    # A dict, because regression has no such input.
+    # Tracing takes a size of one for a constant: it gets two rows of a shared head, or more.
+    example = _detached(loop.grow(loop.init(), max(ways or 0, 2)))
+    known = [example.params, example.buffers, example.frozen]
+    before, after = (one.params | one.moments for one in (init, example))
+    per_class = tuple(n for n, t in after.items() if t.shape != before[n].shape)
+    if per_class:
+        ways = None
+    # A dict, because regression and shared heads have no such input.
     task = {} if ways is None else {bundle.WAYS: torch.tensor(ways)}
     rates = {RATE.format(n): r for n, r in lr.items()} if isinstance(lr, Mapping) else {}
 
@@ -118,22 +126,31 @@ def lower_inner_loop(
     edits = [edit for name, edit in EDITS.items() if name not in without]
     # Only one rate for all, and nothing but gradient descent, make a step linear in the gradient.
     step_edits = edits if loop.update == SGD and not rates else [e for e in edits if e != fold_rate]
-    layout = "layout" not in without
+    traced_for = partial(
+        _trace, frozen=example.frozen, per_class=per_class, layout="layout" not in without
+    )
     with nullcontext() if "recurrent" in without else one_op_recurrence(loop.model):
-        traced = _trace(
-            step, [*known, init.moments, rates, task], support | numbers, frozen, step_edits, layout
+        traced = traced_for(
+            step, [*known, example.moments, rates, task], support | numbers, edits=step_edits
         )
-        last = _trace(finish, [*known, task], support, frozen, edits, layout)
-        query = _trace(predict, [*known, task], {bundle.QUERY_X: x}, frozen, edits, layout)
+        last = traced_for(finish, [*known, task], support, edits=edits)
+        query = traced_for(predict, [*known, task], {bundle.QUERY_X: x}, edits=edits)
     check_ops(traced.program, loop, x, y)
     return Pieces(
         init,
         rates,
         ways,
+        per_class,
         step=traced.lower([*moved, LOSS]),
         finish=last.lower([*statistics, LOSS]),
         predict=query.lower([output]),
     )
+
+
+def _detached(state: State) -> State:
+    params = {name: p.detach() for name, p in state.params.items()}
+    frozen = {name: t.detach() for name, t in state.frozen.items()}
+    return state.as_leaves()._replace(params=params, frozen=frozen)
 
 
 @dataclass(frozen=True)
@@ -152,7 +169,9 @@ def _trace(
     function: Callable[..., Any],
     known: list[dict[str, Tensor]],
     others: dict[str, Tensor],
+    *,
     frozen: dict[str, Tensor],
+    per_class: Collection[str],
     edits: Sequence[GraphPass],
     layout: bool,
 ) -> _Traced:
@@ -161,6 +180,13 @@ def _trace(
     batched = [False] * len(known) + [tensor.ndim > 0 for tensor in others.values()]
     fixed = [argument is frozen for argument in arguments]
     names = [name for tensors in known for name in tensors] + [*others]
-    return _Traced(
-        trace(function, arguments, batched, fixed=fixed, passes=edits, layout=layout), names
+    program = trace(
+        function,
+        arguments,
+        batched,
+        per_class=per_class,
+        fixed=fixed,
+        passes=edits,
+        layout=layout,
     )
+    return _Traced(program, names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ def trace(
     arguments: Sequence[Argument],
     batched: Sequence[bool],
     *,
+    per_class: Collection[str] = (),
     fixed: Sequence[bool] = (),
     passes: Sequence[GraphPass] = (),
     layout: bool = True,
@@ -52,6 +53,8 @@ def trace(
         arguments: tensors, or dicts of tensors; the values serve as examples. Batched ones need
             at least two samples, since the tracers take 0 and 1 for constants.
         batched: for each argument, whether axis 0 counts samples; all of these share one size.
+        per_class: names in the dicts whose tensors' axis 0 counts classes; they share another free
+            size. They need at least two rows as well.
         fixed: for each argument, whether it never changes on the device; all may, if empty.
         passes: edits of the ATen graph (see `edgemeta_export.aten_passes`).
         layout: lay images out as rows or strips (see `edgemeta_export.layout`).
@@ -65,7 +68,7 @@ def trace(
     """
     shape_env = ShapeEnv()
     mode = FakeTensorMode(shape_env=shape_env, allow_non_fake_inputs=True)
-    fakes = [_fake(a, mode, free) for a, free in zip(arguments, batched, strict=True)]
+    fakes = [_fake(a, mode, free, per_class) for a, free in zip(arguments, batched, strict=True)]
     with ExitStack() as stack:
         # The tracers and the switches below warn of their own insides, nothing a user can change.
         stack.enter_context(quiet())
@@ -87,10 +90,13 @@ def trace(
                     )
         except Exception as error:  # whatever a foreign model raises on data without values
             raise _untraceable(error) from error
-        _check_free(shape_env, [fake for fake, free in zip(fakes, batched, strict=True) if free])
-        samples = Dim("samples")
+        free_fakes = [fake for fake, free in zip(fakes, batched, strict=True) if free]
+        _check_free(shape_env, free_fakes, "samples")
+        dicts = [fake for fake in fakes if isinstance(fake, Mapping)]
+        _check_free(shape_env, [d[n] for d in dicts for n in d if n in per_class], "classes")
+        samples, ways = Dim("samples"), Dim("ways")
         shapes = tuple(
-            _dynamic_shapes(argument, samples if free else None)
+            _dynamic_shapes(argument, samples if free else None, dict.fromkeys(per_class, ways))
             for argument, free in zip(arguments, batched, strict=True)
         )
         try:
@@ -132,10 +138,12 @@ class _Wrapped(nn.Module):
         return self.graph(*arguments)
 
 
-def _fake(argument: Argument, mode: FakeTensorMode, free: bool) -> Any:
+def _fake(
+    argument: Argument, mode: FakeTensorMode, free: bool, per_class: Collection[str] = ()
+) -> Any:
     """Return a stand-in without data: static shapes, but for axis 0 where that is free."""
     if isinstance(argument, Mapping):
-        return {name: _fake(tensor, mode, free) for name, tensor in argument.items()}
+        return {n: _fake(tensor, mode, free or n in per_class) for n, tensor in argument.items()}
     sizes = [DimDynamic.STATIC] * argument.ndim
     if free:
         sizes[0] = DimDynamic.DYNAMIC
@@ -143,21 +151,21 @@ def _fake(argument: Argument, mode: FakeTensorMode, free: bool) -> Any:
     return mode.from_tensor(argument, symbolic_context=context)
 
 
-def _dynamic_shapes(argument: Argument, samples: Dim | None) -> Any:
+def _dynamic_shapes(argument: Argument, samples: Dim | None, per_class: Mapping[str, Dim]) -> Any:
     if isinstance(argument, Mapping):
-        return dict.fromkeys(argument)
+        return {name: {0: per_class[name]} if name in per_class else None for name in argument}
     return None if samples is None else {0: samples}
 
 
-def _check_free(shape_env: ShapeEnv, batched: Sequence[Tensor]) -> None:
-    """Refuse code that was traced for one number of samples only."""
+def _check_free(shape_env: ShapeEnv, batched: Sequence[Tensor], what: str) -> None:
+    """Refuse code that was traced for one number of samples, or of classes, only."""
     for tensor in batched:
         size: Any = tensor.shape[0]
         if isinstance(size, int) or size.node.maybe_as_int() is not None:
             place = str(shape_env.guards[0].sloc) if shape_env.guards else "an unknown place"
             raise UnsupportedModelError(
-                "the model's code fixes the number of samples",
-                got=f"{int(size)} samples, needed as a plain number at {place}",
+                f"the model's code fixes the number of {what}",
+                got=f"{int(size)} {what}, needed as a plain number at {place}",
                 hint="write x.shape[0] instead of len(x) or int(...), and -1 in reshapes",
             )
 

@@ -15,6 +15,7 @@ import edgemeta
 from edgemeta import Runner
 from edgemeta.cli import COMMANDS
 from edgemeta.meta.run import Run
+from tests.cases import CASE
 from tests.cli.conftest import Call
 
 
@@ -190,3 +191,33 @@ def test_the_version_is_that_of_the_package() -> None:
     from importlib.metadata import version
 
     assert edgemeta.__version__ == version("edgemeta")
+
+
+def test_a_shared_head_takes_any_number_of_ways(call: Call, tmp_path: Path) -> None:
+    run, bundle_path = tmp_path / "run", tmp_path / "bundle"
+    trained = call(
+        *("train", "glyphs", "--out", run, "--head", "shared", "--model", "mlp", "--hidden", "8"),
+        *("--iterations", 2, "--meta-batch", 2, "--queries", 2, "--validate-every", 2),
+        *("--validation-episodes", 2, "--test-episodes", 2),
+    )
+    assert trained.code == 0, trained.err
+    assert call("export", run, "--out", bundle_path).code == 0
+    scores = []
+    for what in (run, bundle_path):
+        found = call("eval", what, "glyphs", "--ways", 8, "--episodes", 4, "--json")
+        assert found.code == 0, found.err
+        scores.append(json.loads(found.out))
+    assert scores[0]["ways"] == scores[1]["ways"] == 8
+    assert scores[0]["mean"] == scores[1]["mean"]
+    shown = call("inspect", bundle_path).out
+    assert "any number of ways (trained with 5)" in shown
+    assert "ways x 8" in shown
+    x, _ = CASE["mlp-classes"].samples(6, seed=1)
+    np.savez(tmp_path / "three.npz", x=x, y=np.arange(6) % 3)
+    np.savez(tmp_path / "more.npz", x=x[:2], y=[3, 3])
+    three, four = tmp_path / "three.safetensors", tmp_path / "four.safetensors"
+    assert call("adapt", bundle_path, tmp_path / "three.npz", "--out", three).code == 0
+    more = ("adapt", bundle_path, tmp_path / "more.npz", "--state", three, "--out", four)
+    assert call(*more).code == 0
+    found = call("predict", bundle_path, tmp_path / "three.npz", "--state", four, "--json")
+    assert np.shape(json.loads(found.out)["probabilities"]) == (6, 4)

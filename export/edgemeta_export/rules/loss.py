@@ -56,9 +56,23 @@ def nll_loss_backward(
 
 def _weights(log_probs: Any, target: Any, weight: Any, ignore_index: int) -> Any:
     """(N, C): the weight of each sample at its label, 0 elsewhere."""
-    classes = np.arange(log_probs.shape[1])
-    classes[classes == ignore_index] = -1  # equals no label
     # (N,) -> (N, 1) against (C,) -> (N, C)
-    chosen = op.Equal(op.Unsqueeze(target, constant([1])), constant(classes))
+    classes = _classes(log_probs, ignore_index)
+    chosen = op.Equal(op.Unsqueeze(target, constant([1])), classes)
     chosen = op.CastLike(chosen, log_probs)
     return chosen if weight is None else op.Mul(chosen, weight)
+
+
+def _classes(log_probs: Any, ignore_index: int) -> Any:
+    """(C,) int64: the number of each class; -1, which equals no label, for an ignored one."""
+    count = log_probs.shape[1]
+    if isinstance(count, int):
+        known = np.arange(count)
+        known[known == ignore_index] = -1
+        return constant(known)
+    # A shared head has as many classes as the task.
+    size = op.Squeeze(op.Shape(log_probs, start=1, end=2))
+    classes = op.Range(constant(0), size, constant(1))
+    if ignore_index < 0:
+        return classes
+    return op.Where(op.Equal(classes, constant(ignore_index)), constant(-1), classes)
