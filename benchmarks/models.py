@@ -183,7 +183,7 @@ class FixedNorm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.register_buffer("scale", torch.empty(channels, 1, 1).uniform_(0.8, 1.0))
+        self.register_buffer("scale", torch.empty(channels, 1, 1).uniform_(0.7, 0.9))
         self.register_buffer("shift", torch.empty(channels, 1, 1).normal_(std=0.1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -210,7 +210,9 @@ class InvertedResidual(nn.Module):
         return x + output if self.adds else output
 
 
-def _fixed(inside: int, outside: int, size: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+def _fixed(
+    inside: int, outside: int, size: int, stride: int = 1, groups: int = 1
+) -> list[nn.Module]:
     convolution = nn.Conv2d(inside, outside, size, stride, size // 2, groups=groups, bias=False)
     return [convolution, FixedNorm(outside), nn.ReLU6()]
 

@@ -113,8 +113,8 @@ def measure(runner: Runner, *, shots: int, steps: int | None, repeats: int) -> S
     x, y = support_set(runner, shots)
     adapting, predicting = [], []
     for k in range(WARM_UP + repeats):
-        learner, adapt_s = _timed(lambda: runner.adapt(x, y, steps))
-        _, predict_s = _timed(lambda: learner.predict_logits(x[:1]))  # noqa: B023  # called at once
+        learner, adapt_s = timed(lambda: runner.adapt(x, y, steps))
+        _, predict_s = timed(lambda: learner.predict_logits(x[:1]))  # noqa: B023  # called at once
         if k >= WARM_UP:
             adapting.append(adapt_s)
             predicting.append(predict_s)
@@ -132,7 +132,7 @@ def measure_cold_start(
     request = {"bundle": str(runner.path), "shots": shots, "steps": steps, "threads": threads}
     found = []
     for _ in range(COLD_STARTS):
-        child, seconds = _timed(
+        child, seconds = timed(
             lambda: subprocess.run(  # noqa: S603  # our own module, by this interpreter
                 [sys.executable, "-m", "edgemeta.cold_start", json.dumps(request)],
                 capture_output=True,
@@ -145,7 +145,8 @@ def measure_cold_start(
     return ColdStart(**{name: _median([record[name] for record in found]) for name in found[0]})
 
 
-def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
+def timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    """Call, and return the result and the seconds that it took."""
     began = time.perf_counter()
     result = call()
     return result, time.perf_counter() - began
