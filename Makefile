@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEVICE_BIN := .venv-device/bin
 OLDEST_BIN := .venv-oldest/bin
 
-.PHONY: demo test lint device oldest clean
+.PHONY: demo test lint device oldest guard clean
 
 demo: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh benchmarks/demo.sh
@@ -16,6 +16,10 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Whether adaptation has become slower than benchmarks/results/guard.json says.
+guard: .venv/installed
+	$(BIN)/python -m benchmarks.guard
 
 # The device's side of the bundle that `make demo` made, in a venv with neither torch nor onnx.
 device: .venv-device/installed

@@ -57,6 +57,7 @@ from edgemeta.errors import EdgemetaError
 RESULTS = Path(__file__).parent / "results"
 TOLERANCE = 1e-3  # relative; float32 and five steps come to 1e-5, a wrong gradient to 1e-2
 OVERHEAD_CALLS = 20
+MESSAGE = 300  # characters of a compiler's error that are worth keeping
 
 EAGER, KEPT, COMPILED, EDGEMETA = "eager", "eager, features kept", "torch.compile", "edgemeta"
 FORWARD, FROZEN_FORWARD = "forward", "forward of frozen parts"
@@ -79,7 +80,7 @@ def measure_case(
         try:
             contestants[COMPILED] = Compiled(case)
         except Exception as error:  # what it cannot compile is a result too
-            missing[COMPILED] = f"{type(error).__name__}: {error}".splitlines()[0]
+            missing[COMPILED] = " ".join(f"{type(error).__name__}: {error}".split())[:MESSAGE]
         try:
             contestants[EDGEMETA] = Edgemeta(case, threads, folder)
         except EdgemetaError as error:
@@ -204,7 +205,8 @@ def main(cases: Sequence[str], rounds: int, threads: int, peers: Sequence[str], 
         for name in cases or CASES:
             found = measure_case(CASES[name], rounds, threads, pythons, Path(folder))
             results["cases"][name] = found
-            click.echo(table({"cases": {name: found}}).splitlines()[-1])
+            times = ", ".join(f"{who} {ms:.2f}" for who, ms in found["ms"].items())
+            click.echo(f"{name}, ms: {times}")
             for contestant, why in found["missing"].items():
                 click.echo(f"  without {contestant}: {why}")
             write_json(out / "adapt_latency.json", results)

@@ -64,8 +64,8 @@ class Eager:
         x, y = case.support()
         self.x, self.y = torch.from_numpy(x).to(dtype), torch.from_numpy(y)
         first = case.frozen if keep_features else 0
-        self.body: nn.Sequential = model[:first]
-        self.tail: nn.Sequential = model[first:]
+        self.body = cast(nn.Sequential, model[:first])
+        self.tail = cast(nn.Sequential, model[first:])
         tensors = dict(self.tail.named_parameters())
         self.init = {n: p.detach() for n, p in tensors.items() if p.requires_grad}
         self.frozen = {n: p.detach() for n, p in tensors.items() if not p.requires_grad}
