@@ -50,17 +50,40 @@ def sizes_of_parts(main: ir.Graph, node: ir.Node) -> None:
     """Split: there was no `num_outputs`; the sizes of uneven parts have to be given."""
     if "num_outputs" not in node.attributes:
         return
-    count = node.attributes["num_outputs"].as_int()
+    count = node.attributes.pop("num_outputs").as_int()
     axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 0
     shape = node.inputs[0].shape if node.inputs[0] is not None else None
     length = shape[axis] if shape is not None else None
-    if not isinstance(length, int):
-        raise ObstacleError("num_outputs of an unknown length")
-    size = math.ceil(length / count)
-    sizes = [size] * (count - 1) + [length - size * (count - 1)]
-    del node.attributes["num_outputs"]
     node.resize_inputs(2)
-    node.replace_input_with(1, _initializer(main, node, "split", np.array(sizes)))
+    if isinstance(length, int):
+        size = math.ceil(length / count)
+        sizes = [size] * (count - 1) + [length - size * (count - 1)]
+        node.replace_input_with(1, _initializer(main, node, "split", np.array(sizes)))
+    else:
+        node.replace_input_with(1, _sizes_of_equal_parts(main, node, axis, count))
+
+
+def _sizes_of_equal_parts(main: ir.Graph, node: ir.Node, axis: int, count: int) -> ir.Value:
+    """Compute on the device what `num_outputs` stands for: all parts but the last are of one size.
+
+    That size is ceil(length / count), the last part takes the rest.
+    """
+    graph, first = node.graph, node.outputs[0].name
+    assert graph is not None  # noqa: S101  # the node was found in one
+
+    def make(op_type: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
+        made = ir.node(op_type, inputs, attributes)
+        made.name = made.outputs[0].name = f"{first}/{op_type}"
+        graph.insert_before(node, made)
+        return made.outputs[0]
+
+    parts = _initializer(main, node, "parts", np.array([count]))
+    others = _initializer(main, node, "parts_before", np.array([count - 1]))
+    end = {} if axis == -1 else {"end": axis + 1}
+    length = make("Shape", node.inputs[0], start=axis, **end)
+    size = make("Div", make("Add", length, others), parts)
+    last = make("Sub", length, make("Mul", size, others))
+    return make("Concat", make("Expand", size, others), last, axis=0)
 
 
 def gelu_formula(main: ir.Graph, node: ir.Node) -> None:

@@ -3,8 +3,9 @@
 While a model is traced, its `nn.GRU`, `nn.LSTM` and `nn.RNN` run the ops of this file. Forward they
 become onnxruntime's own GRU, LSTM and RNN (see `edgemeta_export.rules.recurrent`). Their gradients
 are plain PyTorch: the gates of all time steps are computed again in one batch from the hidden
-states, so that only the gradient of the hidden state itself goes from step to step, with three to
-six nodes each, and the gradients of the weights are one product over all steps.
+states, and the gradients of the weights are one product over all steps. Only what goes from step to
+step is an op again (`back`, `lstm_cells`, `lstm_back`): its rule writes two to six nodes a step,
+which the tracers never see.
 
 Gates are in PyTorch's order: r, z, n for GRU; i, f, g, o for LSTM. First order only: nothing here
 has a second derivative, which tracing never asks for.
@@ -20,16 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.library import custom_op
 
-
-@custom_op("edgemeta::steps", mutates_args=())
-def steps(x: Tensor) -> list[Tensor]:
-    """(T, N, M) -> T times (N, M)."""
-    return [step.clone() for step in x]
-
-
-@steps.register_fake
-def _(x: Tensor) -> list[Tensor]:
-    return [x.new_empty(x.shape[1:]) for _ in range(x.shape[0])]
+NARROW = 16  # columns that onnxruntime's products make at a time
 
 
 @custom_op("edgemeta::gru", mutates_args=())
@@ -83,6 +75,57 @@ def rnn(
     return torch.stack(made[1:])
 
 
+@custom_op("edgemeta::back", mutates_args=())
+def back(grad: Tensor, factors: Tensor, weight: Tensor) -> Tensor:
+    """Carry the gradient of a hidden state from each step to the one before.
+
+    What reaches the state of step t is
+    d[t] = grad[t] + ([d[t+1], .., d[t+1]] * factors[t+1]) weight,
+    with as many copies of d[t+1] as there are blocks in the weight.
+
+    Shapes: grad (T, N, H), factors (T, N, K * H), weight (K * H, H) -> (T, N, H).
+    """
+    copies = weight.shape[0] // weight.shape[1]
+    made = [grad[-1]]
+    for factor, direct in zip(reversed(factors[1:]), reversed(grad[:-1]), strict=True):
+        made.append(direct + (made[-1].repeat(1, copies) * factor) @ weight)
+    return torch.stack(made[::-1])
+
+
+@custom_op("edgemeta::lstm_cells", mutates_args=())
+def lstm_cells(c0: Tensor, kept: Tensor, new: Tensor) -> Tensor:
+    """All cell states, c[t] = kept[t] * c[t-1] + new[t].
+
+    Shapes: c0 (N, H), kept and new (T, N, H) -> (T, N, H).
+    """
+    made = [c0]
+    for keep, more in zip(kept, new, strict=True):
+        made.append(keep * made[-1] + more)
+    return torch.stack(made[1:])
+
+
+@custom_op("edgemeta::lstm_back", mutates_args=())
+def lstm_back(
+    grad: Tensor, grad_cell: Tensor, factors: Tensor, into: Tensor, kept: Tensor, w_hh: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Carry the gradients of a hidden and a cell state from each step to the one before.
+
+    What reaches the cell of step t is c[t] = c[t+1] * kept[t+1] + h[t] * into[t], what reaches the
+    gates is g[t] = [c[t], c[t], c[t], h[t]] * factors[t], and h[t-1] = grad[t-1] + g[t] w_hh.
+
+    Shapes: grad, into and kept (T, N, H), grad_cell (N, H), factors (T, N, 4H), w_hh (4H, H) ->
+    gradient of the gates (T, N, 4H), of the first cell state (N, H).
+    """
+    made: list[Tensor] = []
+    at_cell = grad_cell
+    for t in reversed(range(grad.shape[0])):
+        at_hidden = grad[t] + made[-1] @ w_hh if made else grad[t]
+        at_cell = at_cell + at_hidden * into[t]
+        made.append(torch.cat([at_cell, at_cell, at_cell, at_hidden], 1) * factors[t])
+        at_cell = at_cell * kept[t]
+    return torch.stack(made[::-1]), at_cell
+
+
 @gru.register_fake
 def _(x: Tensor, h0: Tensor, *weights: Tensor) -> Tensor:
     return x.new_empty((x.shape[0], *h0.shape))
@@ -106,6 +149,23 @@ def _(
     return x.new_empty((x.shape[0], *h0.shape))
 
 
+@back.register_fake
+def _(grad: Tensor, factors: Tensor, weight: Tensor) -> Tensor:
+    return torch.empty_like(grad)
+
+
+@lstm_cells.register_fake
+def _(c0: Tensor, kept: Tensor, new: Tensor) -> Tensor:
+    return torch.empty_like(new)
+
+
+@lstm_back.register_fake
+def _(
+    grad: Tensor, grad_cell: Tensor, factors: Tensor, into: Tensor, kept: Tensor, w_hh: Tensor
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(factors), torch.empty_like(grad_cell)
+
+
 def _gru_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
     """Gradients of `gru`, from that of its hidden states (T, N, H)."""
     x, h0, w_ih, w_hh, b_ih, b_hh, hidden = ctx.saved_tensors
@@ -115,20 +175,14 @@ def _gru_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
     by_r, by_z, by_n = new * q * r * (1 - r), (before - n) * z * (1 - z), new * r
     # What a step hands back is linear in what it gets: four products with known factors, and one
     # with the weights, in which a block of ones stands for the way around the gates.
-    size = h0.shape[1]
-    factors = steps(torch.cat([by_r, by_z, by_n, z], 2))
-    weights = torch.cat([w_hh, torch.eye(size, dtype=w_hh.dtype)])
-    at, outer = None, steps(grad)
-    total = []
-    for factor, direct in zip(reversed(factors), reversed(outer), strict=True):
-        at = direct if at is None else direct + at
-        total.append(at)
-        at = (torch.cat([at, at, at, at], 1) * factor).mm(weights)
-    assert at is not None  # noqa: S101  # there is at least one step
-    every = torch.cat(total[::-1]).reshape(hidden.shape)
-    gates_h = torch.cat([every * by_r, every * by_z, every * by_n], 2)
-    gates_i = torch.cat([gates_h[..., : 2 * size], every * new], 2)
-    return _weight_gradients(x, before, at, w_ih, gates_i, gates_h)
+    factors = torch.cat([by_r, by_z, by_n, z], 2)
+    weights = torch.cat([w_hh, torch.eye(h0.shape[1], dtype=w_hh.dtype)])
+    every = back(grad, factors, weights)
+    at_start = (torch.cat([every[0]] * 4, 1) * factors[0]).mm(weights)
+    at_r, at_z = every * by_r, every * by_z
+    gates_i = torch.cat([at_r, at_z, every * new], 2)
+    gates_h = torch.cat([at_r, at_z, every * by_n], 2)
+    return _weight_gradients(x, before, at_start, w_ih, gates_i, gates_h)
 
 
 def _lstm_backward(ctx: Any, grad: Tensor, grad_cell: Tensor) -> tuple[Tensor, ...]:
@@ -136,25 +190,13 @@ def _lstm_backward(ctx: Any, grad: Tensor, grad_cell: Tensor) -> tuple[Tensor, .
     x, h0, c0, w_ih, w_hh, b_ih, b_hh, hidden = ctx.saved_tensors
     before = _before(h0, hidden)
     i, f, g, o = _lstm_gates(x, before, w_ih, w_hh, b_ih, b_hh)
-    cells = [c0]
-    for keep, new in zip(steps(f), steps(i * g), strict=True):
-        cells.append(keep * cells[-1] + new)
-    cell_before = torch.cat(cells[:-1]).reshape(hidden.shape)
-    bent = torch.cat(cells[1:]).reshape(hidden.shape).tanh()
-    by_cell = [g * i * (1 - i), cell_before * f * (1 - f), i * (1 - g * g)]
+    cells = lstm_cells(c0, f, i * g)
+    bent = cells.tanh()
+    by_cell = [g * i * (1 - i), _before(c0, cells) * f * (1 - f), i * (1 - g * g)]
     factors = torch.cat([*by_cell, bent * o * (1 - o)], 2)
-    into_cell, kept = steps(o * (1 - bent * bent)), steps(f)
-    at_hidden, at_cell, outer = None, grad_cell, steps(grad)
-    total = []
-    every = zip(steps(factors), into_cell, kept, outer, strict=True)
-    for factor, into, keep, direct in reversed(list(every)):
-        at_hidden = direct if at_hidden is None else direct + at_hidden
-        at_cell = at_cell + at_hidden * into
-        total.append(torch.cat([at_cell, at_cell, at_cell, at_hidden], 1) * factor)
-        at_hidden, at_cell = total[-1].mm(w_hh), at_cell * keep
-    assert at_hidden is not None  # noqa: S101  # there is at least one step
-    gates = torch.cat(total[::-1]).reshape(*hidden.shape[:2], -1)
-    dx, dh0, *weights = _weight_gradients(x, before, at_hidden, w_ih, gates, gates)
+    gates, at_cell = lstm_back(grad, grad_cell, factors, o * (1 - bent * bent), f, w_hh)
+    at_start = gates[0].mm(w_hh)
+    dx, dh0, *weights = _weight_gradients(x, before, at_start, w_ih, gates, gates)
     return dx, dh0, at_cell, *weights
 
 
@@ -162,13 +204,9 @@ def _rnn_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     """Gradients of `rnn`, from that of its hidden states (T, N, H)."""
     x, h0, w_ih, w_hh, hidden = ctx.saved_tensors
     slope = 1 - hidden * hidden if ctx.activation == "tanh" else (hidden > 0).to(hidden.dtype)
-    at, total = None, []
-    for factor, direct in zip(reversed(steps(slope)), reversed(steps(grad)), strict=True):
-        total.append((direct if at is None else direct + at) * factor)
-        at = total[-1].mm(w_hh)
-    assert at is not None  # noqa: S101  # there is at least one step
-    gates = torch.cat(total[::-1]).reshape(hidden.shape)
-    return *_weight_gradients(x, _before(h0, hidden), at, w_ih, gates, gates), None
+    gates = back(grad, slope, w_hh) * slope
+    at_start = gates[0].mm(w_hh)
+    return *_weight_gradients(x, _before(h0, hidden), at_start, w_ih, gates, gates), None
 
 
 def _weight_gradients(
@@ -177,7 +215,10 @@ def _weight_gradients(
     """Gradients of x, h0, w_ih, w_hh, b_ih and b_hh, from those of the gates (T, N, G)."""
     flat_i, flat_h = gates_i.reshape(-1, w_ih.shape[0]), gates_h.reshape(-1, w_ih.shape[0])
     dx = flat_i.mm(w_ih).reshape(x.shape)
-    dw_ih = flat_i.t().mm(x.reshape(-1, x.shape[2]))
+    flat_x = x.reshape(-1, x.shape[2])
+    # A product of few columns takes twice the time of its transpose.
+    narrow = x.shape[2] < NARROW
+    dw_ih = flat_x.t().mm(flat_i).t() if narrow else flat_i.t().mm(flat_x)
     dw_hh = flat_h.t().mm(before.reshape(-1, before.shape[2]))
     return dx, at_start, dw_ih, dw_hh, flat_i.sum(0), flat_h.sum(0)
 
@@ -196,12 +237,13 @@ def _lstm_gates(
     x: Tensor, h: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return i, f, g, o; for one step or for all of them."""
-    i, f, g, o = (_product(x, w_ih, b_ih) + _product(h, w_hh, b_hh)).chunk(4, -1)
+    from_x = _product(x, w_ih, b_ih + b_hh)
+    i, f, g, o = _product(h, w_hh, from_x.reshape(-1, w_hh.shape[0])).chunk(4, -1)
     return i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """(*, I), (G, I), (G,) -> (*, G)."""
+    """(*, I), (G, I), (G,) or (product of *, G) -> (*, G)."""
     flat = torch.addmm(bias, x.reshape(-1, x.shape[-1]), weight.t())
     return flat.reshape(*x.shape[:-1], weight.shape[0])
 

@@ -88,9 +88,10 @@ class Row:
     shape: tuple[int, ...] = (2, 3, 5, 4)
     dtype: type = np.float32
     outputs: int = 1
+    free: bool = False  # whether the graph leaves the shape of `x` open
 
     def __str__(self) -> str:
-        return "-".join([self.op, *self.constants, *self.attributes])
+        return "-".join([self.op, *self.constants, *self.attributes, *["free"] * self.free])
 
     def model(self) -> onnx.ModelProto:
         """Build a Loop that stacks what the node makes in each of its steps, as flat rows."""
@@ -119,7 +120,7 @@ class Row:
         graph = helper.make_graph(
             [helper.make_node("Loop", ["steps", ""], stacked, body=body)],
             "outer",
-            [value("x", dtype, list(self.shape))],
+            [value("x", dtype, [None if self.free else length for length in self.shape])],
             [value(name, dtype, ["steps", "n"]) for name in stacked],
             [numpy_helper.from_array(array, name) for name, array in constants.items()],
         )
@@ -147,6 +148,8 @@ ROWS = [
     ),
     Row("Pad", {"pads": np.array([0, 0, 1, 0, 0, 0, 0, 2])}, {"mode": "reflect"}),
     Row("Split", attributes={"num_outputs": 3, "axis": 2}, outputs=3),  # 5 = 2 + 2 + 1
+    Row("Split", attributes={"num_outputs": 3, "axis": 2}, outputs=3, free=True),
+    Row("Split", attributes={"num_outputs": 2, "axis": -1}, outputs=2, free=True),
     Row("Split", {"sizes": np.array([1, 4])}, {"axis": 2}, outputs=2),
     Row("Gelu"),
     Row("Gelu", attributes={"approximate": "tanh"}, dtype=np.float16),

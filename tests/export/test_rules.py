@@ -157,6 +157,28 @@ def layer(function: Callable[..., Any], gates: int, *how: Any, cell: bool = Fals
     return Row(run_with_cell if cell else run, (*states, normal(4, 3, 2), *weights))
 
 
+def over_time(
+    function: Callable[..., Any],
+    steps: int,
+    widths: Sequence[int],
+    *weights: Tensor,
+    states: int = 0,
+) -> Row:
+    """What goes from step to step: states of 3 samples, then sequences of them, then weights."""
+    sequences = [normal(3, steps, width) for width in widths]
+
+    def run(*given: Tensor) -> Any:
+        # The samples come first in what is given, time comes first in the op.
+        turned = [a.transpose(0, 1) for a in given[states : states + len(widths)]]
+        return function(*given[:states], *turned, *given[states + len(widths) :])
+
+    return Row(run, (*[normal(3, 5)] * states, *sequences, *weights))
+
+
+def _lstm_back(cell: Tensor, grad: Tensor, *others: Tensor) -> Any:
+    return recurrent.lstm_back(grad, cell, *others)
+
+
 ROWS: dict[Callable[..., Any], Sequence[Row]] = {
     aten.convolution_backward.default: [
         conv(1),
@@ -226,9 +248,18 @@ ROWS: dict[Callable[..., Any], Sequence[Row]] = {
         Row(lambda x: x.index_select(1, torch.tensor([2, 0, 2])), (normal(5, 3),)),
         Row(lambda x: x.index_select(0, torch.tensor([1], dtype=torch.int32)), (normal(5, 3),)),
     ],
-    ours.steps.default: [
-        Row(lambda x: tuple(recurrent.steps(x.transpose(0, 1))), (normal(5, 3, 2),)),
-        Row(lambda x: tuple(recurrent.steps(x.transpose(0, 1))), (normal(5, 1, 2),)),
+    ours.back.default: [
+        over_time(recurrent.back, 4, (5, 15), normal(15, 5)),
+        over_time(recurrent.back, 4, (5, 5), normal(5, 5)),
+        over_time(recurrent.back, 1, (5, 15), normal(15, 5)),
+    ],
+    ours.lstm_cells.default: [
+        over_time(recurrent.lstm_cells, 4, (5, 5), states=1),
+        over_time(recurrent.lstm_cells, 1, (5, 5), states=1),
+    ],
+    ours.lstm_back.default: [
+        over_time(_lstm_back, 4, (5, 20, 5, 5), normal(20, 5), states=1),
+        over_time(_lstm_back, 1, (5, 20, 5, 5), normal(20, 5), states=1),
     ],
     ours.gru.default: [layer(recurrent.gru, 3)],
     ours.lstm.default: [layer(recurrent.lstm, 4, cell=True)],
