@@ -29,7 +29,7 @@ from edgemeta_export.passes import PASSES, optimize
 from edgemeta_export.pieces import LOWERINGS, Pieces, lower_inner_loop
 from edgemeta_export.publish import checked_target, publish
 from edgemeta_export.rules.registry import OPSET
-from edgemeta_export.selftest import ATOL, RTOL, record
+from edgemeta_export.selftest import record
 from edgemeta_export.storage import ops_used, pack_init, to_bytes
 
 OPTIMIZATIONS = (*LOWERINGS, *PASSES)
@@ -120,9 +120,10 @@ def export_bundle(
         *_state_tensors(pieces, params, "parameter"),
         *_state_tensors(pieces, buffers, "buffer"),
     )
+    selftest = record(loop, task, x, y, steps=inner_steps, lr=rates)
     content = {
         bundle.INIT: pack_init(models.values(), (*params, *buffers, *frozen, *pieces.rates)),
-        bundle.SELFTEST: record(loop, task, x, y, steps=inner_steps, lr=rates),
+        bundle.SELFTEST: selftest.content,
         **{name: to_bytes(graph) for name, graph in models.items()},
     }
     manifest = Manifest(
@@ -143,7 +144,7 @@ def export_bundle(
         opset=opset,
         ops={name: ops_used(graph) for name, graph in models.items()},
         files={name: FileRecord.of(data) for name, data in content.items()},
-        parity={"atol": ATOL, "rtol": RTOL},
+        parity={"atol": selftest.atol, "rtol": selftest.rtol},
         adapted_parameters=sum(math.prod(t.shape_at(ways)) for t in state if t.name in params),
         flops_per_step=cost.flops_per_step,
         peak_memory_bytes=cost.peak_memory_bytes,

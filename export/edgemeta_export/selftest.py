@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -10,6 +12,7 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from edgemeta import bundle
+from edgemeta.errors import ParityError
 from edgemeta.meta.inner import InnerLoop, State
 from edgemeta.meta.updates import Rates
 
@@ -19,6 +22,11 @@ from edgemeta.meta.updates import Rates
 # rest have kinks (benchmarks/parity_sweep.py).
 ATOL = 2e-6
 RTOL = 2e-5
+
+# Deep networks with batch statistics magnify rounding: there, a runtime may differ by this many
+# times what PyTorch differs from itself, three draws of a jitter being a short look at it.
+MARGIN = 2
+MOST = 50  # times the tolerance: 1e-3, still far from what a wrong gradient does
 
 JITTER = 1e-6  # ten times float32's rounding
 JITTERED_RUNS = 3
@@ -44,12 +52,27 @@ class _Episode(NamedTuple):
     steps: int
 
 
-def record(loop: InnerLoop, task: str, x: Tensor, y: Tensor, *, steps: int, lr: Rates) -> bytes:
+@dataclass(frozen=True)
+class Selftest:
+    """A recorded episode.
+
+    Attributes:
+        content: of `selftest.safetensors`.
+        atol, rtol: what a runtime may differ in a tensor: atol + rtol * its largest value.
+    """
+
+    content: bytes
+    atol: float
+    rtol: float
+
+
+def record(loop: InnerLoop, task: str, x: Tensor, y: Tensor, *, steps: int, lr: Rates) -> Selftest:
     """Adapt with PyTorch and write down everything that a runtime has to reproduce.
 
     ReLU and max-pooling have kinks. Where an activation lies within rounding of one, two correct
     runtimes take different sides, and their gradients part. So the episode is one on which PyTorch
-    agrees with itself when the init is jittered: all of `x` if possible, else fewer samples.
+    agrees with itself when the init is jittered: all of `x` if possible, else fewer samples. Where
+    there is none, it is the one with the best agreement, and the tolerance grows with it.
 
     Args:
         loop: the inner loop.
@@ -59,15 +82,27 @@ def record(loop: InnerLoop, task: str, x: Tensor, y: Tensor, *, steps: int, lr: 
         steps: inner steps.
         lr: inner learning rate, or rates.
 
-    Returns:
-        The content of `selftest.safetensors`.
+    Raises:
+        ParityError: PyTorch differs too much from itself for a runtime to be checked against it.
     """
     # The largest label says how many classes a shared head has: a short episode needs it too.
     first = y.argsort(descending=True, stable=True) if loop.per_class else slice(None)
-    for episode in _candidates(x[first], y[first], steps):
-        found = replay(loop, loop.init(), *episode, query_x=x, lr=lr)
-        if _is_stable(loop, episode, x, lr, found):
+    tried = []
+    for candidate in _candidates(x[first], y[first], steps):
+        replayed = replay(loop, loop.init(), *candidate, query_x=x, lr=lr)
+        spread = _spread(loop, candidate, x, lr, replayed)
+        tried.append((spread, candidate, replayed))
+        if spread <= 1:
             break
+    least, episode, found = min(tried, key=lambda one: one[0])
+    slack = 1.0 if least <= 1 else MARGIN * least
+    if slack > MOST:
+        raise ParityError(
+            "this adaptation cannot be checked: PyTorch does not reproduce it within rounding",
+            got=f"{least * RTOL:.1g} after a jitter of {JITTER:.1g}",
+            expected=f"at most {MOST / MARGIN * RTOL:.1g}",
+            hint="lower inner_lr, or pass samples as the model was trained on",
+        )
     tensors = {
         bundle.SUPPORT_X: episode.x,
         bundle.SUPPORT_Y: episode.y,
@@ -79,8 +114,8 @@ def record(loop: InnerLoop, task: str, x: Tensor, y: Tensor, *, steps: int, lr: 
         bundle.prediction_name(task): found.output,
     }
     tensors |= {bundle.next_name(n): t for n, t in _tensors(found.state).items()}
-    content: bytes = save({name: t.contiguous().numpy() for name, t in tensors.items()})
-    return content
+    content = save({name: t.contiguous().numpy() for name, t in tensors.items()})
+    return Selftest(content, ATOL * slack, RTOL * slack)
 
 
 def replay(
@@ -106,13 +141,12 @@ def _candidates(x: Tensor, y: Tensor, steps: int) -> Iterator[_Episode]:
     yield _Episode(x[:1], y[:1], 1)
 
 
-def _is_stable(
-    loop: InnerLoop, episode: _Episode, query_x: Tensor, lr: Rates, found: Replay
-) -> bool:
-    """Whether a jittered init gives what was found, within the tolerance of a runtime."""
+def _spread(loop: InnerLoop, episode: _Episode, query_x: Tensor, lr: Rates, found: Replay) -> float:
+    """How far a jittered init leads from what was found, in units of a runtime's tolerance."""
     generator = torch.Generator().manual_seed(0)
     init = loop.init()
     want = _results(found)
+    spread = 0.0
     for _ in range(JITTERED_RUNS):
         jittered = {
             name: p.detach() * (1 + JITTER * torch.randn(p.shape, generator=generator))
@@ -120,9 +154,9 @@ def _is_stable(
         }
         moved = replay(loop, init._replace(params=jittered), *episode, query_x=query_x, lr=lr)
         for got, wanted in zip(_results(moved), want, strict=True):
-            if not bool((got - wanted).abs().max() <= ATOL + RTOL * wanted.abs().max()):
-                return False
-    return True
+            ratio = float((got - wanted).abs().max() / (ATOL + RTOL * wanted.abs().max()))
+            spread = max(spread, ratio if math.isfinite(ratio) else math.inf)
+    return spread
 
 
 def _results(found: Replay) -> list[Tensor]:
