@@ -174,7 +174,7 @@ def _array(name: str, value: Any) -> NDArray[Any]:
 
 
 def _cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if not _is_finite(array):
         raise InputError(
             f"{name} holds values that are not finite",
             got=f"{int((~np.isfinite(array)).sum())} of {array.size}",
@@ -199,6 +199,14 @@ def _cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
             )
     with np.errstate(over="ignore"):
         cast = np.ascontiguousarray(array, dtype)
-    if dtype.kind == "f" and not np.isfinite(cast).all():
+    if not _is_finite(cast):
         raise InputError(f"{name} has values too large for {dtype}")
     return cast
+
+
+def _is_finite(array: NDArray[Any]) -> bool:
+    """Whether all numbers are finite: so is their sum then, unless it overflows."""
+    if array.dtype.kind != "f":
+        return True
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(array.sum()) or bool(np.isfinite(array).all())

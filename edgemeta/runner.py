@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime import OrtValue
 
 from edgemeta import bundle
 from edgemeta.errors import BundleError, EdgemetaError, InputError
@@ -121,24 +120,23 @@ class Runner:
         ways = self._ways(ways, state)
         support_x, support_y = check_support(x, y, self.manifest, ways or self.manifest.most_ways)
         steps = check_steps(self.manifest.inner_steps if steps is None else steps)
-        start = {} if state is None else state._values_for(self)
+        given = {
+            bundle.SUPPORT_X: support_x,
+            bundle.SUPPORT_Y: support_y,
+            bundle.STEPS: np.array(steps, np.int64),
+            bundle.LR_SCALE: np.array(check_lr_scale(lr_scale), np.float32),
+            **_ways_input(ways),
+        }
+        if state is not None:
+            given |= state._values_for(self)
         names = [tensor.name for tensor in self.manifest.state]
-        *values, losses = _run(
-            self._adapt,
-            {
-                bundle.SUPPORT_X: support_x,
-                bundle.SUPPORT_Y: support_y,
-                bundle.STEPS: np.array(steps, np.int64),
-                bundle.LR_SCALE: np.array(check_lr_scale(lr_scale), np.float32),
-            },
-            {**start, **_ways_value(ways)},
-            [*map(bundle.next_name, names), bundle.LOSSES],
-        )
+        outputs = [*map(bundle.next_name, names), bundle.LOSSES]
+        *values, losses = _run(self._adapt, given, outputs)
         adapted = dict(zip(names, values, strict=True))
         for tensor in self.manifest.state:
             if tensor.per_class:
-                ways = adapted[tensor.name].shape()[0]
-        return Learner(self, adapted, losses.numpy(), ways)
+                ways = len(adapted[tensor.name])
+        return Learner(self, adapted, losses, ways)
 
     def _ways(self, ways: int | None, state: Learner | None) -> int | None:
         """Return how many classes a task has; None for regression, or to leave it to the labels."""
@@ -155,8 +153,7 @@ class Runner:
         Raises:
             BundleError: the file is missing, damaged, or belongs to another bundle.
         """
-        arrays, ways = read_state(Path(path), self.manifest, self.fingerprint)
-        values = {n: OrtValue.ortvalue_from_numpy(array) for n, array in arrays.items()}
+        values, ways = read_state(Path(path), self.manifest, self.fingerprint)
         return Learner(self, values, np.empty(0, np.float32), ways)
 
 
@@ -172,7 +169,7 @@ class Learner:
     def __init__(
         self,
         runner: Runner,
-        values: Mapping[str, OrtValue],
+        values: Mapping[str, NDArray[Any]],
         losses: NDArray[np.float32],
         ways: int | None,
     ) -> None:
@@ -204,14 +201,12 @@ class Learner:
         """
         manifest = self._runner.manifest
         samples = check_samples(bundle.QUERY_X, x, manifest.input)
-        (output,) = _run(
-            self._runner._predict,
-            {bundle.QUERY_X: samples},
-            {**self._values, **({} if manifest.any_ways else _ways_value(self.ways))},
-            [bundle.prediction_name(manifest.task)],
-        )
-        array: NDArray[np.float32] = output.numpy()
-        return array if self.ways is None else array[:, : self.ways]
+        given = {bundle.QUERY_X: samples, **self._values}
+        if not manifest.any_ways:
+            given |= _ways_input(self.ways)
+        name = bundle.prediction_name(manifest.task)
+        (output,) = _run(self._runner._predict, given, [name])
+        return output if self.ways is None else output[:, : self.ways]
 
     def predict_proba(self, x: Any) -> NDArray[np.float32]:
         """Return (Q, ways) float32 probabilities: the softmax of the logits, not calibrated.
@@ -229,8 +224,7 @@ class Learner:
     def state_dict(self) -> dict[str, NDArray[np.float32]]:
         """Return a copy of every tensor of the state, by torch name."""
         values = self._values or self._runner.adapt(*self._any_support(), steps=0)._values
-        # OrtValue.numpy() shares its memory with the state.
-        return {name: value.numpy().copy() for name, value in values.items()}
+        return {name: value.copy() for name, value in values.items()}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state to a `.safetensors` file, whole or not at all.
@@ -240,7 +234,7 @@ class Learner:
         """
         write_state(Path(path), self.state_dict(), self._runner.fingerprint, self.ways)
 
-    def _values_for(self, runner: Runner) -> Mapping[str, OrtValue]:
+    def _values_for(self, runner: Runner) -> dict[str, NDArray[Any]]:
         if runner.fingerprint != self._runner.fingerprint:
             raise InputError(
                 "state is a learner of another bundle",
@@ -257,11 +251,8 @@ class Learner:
         return x, np.zeros((1, *manifest.target.shape), manifest.target.dtype)
 
 
-def _ways_value(ways: int | None) -> dict[str, OrtValue]:
-    """Return the input `ways`, as OrtValue: it has a default, which arrays cannot be bound over."""
-    if ways is None:
-        return {}
-    return {bundle.WAYS: OrtValue.ortvalue_from_numpy(np.array(ways, np.int64))}
+def _ways_input(ways: int | None) -> dict[str, NDArray[Any]]:
+    return {} if ways is None else {bundle.WAYS: np.array(ways, np.int64)}
 
 
 def _session_options(threads: int | None) -> onnxruntime.SessionOptions:
@@ -335,21 +326,11 @@ def _session(
 
 def _run(
     session: onnxruntime.InferenceSession,
-    arrays: Mapping[str, NDArray[Any]],
-    values: Mapping[str, OrtValue],
+    given: Mapping[str, NDArray[Any]],
     outputs: Sequence[str],
-) -> list[OrtValue]:
-    """Run a graph; what onnxruntime already holds is not copied."""
-    binding = session.io_binding()
-    for name, array in arrays.items():
-        binding.bind_cpu_input(name, array)
-    for name, value in values.items():
-        binding.bind_ortvalue_input(name, value)
-    for name in outputs:
-        binding.bind_output(name)
+) -> list[NDArray[Any]]:
     try:
-        session.run_with_iobinding(binding)
-    except Exception as error:
+        found: list[NDArray[Any]] = session.run(outputs, given)
+    except Exception as error:  # onnxruntime's errors share no base of their own
         raise EdgemetaError("onnxruntime failed", got=error) from error
-    found: list[OrtValue] = binding.get_outputs()
     return found
