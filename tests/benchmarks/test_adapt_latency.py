@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks.adapt_latency import TOLERANCE, difference, faults, table
-from benchmarks.contestants import Eager
+from benchmarks.contestants import Eager, Edgemeta
 from benchmarks.models import CASES
 
 SMALL = ("mlp", "conv4-32", "ds-cnn", "gru", "head-only", "transformer")
@@ -73,3 +75,11 @@ def test_a_wrong_learning_rate_exceeds_the_tolerance(monkeypatch: pytest.MonkeyP
     want = Eager(CASES["conv4-32"], torch.float64).result()
     monkeypatch.setattr("benchmarks.contestants.LR", 0.011)
     assert difference(Eager(CASES["conv4-32"]).result(), want) > TOLERANCE
+
+
+def test_overhead_is_what_the_runner_adds(tmp_path: Path) -> None:
+    edgemeta = Edgemeta(CASES["mlp"], 1, tmp_path)
+    session = edgemeta.runner._adapt
+    whole = float(np.median(edgemeta.run(20))) * 1e6
+    assert 0 < edgemeta.overhead_us(20) < whole
+    assert edgemeta.runner._adapt is session
