@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
-from benchmarks.guard import GUARDED, STORED, slower
+from benchmarks.guard import GUARDED, STORED, on_processor, slower
 from benchmarks.models import CASES
 
 
@@ -25,6 +26,12 @@ def test_only_three_low_repeats_fail(
     left = iter(ratios)
     assert slower(2.0, lambda: next(left)) == found
     assert len(list(left)) == len(ratios) - measured
+
+
+def test_waiting_does_not_count() -> None:
+    (waited,) = on_processor(lambda: time.sleep(0.2))(1)
+    (worked,) = on_processor(lambda: sum(range(2_000_000)))(1)
+    assert waited < 0.01 < worked
 
 
 def test_every_guarded_case_has_a_stored_ratio() -> None:
