@@ -5,8 +5,10 @@
 | `checks` | what a model must not do |
 | `decompose` | what the tracer writes out in simpler ops |
 | `trace` | Python functions to flat ATen graphs, gradients included |
+| `program` | a flat graph in the form that PyTorch's exporter reads |
 | `rules/` | translations of ATen ops that PyTorch's exporter lacks |
 | `lower` | ATen graphs to ONNX graphs |
+| `simplify` | what PyTorch's exporter writes, without what does nothing |
 | `pieces` | the inner loop as three lowered functions |
 | `assemble` | the pieces as `adapt.onnx` and `predict.onnx` |
 | `passes/` | clean-ups of a finished graph |

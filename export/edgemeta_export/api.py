@@ -108,7 +108,7 @@ def export_bundle(
         ways = _ways(task, ways, output)
     y = _targets(example_y, task, ways, output)
 
-    pieces = lower_inner_loop(loop, ways, rates, _at_least_two(x), _at_least_two(y), without)
+    pieces = lower_inner_loop(loop, ways, rates, x, y, without)
     models = {
         bundle.ADAPT: adapt_model(pieces, rates if isinstance(rates, float) else 1.0),
         bundle.PREDICT: predict_model(pieces),
@@ -297,11 +297,6 @@ def _targets(example_y: Any, task: str, ways: int | None, output: Tensor) -> Ten
             + ("" if ways is None else f", labels 0..{ways - 1}"),
         )
     return y
-
-
-def _at_least_two(samples: Tensor) -> Tensor:
-    """Repeat a single sample: tracing would take a batch of one for a constant."""
-    return samples if len(samples) > 1 else torch.cat([samples, samples])
 
 
 def _dtype(tensor: Tensor) -> str:

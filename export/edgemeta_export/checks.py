@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.export import ExportedProgram
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -16,6 +15,7 @@ from edgemeta.errors import UnsupportedModelError
 from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.norms import SupportNorm
 from edgemeta_export.decompose import can_be_lowered
+from edgemeta_export.program import AtenProgram
 
 NORMS_OVER_SAMPLES = (SupportNorm, nn.modules.batchnorm._BatchNorm)
 
@@ -87,7 +87,7 @@ def least_support(loop: InnerLoop, x: Tensor) -> int:
     return 2 if alone else 1
 
 
-def check_ops(program: ExportedProgram, loop: InnerLoop, x: Tensor, y: Tensor) -> None:
+def check_ops(program: AtenProgram, loop: InnerLoop, x: Tensor, y: Tensor) -> None:
     """Refuse, all at once, the ops that have neither a translation nor a rule.
 
     Args:

@@ -18,6 +18,7 @@ from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from edgemeta_export.quiet import quiet
 from edgemeta_export.rules import RULES
+from edgemeta_export.rules.registry import OPSET
 
 aten = torch.ops.aten
 
@@ -33,15 +34,18 @@ def can_be_lowered(target: Any) -> bool:
         # In-place ops are made functional later, all in one way.
         or target._schema.is_mutable
         or target in RULES
-        or _translations().is_registered(target)
+        or translations().is_registered(target)
     )
 
 
 @cache
-def _translations() -> ONNXRegistry:
-    """Return what PyTorch's exporter can translate by itself."""
+def translations() -> ONNXRegistry:
+    """Return what PyTorch's exporter can translate by itself.
+
+    To make it, PyTorch reads the sources of all translations: it is done only once.
+    """
     with quiet():  # it tells the user of packages that it would like to have
-        return ONNXRegistry.from_torchlib()
+        return ONNXRegistry.from_torchlib(OPSET)
 
 
 @cache

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from copy import copy
 
 import onnx_ir as ir
 import torch
-from torch.export import ExportedProgram
+from torch.onnx._internal.exporter import _core as exporter
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from edgemeta.errors import UnsupportedModelError
+from edgemeta_export.decompose import translations
+from edgemeta_export.program import AtenProgram
 from edgemeta_export.quiet import quiet
 from edgemeta_export.rules import RULES
 from edgemeta_export.rules.registry import OPSET
+from edgemeta_export.simplify import simplify
 
 
-def lower(program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str]) -> ir.Model:
+def lower(program: AtenProgram, inputs: Sequence[str], outputs: Sequence[str]) -> ir.Model:
     """Translate a traced function.
 
     Args:
@@ -31,28 +36,38 @@ def lower(program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str
     """
     try:
         with quiet():
-            # Everything is in `program`; torch.onnx takes it in place of a module.
-            exported = torch.onnx.export(
+            model = exporter.export(
                 program,
-                dynamo=True,
+                registry=_registry(),
                 opset_version=OPSET,
-                custom_translation_table=RULES,
-                optimize=True,
+                optimize=False,
                 verbose=False,
-            )
+            ).model
     except torch.onnx.errors.OnnxExporterError as error:
         raise UnsupportedModelError(
             "the model cannot be lowered to ONNX",
             got=_reason(error),
             hint="replace the layer, or add a rule in edgemeta_export/rules",
         ) from error
-    assert exported is not None  # noqa: S101  # only None for the TorchScript exporter
-    model = exported.model
+    with quiet():
+        simplify(model)
     for value, name in zip(model.graph.inputs, inputs, strict=True):
         value.name = name
     for value, name in zip(model.graph.outputs, outputs, strict=True):
         value.name = name
     return model
+
+
+def _registry() -> ONNXRegistry:
+    """Return PyTorch's translations and our rules.
+
+    `torch.onnx.export` would make the same of its `custom_translation_table`, anew for each graph.
+    """
+    registry = copy(translations())
+    registry.functions = {target: [*found] for target, found in registry.functions.items()}
+    for target, translation in RULES.items():
+        registry.register_op(target, translation)
+    return registry
 
 
 def _reason(error: BaseException) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 import onnx_ir as ir
 import torch
 from torch import Tensor
-from torch.export import ExportedProgram
 
 from edgemeta import bundle
 from edgemeta.meta.inner import InnerLoop, State
@@ -19,6 +18,7 @@ from edgemeta.meta.updates import SGD, Rates
 from edgemeta_export.aten_passes import fold_rate, sink_relu
 from edgemeta_export.checks import check_ops
 from edgemeta_export.lower import lower
+from edgemeta_export.program import AtenProgram
 from edgemeta_export.recurrent import one_op_recurrence
 from edgemeta_export.trace import Argument, GraphPass, trace
 
@@ -72,7 +72,7 @@ def lower_inner_loop(
         loop: the inner loop.
         ways: classes of the head, or of the example with a shared head; None for regression.
         lr: inner learning rate, or rates.
-        x: (S, *input_shape) example samples, S >= 2.
+        x: (S, *input_shape) example samples.
         y: (S,) labels or (S, *target_shape) targets.
         without: names in `LOWERINGS` to leave out.
 
@@ -81,7 +81,7 @@ def lower_inner_loop(
     """
     init = _detached(loop.init())
     output = bundle.prediction_name("regression" if ways is None else "classification")
-    # Tracing takes a size of one for a constant: it gets two rows of a shared head, or more.
+    # A shared head of two rows or more shows which tensors have one for each class.
     example = _detached(loop.grow(loop.init(), max(ways or 0, 2)))
     known = [example.params, example.buffers, example.frozen]
     before, after = (one.params | one.moments for one in (init, example))
@@ -157,7 +157,7 @@ def _detached(state: State) -> State:
 class _Traced:
     """A traced function and the names of its inputs."""
 
-    program: ExportedProgram
+    program: AtenProgram
     inputs: list[str]
 
     def lower(self, outputs: list[str]) -> ir.Model:

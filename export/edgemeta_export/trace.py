@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -9,25 +10,32 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._dispatch.python import enable_python_dispatcher
+from torch._dynamo.source import ConstantSource
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
-from torch.export import Dim, ExportedProgram
-from torch.fx import GraphModule
+from torch.func import functionalize
+from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import (
     DimDynamic,
     GuardOnDataDependentSymNode,
     ShapeEnv,
-    StatelessSymbolicContext,
 )
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from edgemeta.errors import UnsupportedModelError
 from edgemeta_export.decompose import needed_decompositions
 from edgemeta_export.layout import LAID_OUT, LayoutInterpreter
+from edgemeta_export.program import AtenProgram
 from edgemeta_export.quiet import quiet
 
+# Stand-ins for the free sizes while tracing, unlike any size that a model has of its own ...
+SAMPLES, CLASSES = 1009, 1013
+# ... and sizes for which what was traced must hold as well: small, odd, even, and large.
+SIZES = (2, 3, 4, 5, 6, 7, 8, 9, 10, 16, 25, 32, 100, 101, 1024, 5000)
+# Where PyTorch asks for the number of samples to choose between kernels that compute the same.
+CHOICE_OF_KERNEL = re.compile(r"fake_impls\.py:\d+ in conv\)$")
 Argument = Mapping[str, Tensor] | Tensor
 GraphPass = Callable[[GraphModule], None]
 
@@ -41,20 +49,20 @@ def trace(
     fixed: Sequence[bool] = (),
     passes: Sequence[GraphPass] = (),
     layout: bool = True,
-) -> ExportedProgram:
+) -> AtenProgram:
     """Trace a function into an exported program whose batch size is free.
 
     `make_fx` runs the function, `torch.autograd.grad` included, so that what comes out has no
-    autograd left in it; the passes over ATen graphs follow; `torch.export` then gives it the form
+    autograd left in it; the passes over ATen graphs follow; `AtenProgram` gives it the form
     that the ONNX exporter reads.
 
     Args:
         function: takes `arguments`, returns a flat dict of tensors.
-        arguments: tensors, or dicts of tensors; the values serve as examples. Batched ones need
-            at least two samples, since the tracers take 0 and 1 for constants.
-        batched: for each argument, whether axis 0 counts samples; all of these share one size.
+        arguments: tensors, or dicts of tensors, for their shapes and dtypes.
+        batched: for each argument, whether axis 0 counts samples; all of these share one size,
+            which is free.
         per_class: names in the dicts whose tensors' axis 0 counts classes; they share another free
-            size. They need at least two rows as well.
+            size.
         fixed: for each argument, whether it never changes on the device; all may, if empty.
         passes: edits of the ATen graph (see `edgemeta_export.aten_passes`).
         layout: lay images out as rows or strips (see `edgemeta_export.layout`).
@@ -64,11 +72,16 @@ def trace(
 
     Raises:
         UnsupportedModelError: the code depends on the values of its data, fixes the number of
-            samples, or does something else that cannot be traced.
+            samples or depends on it, or does something else that cannot be traced.
     """
     shape_env = ShapeEnv()
     mode = FakeTensorMode(shape_env=shape_env, allow_non_fake_inputs=True)
-    fakes = [_fake(a, mode, free, per_class) for a, free in zip(arguments, batched, strict=True)]
+    samples = _free_size("samples", SAMPLES, shape_env)
+    classes = _free_size("classes", CLASSES, shape_env)
+    fakes = [
+        _fake(argument, mode, samples if free else None, dict.fromkeys(per_class, classes))
+        for argument, free in zip(arguments, batched, strict=True)
+    ]
     with ExitStack() as stack:
         # The tracers and the switches below warn of their own insides, nothing a user can change.
         stack.enter_context(quiet())
@@ -78,7 +91,10 @@ def trace(
         try:
             # Without it, ops such as padding run their C++ code, which wants sizes as numbers.
             with enable_python_dispatcher():
-                graph = _traced(function, fakes, LAID_OUT if layout else frozenset())
+                kept = LAID_OUT if layout else frozenset()
+                graph = _traced(function, fakes, kept)
+                if any(map(_changes_its_input, graph.graph.nodes)):
+                    graph = _traced(functionalize(graph), fakes, kept)
                 for edit in passes:
                     edit(graph)
                 if layout:
@@ -90,19 +106,9 @@ def trace(
                     )
         except Exception as error:  # whatever a foreign model raises on data without values
             raise _untraceable(error) from error
-        free_fakes = [fake for fake, free in zip(fakes, batched, strict=True) if free]
-        _check_free(shape_env, free_fakes, "samples")
-        dicts = [fake for fake in fakes if isinstance(fake, Mapping)]
-        _check_free(shape_env, [d[n] for d in dicts for n in d if n in per_class], "classes")
-        samples, ways = Dim("samples"), Dim("ways")
-        shapes = tuple(
-            _dynamic_shapes(argument, samples if free else None, dict.fromkeys(per_class, ways))
-            for argument, free in zip(arguments, batched, strict=True)
-        )
-        try:
-            return torch.export.export(_Wrapped(graph), tuple(arguments), dynamic_shapes=(shapes,))
-        except Exception as error:
-            raise _untraceable(error) from error
+    _check_free(shape_env, samples, "samples")
+    _check_free(shape_env, classes, "classes")
+    return AtenProgram(graph)
 
 
 def _traced(
@@ -111,6 +117,11 @@ def _traced(
     """Record a function as ATen ops; those in `kept` stay whole."""
     table = {op: how for op, how in needed_decompositions().items() if op not in kept}
     return make_fx(function, table, tracing_mode="fake")(*fakes)
+
+
+def _changes_its_input(node: Node) -> bool:
+    """Whether a node writes into a tensor that it takes, as `relu_` does."""
+    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
 
 
 def _leaves(arguments: Sequence[Argument], chosen: Sequence[bool]) -> list[bool]:
@@ -122,51 +133,52 @@ def _leaves(arguments: Sequence[Argument], chosen: Sequence[bool]) -> list[bool]
     ]
 
 
-class _Wrapped(nn.Module):
-    """torch.export wants a module with a `forward` of its own.
-
-    The graph is kept from being a submodule: constants in it, such as the indices of `x[[0, 2]]`,
-    would become its buffers, which torch.onnx loses when it decomposes.
-    """
-
-    def __init__(self, graph: nn.Module) -> None:
-        super().__init__()
-        self.graph: Callable[..., Any]
-        object.__setattr__(self, "graph", graph)
-
-    def forward(self, *arguments: Any) -> Any:
-        return self.graph(*arguments)
+def _free_size(name: str, example: int, shape_env: ShapeEnv) -> torch.SymInt:
+    """Return a size that code may compute with, but not ask for."""
+    source = ConstantSource(name)
+    symbol = shape_env.create_symbol(example, source, DimDynamic.DYNAMIC)
+    size = shape_env.create_symintnode(symbol, hint=example, source=source)
+    assert isinstance(size, torch.SymInt)  # noqa: S101  # a number only for static sizes
+    return size
 
 
 def _fake(
-    argument: Argument, mode: FakeTensorMode, free: bool, per_class: Collection[str] = ()
+    argument: Argument,
+    mode: FakeTensorMode,
+    samples: torch.SymInt | None,
+    per_class: Mapping[str, torch.SymInt],
 ) -> Any:
-    """Return a stand-in without data: static shapes, but for axis 0 where that is free."""
+    """Return a stand-in without data: static shapes, but for axis 0 where a size is given."""
     if isinstance(argument, Mapping):
-        return {n: _fake(tensor, mode, free or n in per_class) for n, tensor in argument.items()}
-    sizes = [DimDynamic.STATIC] * argument.ndim
-    if free:
-        sizes[0] = DimDynamic.DYNAMIC
-    context: Any = StatelessSymbolicContext(dynamic_sizes=sizes)
-    return mode.from_tensor(argument, symbolic_context=context)
+        return {
+            name: _fake(tensor, mode, per_class.get(name, samples), {})
+            for name, tensor in argument.items()
+        }
+    with mode:
+        shape = argument.shape if samples is None else (samples, *argument.shape[1:])
+        return torch.empty(shape, dtype=argument.dtype)
 
 
-def _dynamic_shapes(argument: Argument, samples: Dim | None, per_class: Mapping[str, Dim]) -> Any:
-    if isinstance(argument, Mapping):
-        return {name: {0: per_class[name]} if name in per_class else None for name in argument}
-    return None if samples is None else {0: samples}
-
-
-def _check_free(shape_env: ShapeEnv, batched: Sequence[Tensor], what: str) -> None:
-    """Refuse code that was traced for one number of samples, or of classes, only."""
-    for tensor in batched:
-        size: Any = tensor.shape[0]
-        if isinstance(size, int) or size.node.maybe_as_int() is not None:
-            place = str(shape_env.guards[0].sloc) if shape_env.guards else "an unknown place"
+def _check_free(shape_env: ShapeEnv, size: torch.SymInt, what: str) -> None:
+    """Refuse code that was traced for one number of samples, or of classes, or for some only."""
+    if size.node.maybe_as_int() is not None:
+        place = str(shape_env.guards[0].sloc) if shape_env.guards else "an unknown place"
+        raise UnsupportedModelError(
+            f"the model's code fixes the number of {what}",
+            got=f"{int(size)} {what}, needed as a plain number at {place}",
+            hint="write x.shape[0] instead of len(x) or int(...), and -1 in reshapes",
+        )
+    symbol = size.node.expr
+    for guard in shape_env.guards:
+        if symbol not in guard.expr.free_symbols or CHOICE_OF_KERNEL.search(str(guard.sloc)):
+            continue
+        fails = [number for number in SIZES if not bool(guard.expr.subs(symbol, number))]
+        if fails:
+            condition = str(guard.expr).replace(str(symbol), what)
             raise UnsupportedModelError(
-                f"the model's code fixes the number of {what}",
-                got=f"{int(size)} {what}, needed as a plain number at {place}",
-                hint="write x.shape[0] instead of len(x) or int(...), and -1 in reshapes",
+                f"the model's code depends on the number of {what}",
+                got=f"{condition} at {guard.sloc}, not so for {fails[0]}",
+                hint="let the same code run for any number",
             )
 
 

@@ -49,6 +49,16 @@ class Three(Base):
         return self.linear(x) + self.linear(x[:3]).sum()
 
 
+class Few(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) if x.shape[0] > 4 else self.linear(x) * 2
+
+
+class Pairs(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) if x.shape[0] % 2 else self.linear(x) * 2
+
+
 class Numpy(Base):
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(torch.from_numpy(x.numpy() * 2))
@@ -83,7 +93,9 @@ class Eigenvalues(nn.Module):
         (Length(), ["fixes the number of samples", "test_checks.py", "x.shape[0] instead of len"]),
         (Branch(), ["depends on the values of its data", "x.sum() > 0", "torch.where"]),
         (Number(), ["depends on the values of its data", "float(x.mean())"]),
-        (Three(), ["cannot be traced", "samples"]),
+        (Three(), ["depends on the number of samples", "samples >= 3", "not so for 2"]),
+        (Few(), ["depends on the number of samples", "test_checks.py", "not so for 2"]),
+        (Pairs(), ["depends on the number of samples", "test_checks.py"]),
         (Numpy(), ["cannot be traced", "x.numpy() * 2"]),
         (Counts(), ["changes buffers in its forward pass", "count"]),
         (Averages(), ["changes buffers in its forward pass", "count"]),

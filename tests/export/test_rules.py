@@ -266,6 +266,7 @@ ROWS: dict[Callable[..., Any], Sequence[Row]] = {
     ours.rnn.default: [layer(recurrent.rnn, 1, "tanh"), layer(recurrent.rnn, 1, "relu")],
     aten.mul.Scalar: [scaled_by_batch(aten.mul.Scalar)],
     aten.div.Scalar: [scaled_by_batch(aten.div.Scalar)],
+    aten.sym_numel.default: [Row(lambda x: x * x.numel(), (normal(50, 40),))],
 }
 if set(ROWS) != set(RULES):
     odd = set(ROWS) ^ set(RULES)
@@ -325,7 +326,8 @@ def test_a_rule_times_1_001_turns_its_row_red(
     right = RULES[target]
 
     def bend(value: Any) -> Any:
-        return op.Mul(value, op.CastLike(constant(1.001, np.float32), value))
+        as_float = op.Cast(value, to=1)  # an integer 1.001 would be 1
+        return op.CastLike(op.Mul(as_float, constant(1.001, np.float32)), value)
 
     def wrong(*args: Any, **settings: Any) -> Any:
         found = right(*args, **settings)

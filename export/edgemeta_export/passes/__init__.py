@@ -20,7 +20,6 @@ from edgemeta_export.passes.cancel import CancelPass
 from edgemeta_export.passes.carry import CarryPass
 from edgemeta_export.passes.fuse_update import FuseUpdatePass
 from edgemeta_export.passes.hoist import HoistPass
-from edgemeta_export.passes.one_size import OneSizePass
 from edgemeta_export.quiet import quiet
 
 LARGEST_CONSTANT = 1 << 20
@@ -29,7 +28,6 @@ LARGEST_CONSTANT = 1 << 20
 
 PASSES: dict[str, Callable[[], ir.passes.PassBase]] = {
     "deduplicate": lambda: DeduplicateInitializersPass(size_limit=LARGEST_CONSTANT),
-    "one_size": OneSizePass,
     "common": CommonSubexpressionEliminationPass,
     "cancel": CancelPass,
     "fuse_update": FuseUpdatePass,

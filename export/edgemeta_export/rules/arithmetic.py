@@ -1,4 +1,4 @@
-"""Arithmetic with a scalar that is only known on the device, such as 1 / number of samples."""
+"""Numbers only known on the device, such as 1 / number of samples, and arithmetic with them."""
 
 from __future__ import annotations
 
@@ -27,3 +27,12 @@ def div_scalar(input: Any, other: Any) -> Any:
     Shapes: any, (*) -> (*).
     """
     return op.Div(input, op.CastLike(other, input))
+
+
+@rule(aten.sym_numel.default)
+def numel(self: Any) -> Any:
+    """Number of elements.
+
+    Shapes: any -> ().
+    """
+    return op.Size(self)
