@@ -30,6 +30,17 @@ from edgemeta_export.rules.registry import OPSET
     help="Parameters that adapt, such as 'head.*'; '!PATTERN' takes away. May be repeated.",
 )
 @click.option(
+    "--chunk",
+    type=click.IntRange(min=1),
+    metavar="SAMPLES",
+    help="Take a large support set in slices of so many samples: the same result in less memory.",
+)
+@click.option(
+    "--unroll",
+    is_flag=True,
+    help="Write the run's number of inner steps out in place of a loop, which others still take.",
+)
+@click.option(
     "--opset",
     type=int,
     default=OPSET,
@@ -47,6 +58,8 @@ def export(
     run: Path,
     out: Path,
     adapt: tuple[str, ...],
+    chunk: int | None,
+    unroll: bool,
     opset: int,
     ort_format: Path | None,
     as_json: bool,
@@ -57,7 +70,7 @@ def export(
     Example:
       edgemeta export runs/glyphs --out bundles/glyphs
     """
-    path = export_run(run, out, adapt=adapt, opset=opset)
+    path = export_run(run, out, adapt=adapt, chunk=chunk, unroll=unroll, opset=opset)
     if ort_format is not None:
         write_ort_format(path, ort_format)
     manifest, fingerprint = read_manifest(path)

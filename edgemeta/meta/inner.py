@@ -174,14 +174,43 @@ class InnerLoop:
         Returns:
             The next state (its statistics are unchanged: see `finish`), and the loss () before it.
         """
+        grads, loss = self.gradient(state, x, y, create_graph=create_graph)
+        return self.move(state, grads, lr, index), loss
+
+    def gradient(
+        self,
+        state: State,
+        x: Tensor,
+        y: Tensor,
+        share: Tensor | float | None = None,
+        *,
+        create_graph: bool = False,
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the gradient of the support loss by parameter, and the loss () itself.
+
+        Args:
+            state: its params must require grad.
+            x: (S, *input_shape) support samples.
+            y: (S,) int64 labels, or (S, *target_shape) targets.
+            share: multiplies both. Of a mean over samples, the results for the slices of a support
+                set, each times its share of the samples, add up to those for all of it.
+            create_graph: see `step`.
+        """
         output, _ = self._on_support(state, x)
         loss = self.loss(output, y)
+        if share is not None:
+            loss = loss * share
         grads = torch.autograd.grad(
             loss, tuple(state.params.values()), create_graph=create_graph, materialize_grads=True
         )
-        named = dict(zip(state.params, grads, strict=True))
-        params, moments = self.update.apply(state.params, named, lr, state.moments, index)
-        return state._replace(params=params, moments=moments), loss
+        return dict(zip(state.params, grads, strict=True)), loss
+
+    def move(
+        self, state: State, grads: dict[str, Tensor], lr: Rates, index: Tensor | int = 0
+    ) -> State:
+        """Move the parameters along a gradient; see `step`."""
+        params, moments = self.update.apply(state.params, grads, lr, state.moments, index)
+        return state._replace(params=params, moments=moments)
 
     def finish(self, state: State, x: Tensor, y: Tensor) -> tuple[State, Tensor]:
         """Take the support set's statistics under the adapted weights.

@@ -11,6 +11,8 @@
 | `simplify` | what PyTorch's exporter writes, without what does nothing |
 | `pieces` | the inner loop as three lowered functions |
 | `assemble` | the pieces as `adapt.onnx` and `predict.onnx` |
+| `slices` | a support set taken slice by slice |
+| `building` | what building a graph by hand needs |
 | `passes/` | clean-ups of a finished graph |
 | `opset` | a finished graph in an older or newer opset |
 | `ort_format` | the graphs in onnxruntime's own format |

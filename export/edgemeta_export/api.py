@@ -22,10 +22,11 @@ from edgemeta.meta.inner import LOSSES, InnerLoop, Loss, Task
 from edgemeta.meta.run import Run, head_ways
 from edgemeta.meta.updates import SGD, Rates, Update, checked_rates
 from edgemeta_export.assemble import adapt_model, predict_model
-from edgemeta_export.checks import check_buffers, check_state, least_support
+from edgemeta_export.checks import check_buffers, check_slices, check_state, least_support
 from edgemeta_export.cost import adaptation_cost
 from edgemeta_export.opset import to_opset
 from edgemeta_export.passes import PASSES, optimize
+from edgemeta_export.passes.unroll import UnrollPass
 from edgemeta_export.pieces import LOWERINGS, Pieces, lower_inner_loop
 from edgemeta_export.publish import checked_target, publish
 from edgemeta_export.rules.registry import OPSET
@@ -50,6 +51,8 @@ def export_bundle(
     update: Update = SGD,
     adapt: Sequence[str] = ("*",),
     loss: Loss | None = None,
+    chunk: int | None = None,
+    unroll: bool = False,
     opset: int = OPSET,
     example_y: Any = None,
     algorithm: str = "unknown",
@@ -79,6 +82,11 @@ def export_bundle(
         loss: maps (output, y) to a scalar; None for the task's own: cross entropy, or mean squared
             error. Multi-label targets are a regression with a loss such as
             `torch.nn.functional.binary_cross_entropy_with_logits`.
+        chunk: take the support set in slices of so many samples, whose gradients add up to the
+            same step: the memory of an adaptation is then that of one slice. Needs a loss that is
+            a mean over samples. None takes all samples at once.
+        unroll: write `inner_steps` steps out one after the other; a device that asks for another
+            number takes the Loop, as it does without. The graph is larger by the steps.
         opset: ONNX opset of both graphs; older ones, down to 17, serve older runtimes.
         example_y: (n,) labels or (n, *target_shape) targets of `example_x`; None makes some up.
         algorithm: what trained the init, for the manifest.
@@ -94,7 +102,7 @@ def export_bundle(
         ParityError: onnxruntime computes something else than PyTorch; nothing was written.
     """
     target = checked_target(Path(out))
-    _check_arguments(task, inner_steps, without)
+    _check_arguments(task, inner_steps, chunk, without)
     loss = loss or LOSSES[task]
     loop = InnerLoop(copy.deepcopy(model).cpu(), loss, adapt, update)
     rates = checked_rates(inner_lr, loop.init().params)
@@ -107,14 +115,19 @@ def export_bundle(
     else:
         ways = _ways(task, ways, output)
     y = _targets(example_y, task, ways, output)
+    if chunk is not None:
+        check_slices(loop, x, y)
 
-    pieces = lower_inner_loop(loop, ways, rates, x, y, without)
+    pieces = lower_inner_loop(loop, ways, rates, x, y, without, chunk)
     models = {
         bundle.ADAPT: adapt_model(pieces, rates if isinstance(rates, float) else 1.0),
         bundle.PREDICT: predict_model(pieces),
     }
-    models = {name: to_opset(optimize(graph, without), opset) for name, graph in models.items()}
-    cost = adaptation_cost(models[bundle.ADAPT], len(x), ways)
+    models = {name: optimize(graph, without) for name, graph in models.items()}
+    cost = adaptation_cost(models[bundle.ADAPT], len(x), ways, chunk)
+    if unroll:
+        UnrollPass(inner_steps)(models[bundle.ADAPT])
+    models = {name: to_opset(graph, opset) for name, graph in models.items()}
     params, buffers, frozen, *_ = pieces.init
     state = (
         *_state_tensors(pieces, params, "parameter"),
@@ -159,6 +172,8 @@ def export_run(
     out: str | os.PathLike[str],
     *,
     adapt: Sequence[str] = ("*",),
+    chunk: int | None = None,
+    unroll: bool = False,
     opset: int = OPSET,
 ) -> Path:
     """Compile the best checkpoint of a training run into a bundle.
@@ -167,6 +182,8 @@ def export_run(
         path: what `edgemeta train --out` wrote.
         out: the directory to write.
         adapt: see `export_bundle`; ("head.*",) adapts the head alone.
+        chunk: see `export_bundle`.
+        unroll: see `export_bundle`.
         opset: see `export_bundle`.
 
     Returns:
@@ -188,6 +205,8 @@ def export_run(
         inner_lr=config.inner_lr,
         inner_steps=config.inner_steps,
         adapt=adapt,
+        chunk=chunk,
+        unroll=unroll,
         opset=opset,
         example_y=example.support_y,
         algorithm=config.algorithm,
@@ -195,7 +214,9 @@ def export_run(
     )
 
 
-def _check_arguments(task: str, inner_steps: int, without: Collection[str]) -> None:
+def _check_arguments(
+    task: str, inner_steps: int, chunk: int | None, without: Collection[str]
+) -> None:
     if odd := sorted(set(without) - set(OPTIMIZATIONS)):
         known = ", ".join(OPTIMIZATIONS)
         raise InputError("unknown optimization", got=", ".join(odd), expected=f"some of {known}")
@@ -203,6 +224,8 @@ def _check_arguments(task: str, inner_steps: int, without: Collection[str]) -> N
         raise InputError("unknown task", got=repr(task), expected=" or ".join(LOSSES))
     if inner_steps < 1:
         raise InputError("inner_steps is too small", got=inner_steps, expected="at least 1")
+    if chunk is not None and chunk < 1:
+        raise InputError("chunk is too small", got=chunk, expected="at least 1")
 
 
 def _samples(example_x: Any) -> Tensor:

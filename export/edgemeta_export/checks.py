@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from edgemeta import bundle
-from edgemeta.errors import UnsupportedModelError
+from edgemeta.errors import InputError, UnsupportedModelError
 from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.norms import SupportNorm
 from edgemeta_export.decompose import can_be_lowered
@@ -85,6 +85,37 @@ def least_support(loop: InnerLoop, x: Tensor) -> int:
         for hook in hooks:
             hook.remove()
     return 2 if alone else 1
+
+
+def check_slices(loop: InnerLoop, x: Tensor, y: Tensor) -> None:
+    """Refuse what slices of a support set, taken one after the other, would change.
+
+    Args:
+        loop: the inner loop.
+        x: (S, *input_shape) example samples, S >= 2.
+        y: (S,) labels or (S, *target_shape) targets.
+
+    Raises:
+        InputError: there is only one example.
+        UnsupportedModelError: the loss is not a mean over samples that do not know of each other.
+    """
+    if len(x) < 2:
+        raise InputError("`chunk` needs examples to check it with", got=1, expected="2 or more")
+    state = loop.grow_for(loop.init(), y)
+    first = (len(x) + 2) // 3
+    with torch.no_grad():
+        parts = [
+            loop.finish(state, x[part], y[part])[1] * len(x[part]) / len(x)
+            for part in (slice(first), slice(first, None))
+        ]
+        whole, total = loop.finish(state, x, y)[1], sum(parts)
+    if not torch.isclose(torch.as_tensor(total), whole, rtol=1e-3, atol=1e-6):
+        raise UnsupportedModelError(
+            "slices of the support set would have another loss",
+            got=f"{float(total):.6g} in two parts, {float(whole):.6g} at once",
+            expected="a mean over samples, and no norm over them",
+            hint="leave `chunk` out",
+        )
 
 
 def check_ops(program: AtenProgram, loop: InnerLoop, x: Tensor, y: Tensor) -> None:

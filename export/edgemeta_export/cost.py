@@ -6,12 +6,16 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 import onnx_ir as ir
-from onnx import shape_inference
+from onnx import numpy_helper, shape_inference
 
 from edgemeta import bundle
-from edgemeta_export.assemble import WAYS_DIM
+from edgemeta_export.assemble import INNER_LOOP, WAYS_DIM
+
+SLICES = tuple(f"slice/{name}" for name in (bundle.SUPPORT_X, bundle.SUPPORT_Y))
+"""How the names of the nodes end that cut the support set."""
 
 Shape = tuple[int, ...]
 
@@ -32,18 +36,23 @@ class Cost:
     peak_memory_bytes: int
 
 
-def adaptation_cost(model: ir.Model, samples: int, ways: int | None = None) -> Cost:
+def adaptation_cost(
+    model: ir.Model, samples: int, ways: int | None = None, chunk: int | None = None
+) -> Cost:
     """Estimate the cost of running `adapt.onnx`.
 
     Args:
         model: the adapt graph.
         samples: size of the support set.
         ways: classes of the task; matters to a shared head alone.
+        chunk: samples in a slice of the support set; None where it is taken at once.
     """
     proto = ir.to_proto(model)
     weights = sum(_tensor_bytes(t) for g in _graphs(proto.graph) for t in g.initializer)
     _fix_samples(proto.graph, samples)
     _fix_ways(proto.graph, ways or 1)
+    at_once = min(samples, chunk or samples)
+    _fix_slices(proto.graph, at_once)
     for graph in _graphs(proto.graph):
         del graph.value_info[:]
     _inline_constants(proto.graph, {})
@@ -51,9 +60,12 @@ def adaptation_cost(model: ir.Model, samples: int, ways: int | None = None) -> C
     sizes, shapes = _sizes(inferred), _shapes(inferred)
     defaults = {tensor.name for tensor in inferred.initializer}
     inputs = sum(sizes[v.name] for v in inferred.input if v.name not in defaults)
-    steps = [body for node in inferred.node if node.op_type == "Loop" for body in _bodies(node)]
+    loops = [node for node in inferred.node if node.name == INNER_LOOP]
+    steps = [node for loop in loops for body in _bodies(loop) for node in body.node]
+    slices = [node for step in steps for body in _bodies(step) for node in body.node]
+    flops = sum(_flops(n, shapes) for n in steps)
     return Cost(
-        flops_per_step=sum(_flops(node, shapes) for body in steps for node in body.node),
+        flops_per_step=flops + sum(_flops(n, shapes) for n in slices) * -(-samples // at_once),
         peak_memory_bytes=weights + inputs + _peak(inferred, sizes),
     )
 
@@ -148,6 +160,16 @@ def _fix_samples(graph: onnx.GraphProto, samples: int) -> None:
     for value in graph.input:
         if value.name in (bundle.SUPPORT_X, bundle.SUPPORT_Y):
             value.type.tensor_type.shape.dim[0].dim_value = samples
+
+
+def _fix_slices(graph: onnx.GraphProto, samples: int) -> None:
+    """Say how many samples a slice has: the first ones, where inference sees only variables."""
+    for node in (n for inner in _graphs(graph) for n in inner.node):
+        if node.op_type == "Slice" and node.name.endswith(SLICES):
+            for position, bound in ((1, 0), (2, samples)):
+                name = f"{node.name}/{position}"
+                graph.initializer.append(numpy_helper.from_array(np.array([bound]), name))
+                node.input[position] = name
 
 
 def _fix_ways(graph: onnx.GraphProto, ways: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -26,10 +26,29 @@ LR = "lr"
 RATE = "rate/{}"
 INDEX = "index"
 LOSS = "loss"
+SHARE = "share"
+GRADIENT = "gradient/{}"
 
 EDITS: dict[str, GraphPass] = {"fold_rate": fold_rate, "sink_relu": sink_relu}
 LOWERINGS = (*EDITS, "layout", "recurrent")
 """What makes a traced step faster before it becomes ONNX; each may be left out."""
+
+
+@dataclass(frozen=True)
+class SlicedStep:
+    """An inner step in two functions, for a support set that is taken slice by slice.
+
+    Attributes:
+        size: samples in a slice; the last one may have fewer.
+        gradient: (params, buffers, frozen, ways, support_x, support_y, share) ->
+            (gradient/<param>, loss), both times the slice's share of the samples.
+        move: (params, moments, rates, gradient/<param>, lr, index) ->
+            (<param>.next, <moment>.next).
+    """
+
+    size: int
+    gradient: ir.Model
+    move: ir.Model
 
 
 @dataclass(frozen=True)
@@ -45,7 +64,8 @@ class Pieces:
             of each; below, axis 0 is free and counts the classes.
         step: (params, buffers, frozen, moments, rates, ways, support_x, support_y, lr, index) ->
             (<param>.next, <moment>.next, loss); lr multiplies the rates, or is the rate.
-        finish: (params, buffers, frozen, ways, support_x, support_y) -> (<buffer>.next, loss).
+        finish: (params, buffers, frozen, ways, support_x, support_y) -> (<buffer>.next, loss);
+            of a slice, and of its share too, where the step is sliced.
         predict: (params, buffers, frozen, ways, query_x) -> (logits or output).
     """
 
@@ -53,7 +73,7 @@ class Pieces:
     rates: dict[str, Tensor]
     ways: int | None
     per_class: tuple[str, ...]
-    step: ir.Model
+    step: ir.Model | SlicedStep
     finish: ir.Model
     predict: ir.Model
 
@@ -65,6 +85,7 @@ def lower_inner_loop(
     x: Tensor,
     y: Tensor,
     without: Collection[str] = (),
+    chunk: int | None = None,
 ) -> Pieces:
     """Trace and lower the functions of an inner loop.
 
@@ -75,6 +96,7 @@ def lower_inner_loop(
         x: (S, *input_shape) example samples.
         y: (S,) labels or (S, *target_shape) targets.
         without: names in `LOWERINGS` to leave out.
+        chunk: samples of the support set in a slice; None takes all at once.
 
     Raises:
         UnsupportedModelError: an op has neither a translation nor a rule.
@@ -92,6 +114,12 @@ def lower_inner_loop(
     task = {} if ways is None else {bundle.WAYS: torch.tensor(ways)}
     rates = {RATE.format(n): r for n, r in lr.items()} if isinstance(lr, Mapping) else {}
 
+    def scaled(rates: Any, lr: Tensor, names: Iterable[str]) -> Rates:
+        return {n: rates[RATE.format(n)] * lr for n in names} if rates else lr
+
+    def moved(state: State) -> dict[str, Tensor]:
+        return {bundle.next_name(n): t for n, t in (state.params | state.moments).items()}
+
     def step(
         p: Any,
         b: Any,
@@ -104,44 +132,77 @@ def lower_inner_loop(
         lr: Tensor,
         index: Tensor,
     ) -> dict[str, Tensor]:
-        scaled = {n: rates[RATE.format(n)] * lr for n in p} if rates else lr
         start = State(p, b, f, m, task.get(bundle.WAYS)).as_leaves()
-        state, loss = loop.step(start, x, y, scaled, index)
-        moved = state.params | state.moments
-        return {bundle.next_name(n): t for n, t in moved.items()} | {LOSS: loss}
+        state, loss = loop.step(start, x, y, scaled(rates, lr, p), index)
+        return moved(state) | {LOSS: loss}
+
+    def gradient(
+        p: Any, b: Any, f: Any, task: Any, x: Tensor, y: Tensor, share: Tensor
+    ) -> dict[str, Tensor]:
+        start = State(p, b, f, {}, task.get(bundle.WAYS)).as_leaves()
+        grads, loss = loop.gradient(start, x, y, share)
+        return {GRADIENT.format(n): g for n, g in grads.items()} | {LOSS: loss}
+
+    def move(
+        p: Any, m: Any, rates: Any, grads: Any, lr: Tensor, index: Tensor
+    ) -> dict[str, Tensor]:
+        named = {n: grads[GRADIENT.format(n)] for n in p}
+        return moved(loop.move(State(p, {}, {}, m), named, scaled(rates, lr, p), index))
 
     def finish(p: Any, b: Any, f: Any, task: Any, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
             state, loss = loop.finish(State(p, b, f, {}, task.get(bundle.WAYS)), x, y)
         return {bundle.next_name(n): t for n, t in state.buffers.items()} | {LOSS: loss}
 
+    def finish_slice(
+        p: Any, b: Any, f: Any, task: Any, x: Tensor, y: Tensor, share: Tensor
+    ) -> dict[str, Tensor]:
+        return {LOSS: finish(p, b, f, task, x, y)[LOSS] * share}
+
     def predict(p: Any, b: Any, f: Any, task: Any, x: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
             return {output: loop.predict(State(p, b, f, {}, task.get(bundle.WAYS)), x)}
 
     support = {bundle.SUPPORT_X: x, bundle.SUPPORT_Y: y}
-    moved = [bundle.next_name(name) for name in (*init.params, *init.moments)]
+    share = {SHARE: torch.tensor(1.0)}
+    outputs = [bundle.next_name(name) for name in (*init.params, *init.moments)]
     statistics = [bundle.next_name(name) for name in init.buffers]
     numbers = {LR: torch.tensor(0.1), INDEX: torch.tensor(2)}
     edits = [edit for name, edit in EDITS.items() if name not in without]
     # Only one rate for all, and nothing but gradient descent, make a step linear in the gradient.
     step_edits = edits if loop.update == SGD and not rates else [e for e in edits if e != fold_rate]
     traced_for = partial(
-        _trace, frozen=example.frozen, per_class=per_class, layout="layout" not in without
+        _trace,
+        frozen=example.frozen,
+        per_class=(*per_class, *map(GRADIENT.format, per_class)),
+        layout="layout" not in without,
     )
+    whole: ir.Model | SlicedStep
     with nullcontext() if "recurrent" in without else one_op_recurrence(loop.model):
-        traced = traced_for(
-            step, [*known, example.moments, rates, task], support | numbers, edits=step_edits
-        )
-        last = traced_for(finish, [*known, task], support, edits=edits)
+        if chunk is None:
+            traced = traced_for(
+                step, [*known, example.moments, rates, task], support | numbers, edits=step_edits
+            )
+            last = traced_for(finish, [*known, task], support, edits=edits)
+        else:
+            traced = traced_for(gradient, [*known, task], support | share, edits=edits)
+            last = traced_for(finish_slice, [*known, task], support | share, edits=edits)
         query = traced_for(predict, [*known, task], {bundle.QUERY_X: x}, edits=edits)
     check_ops(traced.program, loop, x, y)
+    if chunk is None:
+        whole = traced.lower([*outputs, LOSS])
+    else:
+        grads = {GRADIENT.format(n): p.detach() for n, p in example.params.items()}
+        moving = traced_for(
+            move, [example.params, example.moments, rates, grads], numbers, edits=[]
+        )
+        whole = SlicedStep(chunk, traced.lower([*grads, LOSS]), moving.lower(outputs))
     return Pieces(
         init,
         rates,
         ways,
         per_class,
-        step=traced.lower([*moved, LOSS]),
+        step=whole,
         finish=last.lower([*statistics, LOSS]),
         predict=query.lower([output]),
     )

@@ -11,16 +11,21 @@ import onnx_ir as ir
 class HoistPass(ir.passes.InPlacePass):
     """Loop-invariant code motion.
 
-    Before: any model. After: every node in the body of a top-level Loop depends, directly or not,
-    on the body's inputs. Node for node the model computes the same.
+    Before: any model. After: every node in the body of a Loop depends, directly or not, on the
+    body's inputs. Node for node the model computes the same.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Hoist out of each Loop of the main graph."""
-        moved = 0
-        for loop in [node for node in model.graph if node.op_type == "Loop"]:
-            moved += _hoist(model.graph, loop)
-        return ir.passes.PassResult(model, modified=moved > 0)
+        """Hoist out of each Loop of the main graph, and out of those inside one another."""
+        return ir.passes.PassResult(model, modified=_hoist_all(model.graph) > 0)
+
+
+def _hoist_all(graph: ir.Graph) -> int:
+    """Hoist from the innermost Loops outwards; return how often a node was moved."""
+    moved = 0
+    for loop in [node for node in graph if node.op_type == "Loop"]:
+        moved += _hoist_all(loop.attributes["body"].as_graph()) + _hoist(graph, loop)
+    return moved
 
 
 def _hoist(graph: ir.Graph, loop: ir.Node) -> int:
