@@ -17,9 +17,7 @@ from tests.export.passes.models import normal, ops, parse, run
 IDLE = """
 agraph (float[n, 4] x) => (float[n, 4] y)
 {
-    one = Constant <value_float = 1.0> ()
-    a = Mul (x, one)
-    b = Transpose <perm = [1, 0]> (a)
+    b = Transpose <perm = [1, 0]> (x)
     c = Transpose <perm = [1, 0]> (b)
     d = Cast <to = 1> (c)
     unread = Exp (d)
@@ -39,6 +37,17 @@ agraph (float[n, 4] x) => (float[m, 4] y)
 """
 
 
+NEARLY_NOTHING = """
+agraph (float[n, 4] x) => (float[n, 4] y)
+{
+    epsilon = Constant <value_float = 1e-8> ()
+    nearly_one = Constant <value_float = 1.000001> ()
+    a = Add (x, epsilon)
+    y = Mul (a, nearly_one)
+}
+"""
+
+
 def test_what_does_nothing_goes() -> None:
     x, model = normal(3, 4), parse(IDLE)
     simplify(model)
@@ -51,6 +60,12 @@ def test_constants_are_computed_and_repetitions_share_one_node() -> None:
     simplify(model)
     assert ops(model.graph) == {"Mul": 1, "Add": 1}
     assert np.allclose(run(model, {"x": x})[0], x)
+
+
+def test_small_changes_stay() -> None:
+    model = parse(NEARLY_NOTHING)
+    simplify(model)
+    assert ops(model.graph) == {"Add": 1, "Mul": 1}
 
 
 def test_of_a_gradient_a_third_of_the_nodes_goes(monkeypatch: pytest.MonkeyPatch) -> None:
