@@ -6,6 +6,7 @@
 | `decompose` | what the tracer writes out in simpler ops |
 | `trace` | Python functions to flat ATen graphs, gradients included |
 | `program` | a flat graph in the form that PyTorch's exporter reads |
+| `layers`, `naming` | which layer an op belongs to, and names that say so |
 | `rules/` | translations of ATen ops that PyTorch's exporter lacks |
 | `lower` | ATen graphs to ONNX graphs |
 | `simplify` | what PyTorch's exporter writes, without what does nothing |

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from edgemeta import bundle
 from edgemeta.errors import InputError, UnsupportedModelError
 from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.norms import SupportNorm
 from edgemeta_export.decompose import can_be_lowered
+from edgemeta_export.layers import LayerMode
 from edgemeta_export.program import AtenProgram
 
 NORMS_OVER_SAMPLES = (SupportNorm, nn.modules.batchnorm._BatchNorm)
@@ -149,54 +149,26 @@ def layers_using(
     """Find the layers whose forward or backward pass runs some ops, by taking one inner step.
 
     Returns:
-        For each op that was met, the names of the layers; "the model itself" for what happens
-        outside of any submodule.
+        For each op that was met, the names of the layers; "model" for what happens outside of any
+        submodule.
     """
-    watch = _Watch(set(targets))
-    modules = {module: name or "the model itself" for name, module in loop.model.named_modules()}
-
-    def enter(module: nn.Module, inputs: Any) -> None:
-        watch.inside.append(modules[module])
-
-    def leave(module: nn.Module, inputs: Any, output: Any) -> None:
-        watch.own_backward(output, watch.inside.pop())
-
-    hooks = [module.register_forward_pre_hook(enter) for module in modules]
-    hooks += [module.register_forward_hook(leave) for module in modules]
-    try:
-        with watch:
-            loop.step(loop.grow_for(loop.init(), y).as_leaves(), x, y, 0.1)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    watch = _Watch(loop.model, set(targets))
+    with watch.watching():
+        loop.step(loop.grow_for(loop.init(), y).as_leaves(), x, y, 0.1)
     return watch.found
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes in which layer some ops run: forward by hooks, backward by the owner of its node."""
+class _Watch(LayerMode):  # type: ignore[no-untyped-call]
+    """Notes in which layers some ops run."""
 
-    def __init__(self, targets: set[Any]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+    def __init__(self, model: nn.Module, targets: set[Any]) -> None:
+        super().__init__(model)
         self.targets = targets
-        self.inside: list[str] = []
         self.found: dict[Any, list[str]] = {}
-        self._owners: dict[Any, str] = {}
-
-    def own_backward(self, output: Any, layer: str) -> None:
-        """Take the backward nodes behind `output` that no inner layer has taken yet."""
-        outputs: Sequence[Any] = output if isinstance(output, tuple | list) else [output]
-        waiting = [tensor.grad_fn for tensor in outputs if isinstance(tensor, Tensor)]
-        while waiting:
-            node = waiting.pop()
-            if node is not None and node not in self._owners:
-                self._owners[node] = layer
-                waiting.extend(following for following, _ in node.next_functions)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in self.targets:
-            node = torch._C._current_autograd_node()
-            layer = self.inside[-1] if self.inside else self._owners.get(node)
-            layers = self.found.setdefault(func, [])
+            layers, layer = self.found.setdefault(func, []), self.layer()
             if layer is not None and layer not in layers:
                 layers.append(layer)
         return func(*args, **(kwargs or {}))

@@ -13,6 +13,8 @@ from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from edgemeta.errors import UnsupportedModelError
 from edgemeta_export.decompose import translations
+from edgemeta_export.layers import label_of
+from edgemeta_export.naming import name_by_layer
 from edgemeta_export.program import AtenProgram
 from edgemeta_export.quiet import quiet
 from edgemeta_export.rules import RULES
@@ -51,6 +53,7 @@ def lower(program: AtenProgram, inputs: Sequence[str], outputs: Sequence[str]) -
         ) from error
     with quiet():
         simplify(model)
+    name_by_layer(model.graph, {node.name: label_of(node) for node in program.graph.nodes})
     for value, name in zip(model.graph.inputs, inputs, strict=True):
         value.name = name
     for value, name in zip(model.graph.outputs, outputs, strict=True):

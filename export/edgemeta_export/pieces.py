@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgemeta import bundle
 from edgemeta.meta.inner import InnerLoop, State
@@ -176,6 +176,7 @@ def lower_inner_loop(
         frozen=example.frozen,
         per_class=(*per_class, *map(GRADIENT.format, per_class)),
         layout="layout" not in without,
+        model=loop.model,
     )
     whole: ir.Model | SlicedStep
     with nullcontext() if "recurrent" in without else one_op_recurrence(loop.model):
@@ -235,6 +236,7 @@ def _trace(
     per_class: Collection[str],
     edits: Sequence[GraphPass],
     layout: bool,
+    model: nn.Module,
 ) -> _Traced:
     """Trace a function of some dicts of tensors, and of samples and plain numbers."""
     arguments: list[Argument] = [*known, *others.values()]
@@ -249,5 +251,6 @@ def _trace(
         fixed=fixed,
         passes=edits,
         layout=layout,
+        model=model,
     )
     return _Traced(program, names)

@@ -10,22 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._dispatch.python import enable_python_dispatcher
 from torch._dynamo.source import ConstantSource
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.func import functionalize
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import (
     DimDynamic,
     GuardOnDataDependentSymNode,
     ShapeEnv,
 )
+from torch.fx.traceback import preserve_node_meta
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from edgemeta.errors import UnsupportedModelError
 from edgemeta_export.decompose import needed_decompositions
+from edgemeta_export.layers import LabelMode
 from edgemeta_export.layout import LAID_OUT, LayoutInterpreter
 from edgemeta_export.program import AtenProgram
 from edgemeta_export.quiet import quiet
@@ -49,6 +51,7 @@ def trace(
     fixed: Sequence[bool] = (),
     passes: Sequence[GraphPass] = (),
     layout: bool = True,
+    model: nn.Module | None = None,
 ) -> AtenProgram:
     """Trace a function into an exported program whose batch size is free.
 
@@ -66,6 +69,7 @@ def trace(
         fixed: for each argument, whether it never changes on the device; all may, if empty.
         passes: edits of the ATen graph (see `edgemeta_export.aten_passes`).
         layout: lay images out as rows or strips (see `edgemeta_export.layout`).
+        model: what `function` runs, for the names of its layers.
 
     Returns:
         The program; its inputs are the flattened arguments, in order.
@@ -90,11 +94,11 @@ def trace(
         stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
         try:
             # Without it, ops such as padding run their C++ code, which wants sizes as numbers.
-            with enable_python_dispatcher():
+            with enable_python_dispatcher(), preserve_node_meta():
                 kept = LAID_OUT if layout else frozenset()
-                graph = _traced(function, fakes, kept)
+                graph = _traced(_labelled(function, model), fakes, kept)
                 if any(map(_changes_its_input, graph.graph.nodes)):
-                    graph = _traced(functionalize(graph), fakes, kept)
+                    graph = _traced(functionalize(Interpreter(graph).run), fakes, kept)
                 for edit in passes:
                     edit(graph)
                 if layout:
@@ -117,6 +121,18 @@ def _traced(
     """Record a function as ATen ops; those in `kept` stay whole."""
     table = {op: how for op, how in needed_decompositions().items() if op not in kept}
     return make_fx(function, table, tracing_mode="fake")(*fakes)
+
+
+def _labelled(function: Callable[..., Any], model: nn.Module | None) -> Callable[..., Any]:
+    """Let a function tell the tracer which layer runs each op."""
+    if model is None:
+        return function
+
+    def labelled(*arguments: Any) -> Any:
+        with LabelMode(model).watching():
+            return function(*arguments)
+
+    return labelled
 
 
 def _changes_its_input(node: Node) -> bool:

@@ -62,6 +62,10 @@ class LayoutInterpreter(Interpreter):
 
     def run_node(self, n: Node) -> Any:
         """Run one node; the base class would not tell an op which node it is."""
+        with self._set_current_node(n):
+            return self._run(n)
+
+    def _run(self, n: Node) -> Any:
         if n.op == "output":
             args, _ = self.fetch_args_kwargs_from_env(n)
             return pytree.tree_map(plain, args[0], is_leaf=_is_laid)
