@@ -21,7 +21,7 @@ from edgemeta.errors import InputError, UnsupportedModelError
 from edgemeta.meta.inner import LOSSES, InnerLoop, Loss, Task
 from edgemeta.meta.run import Run, head_ways
 from edgemeta.meta.updates import SGD, Rates, Update, checked_rates
-from edgemeta_export.assemble import adapt_model, predict_model
+from edgemeta_export.assemble import INNER_LOOP, adapt_model, predict_model
 from edgemeta_export.checks import check_buffers, check_slices, check_state, least_support
 from edgemeta_export.cost import adaptation_cost
 from edgemeta_export.opset import to_opset
@@ -126,7 +126,7 @@ def export_bundle(
     models = {name: optimize(graph, without) for name, graph in models.items()}
     cost = adaptation_cost(models[bundle.ADAPT], len(x), ways, chunk)
     if unroll:
-        UnrollPass(inner_steps)(models[bundle.ADAPT])
+        UnrollPass(INNER_LOOP, inner_steps)(models[bundle.ADAPT])
     models = {name: to_opset(graph, opset) for name, graph in models.items()}
     params, buffers, frozen, *_ = pieces.init
     state = (

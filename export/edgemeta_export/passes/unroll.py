@@ -15,20 +15,23 @@ class UnrollPass(ir.passes.InPlacePass):
     Without the Loop the runtime sees constants that only the first step has, and plans the memory
     of all steps at once. The graph grows by the body for each turn.
 
-    Before: any model. After: a top-level Loop without condition stands in an If, whose other
-    branch, for exactly `turns`, has the body so many times. The model computes the same.
+    Before: any model. After: a Loop of the main graph stands in an If, whose other branch, for
+    exactly `turns`, has the body so many times. The model computes the same.
 
     Args:
+        name: of the Loop's node; it must take all of its turns, whatever happens in them.
         turns: how many; at least one.
     """
 
-    def __init__(self, turns: int) -> None:
+    def __init__(self, name: str, turns: int) -> None:
         super().__init__()
+        self.name = name
         self.turns = turns
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Unroll every Loop of the main graph that always takes all of its turns."""
-        loops = [n for n in model.graph if n.op_type == "Loop" and n.inputs[1] is None]
+        """Unroll the Loop, if it is there and has no condition."""
+        named = [n for n in model.graph if n.op_type == "Loop" and n.name == self.name]
+        loops = [loop for loop in named if loop.inputs[1] is None]
         for loop in loops:
             _unroll(model.graph, loop, self.turns)
         return ir.passes.PassResult(model, modified=bool(loops))
