@@ -257,6 +257,12 @@ row("activations", "GLU", (4,), lambda: Head(3, nn.Linear(4, 6), nn.GLU(1)))
 # --- sequences
 
 
+def _attention_pooled(x: Tensor, w: Tensor) -> Tensor:
+    """(N, T, D) and a query (D,): matrix times vector, and its gradients."""
+    shares = torch.softmax(torch.tanh(x * w) @ w, 1)
+    return (x * shares[..., None]).sum(1)
+
+
 class _SelfBilinear(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -491,6 +497,12 @@ row(
     "einsum",
     (3, 4),
     formula(lambda x, w: torch.einsum("ntd,dk->nk", x, w), 4, 5, features=5),
+)
+row(
+    "structure",
+    "attention pooling",
+    (6, 4),
+    formula(_attention_pooled, 4, features=4),
 )
 row(
     "structure",

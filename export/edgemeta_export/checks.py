@@ -97,10 +97,16 @@ def check_slices(loop: InnerLoop, x: Tensor, y: Tensor) -> None:
 
     Raises:
         InputError: there is only one example.
-        UnsupportedModelError: the loss is not a mean over samples that do not know of each other.
+        UnsupportedModelError: a norm takes statistics over samples, or the loss is not their mean.
     """
     if len(x) < 2:
         raise InputError("`chunk` needs examples to check it with", got=1, expected="2 or more")
+    if norms := [n for n, m in loop.model.named_modules() if isinstance(m, NORMS_OVER_SAMPLES)]:
+        raise UnsupportedModelError(
+            "slices of the support set would have other statistics",
+            got=f"norms over samples: {', '.join(norms)}",
+            hint="leave `chunk` out, or use group norm",
+        )
     state = loop.grow_for(loop.init(), y)
     first = (len(x) + 2) // 3
     with torch.no_grad():
@@ -113,7 +119,7 @@ def check_slices(loop: InnerLoop, x: Tensor, y: Tensor) -> None:
         raise UnsupportedModelError(
             "slices of the support set would have another loss",
             got=f"{float(total):.6g} in two parts, {float(whole):.6g} at once",
-            expected="a mean over samples, and no norm over them",
+            expected="a mean over samples",
             hint="leave `chunk` out",
         )
 

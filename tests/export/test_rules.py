@@ -266,6 +266,10 @@ ROWS: dict[Callable[..., Any], Sequence[Row]] = {
     ours.rnn.default: [layer(recurrent.rnn, 1, "tanh"), layer(recurrent.rnn, 1, "relu")],
     aten.mul.Scalar: [scaled_by_batch(aten.mul.Scalar)],
     aten.div.Scalar: [scaled_by_batch(aten.div.Scalar)],
+    aten.mv.default: [
+        Row(lambda x, y: x @ y, (normal(5, 3), normal(3))),
+        Row(lambda x, y: x.T @ y, (normal(50, 3), normal(50))),
+    ],
     aten.sym_numel.default: [Row(lambda x: x * x.numel(), (normal(50, 40),))],
 }
 if set(ROWS) != set(RULES):

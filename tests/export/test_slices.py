@@ -141,7 +141,7 @@ def _sum(output: Tensor, y: Tensor) -> Tensor:
         (
             {"model": nn.Sequential(nn.Flatten(), nn.BatchNorm1d(144), nn.Linear(144, WAYS))},
             UnsupportedModelError,
-            "slices of the support set would have another loss",
+            "other statistics: got norms over samples: 1; leave `chunk` out",
         ),
         ({"chunk": 0}, InputError, "chunk is too small: got 0, expected at least 1"),
     ],

@@ -7,7 +7,16 @@ its test a row in tests/export/test_rules.py: tests iterate over `RULES`, and a 
 inputs fails collection.
 """
 
-from edgemeta_export.rules import activation, arithmetic, conv, gather, loss, pool, recurrent
+from edgemeta_export.rules import (
+    activation,
+    arithmetic,
+    conv,
+    gather,
+    loss,
+    pool,
+    product,
+    recurrent,
+)
 from edgemeta_export.rules.registry import RULES, rule
 
 __all__ = [
@@ -18,6 +27,7 @@ __all__ = [
     "gather",
     "loss",
     "pool",
+    "product",
     "recurrent",
     "rule",
 ]
