@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from torch.func import functional_call
 from benchmarks.models import Case
 from benchmarks.timing import Round, local
 from edgemeta import Runner
+from edgemeta.bench import timed
 from edgemeta_export import export_bundle
 from edgemeta_export.quiet import quiet
 
@@ -174,18 +174,24 @@ class _Clock:
 
     def run(self, *args: Any) -> Any:
         """Run, and keep the time."""
-        began = time.perf_counter()
-        found = self.session.run(*args)
-        self.seconds.append(time.perf_counter() - began)
+        found, seconds = timed(lambda: self.session.run(*args))
+        self.seconds.append(seconds)
         return found
 
 
-def compile_case(case: Case, path: Path) -> Path:
+def compile_case(case: Case, path: Path, *, unroll: bool = False) -> Path:
     """Export a case as a bundle, unless that was done."""
     if not path.exists():
         x, y = case.support()
         export_bundle(
-            case.model(), path, x, inner_lr=LR, inner_steps=STEPS, adapt=case.adapt, example_y=y
+            case.model(),
+            path,
+            x,
+            inner_lr=LR,
+            inner_steps=STEPS,
+            adapt=case.adapt,
+            example_y=y,
+            unroll=unroll,
         )
     return path
 

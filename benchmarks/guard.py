@@ -25,7 +25,7 @@ import torch
 
 from benchmarks.contestants import Eager, Edgemeta
 from benchmarks.models import CASES
-from benchmarks.timing import Round, in_rounds, machine, write_json
+from benchmarks.timing import Round, in_rounds, local, machine, write_json
 
 STORED = Path(__file__).parent / "results" / "guard.json"
 GUARDED = ("mlp", "conv4-32", "head-only")
@@ -56,15 +56,7 @@ def slower(stored: float, measure: Callable[[], float]) -> list[float]:
 
 def on_processor(call: Callable[[], Any]) -> Round:
     """Make a contestant whose seconds are those that this thread spends on a processor."""
-
-    def run(calls: int) -> list[float]:
-        clock = [time.thread_time()]
-        for _ in range(calls):
-            call()
-            clock.append(time.thread_time())
-        return np.diff(clock).tolist()
-
-    return run
+    return local(call, time.thread_time)
 
 
 def ratio(eager: Eager, edgemeta: Edgemeta) -> float:

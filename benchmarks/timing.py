@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -29,9 +30,9 @@ Round = Callable[[int], list[float]]
 """Calls a contestant so many times, and returns the seconds of each call."""
 
 
-def local(call: Callable[[], Any]) -> Round:
-    """Make a contestant of a function in this process."""
-    return lambda calls: [timed(call)[1] for _ in range(calls)]
+def local(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> Round:
+    """Make a contestant of a function in this process, timed by a clock that counts seconds."""
+    return lambda calls: [timed(call, clock)[1] for _ in range(calls)]
 
 
 def in_rounds(contestants: Mapping[str, Round], rounds: int) -> dict[str, list[float]]:

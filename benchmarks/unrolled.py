@@ -12,12 +12,11 @@ from pathlib import Path
 import click
 import torch
 
-from benchmarks.contestants import LR, STEPS
+from benchmarks.contestants import STEPS, compile_case
 from benchmarks.models import CASES, Case
 from benchmarks.timing import Round, in_rounds, local, markdown, median_ms
 from edgemeta import Runner
 from edgemeta.bundle import ADAPT
-from edgemeta_export import export_bundle
 
 DEFAULT = ("mlp", "conv4-32", "conv4-64-bn", "ds-cnn", "gru", "head-only")
 KINDS = {"Loop": False, "unrolled": True}
@@ -26,17 +25,7 @@ KINDS = {"Loop": False, "unrolled": True}
 def compiled(case: Case, path: Path, threads: int, unroll: bool) -> tuple[Round, float]:
     """Export a case; return what adapts it, and the size of its graph in kB."""
     x, y = case.support()
-    export_bundle(
-        case.model(),
-        path,
-        x,
-        inner_lr=LR,
-        inner_steps=STEPS,
-        adapt=case.adapt,
-        example_y=y,
-        unroll=unroll,
-    )
-    runner = Runner(path, threads=threads)
+    runner = Runner(compile_case(case, path, unroll=unroll), threads=threads)
     return local(lambda: runner.adapt(x, y, STEPS)), (path / ADAPT).stat().st_size / 1e3
 
 
