@@ -8,10 +8,21 @@ import numpy as np
 import onnx_ir as ir
 
 from edgemeta import bundle
-from edgemeta_export.building import Values, append, constant, initializer, like, splice, typed
-from edgemeta_export.pieces import GRADIENT, INDEX, LOSS, LR, Pieces, SlicedStep
+from edgemeta_export.building import (
+    Values,
+    append,
+    append_loop,
+    constant,
+    initializer,
+    like,
+    splice,
+    start_body,
+    typed,
+    zeros_like,
+)
+from edgemeta_export.pieces import INDEX, LOSS, LR, Pieces, SlicedStep
 from edgemeta_export.rules.registry import OPSET
-from edgemeta_export.slices import ZERO, over_slices, slice_numbers
+from edgemeta_export.slices import Slices, append_slices, over_slices
 
 WAYS_DIM, GIVEN_WAYS = "ways", "given_ways"
 """The free axis of a shared head: of what is adapted, and of the state that comes in."""
@@ -43,22 +54,22 @@ def adapt_model(pieces: Pieces, inner_lr: float) -> ir.Model:
     given |= {name: constant(graph, name, rates.numpy()) for name, rates in pieces.rates.items()}
     start = {name: init[name] for name in pieces.init.params}
     moments = {
-        name: _zeros_like(graph, name, start[name.partition("/")[2]])
+        name: zeros_like(graph, name, start[name.partition("/")[2]])
         if name in pieces.per_class
         else _zeros(graph, name, tuple(moment.shape))
         for name, moment in pieces.init.moments.items()
     }
+    slices = None
     if isinstance(pieces.step, SlicedStep):
-        given |= slice_numbers(graph, x, pieces.step.size)
-        given |= {f"{ZERO}/{n}": _zeros_like(graph, f"{ZERO}/{n}", v) for n, v in start.items()}
-    after, losses_before = _inner_loop(graph, pieces, given, start | moments, steps)
+        slices = append_slices(graph, x, pieces.step.size, start)
+    after, losses_before = _inner_loop(graph, pieces, given, start | moments, steps, slices)
     adapted = {bundle.next_name(name): after[name] for name in start}
 
     given |= {n: after[n] for n in start}
-    if isinstance(pieces.step, SlicedStep):
-        last = over_slices(graph, graph, pieces.finish, given, {LOSS: given[ZERO]}, "last")
+    if slices is None:
+        last = splice(graph, graph, pieces.finish.graph, given, "last")
     else:
-        last = splice(graph, graph, pieces.finish, given, "last")
+        last = over_slices(graph, graph, pieces.finish.graph, given, slices, [LOSS], "last")
     axis = constant(graph, "first_axis", np.array([0]))
     last_loss = append(graph, "Unsqueeze", [last[LOSS], axis], "last_loss")
     losses = append(graph, "Concat", [losses_before, last_loss], bundle.LOSSES, {"axis": 0})
@@ -74,7 +85,7 @@ def predict_model(pieces: Pieces) -> ir.Model:
     inputs = {value.name: value for value in pieces.predict.graph.inputs}
     x = like(inputs[bundle.QUERY_X], bundle.QUERY_X)
     graph, init = _graph("predict", [x], pieces)
-    found = splice(graph, graph, pieces.predict, init | {bundle.QUERY_X: x}, "predict")
+    found = splice(graph, graph, pieces.predict.graph, init | {bundle.QUERY_X: x}, "predict")
     (output,) = found.values()
     (output.name,) = found
     graph.outputs.append(output)
@@ -136,44 +147,32 @@ def _grown(graph: ir.Graph, pieces: Pieces, state: Values, y: ir.Value) -> Value
 
 
 def _inner_loop(
-    graph: ir.Graph, pieces: Pieces, given: Values, start: Values, steps: ir.Value
+    graph: ir.Graph,
+    pieces: Pieces,
+    given: Values,
+    start: Values,
+    steps: ir.Value,
+    slices: Slices | None,
 ) -> tuple[Values, ir.Value]:
     """Append the Loop.
 
     Returns:
         The parameters and moments after the last step, by torch name; the loss before each step.
     """
-    iteration = typed("loop/index", ir.DataType.INT64, [])
-    condition = typed("loop/condition", ir.DataType.BOOL, [])
     inner = {name: like(value, f"step/{name}") for name, value in start.items()}
-    body = ir.Graph(
-        [iteration, condition, *inner.values()],
-        [],
-        nodes=[],
-        opset_imports={"": OPSET},
-        name="inner_step",
-    )
-    go_on = append(body, "Identity", [condition], "loop/go_on")
+    body, iteration = start_body("inner_step", "loop", list(inner.values()))
     given = given | inner | {INDEX: iteration}
-    if isinstance(pieces.step, SlicedStep):
-        names = [name for name in start if name in pieces.init.params]
-        zeros = {GRADIENT.format(n): given[f"{ZERO}/{n}"] for n in names} | {LOSS: given[ZERO]}
-        sums = over_slices(body, graph, pieces.step.gradient, given, zeros, "step")
-        found = sums | splice(body, graph, pieces.step.move, given | sums, "step")
+    step = pieces.step
+    if isinstance(step, SlicedStep):
+        assert slices is not None  # noqa: S101  # a sliced step comes with them
+        sums = over_slices(body, graph, step.gradient.graph, given, slices, slices.zeros, "step")
+        found = sums | splice(body, graph, step.move.graph, given | sums, "step")
     else:
-        found = splice(body, graph, pieces.step, given, "step")
-    body.outputs.extend([go_on, *(found[bundle.next_name(n)] for n in start), found[LOSS]])
+        found = splice(body, graph, step.graph, given, "step")
+    body.outputs.extend([*(found[bundle.next_name(n)] for n in start), found[LOSS]])
     after = {name: like(value, bundle.next_name(name)) for name, value in start.items()}
     losses = typed("losses_before", ir.DataType.FLOAT, ["steps"])
-    graph.append(
-        ir.node(
-            "Loop",
-            [steps, None, *start.values()],
-            {"body": body},
-            outputs=[*after.values(), losses],
-            name=INNER_LOOP,
-        )
-    )
+    append_loop(graph, INNER_LOOP, steps, start.values(), body, [*after.values(), losses])
     return after, losses
 
 
@@ -197,11 +196,4 @@ def _zeros(graph: ir.Graph, name: str, shape: tuple[int, ...]) -> ir.Value:
     size = constant(graph, f"{name}/shape", np.array(shape, np.int64))
     zeros = append(graph, "ConstantOfShape", [size], f"{name}/zeros")
     zeros.type, zeros.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(shape)
-    return zeros
-
-
-def _zeros_like(graph: ir.Graph, name: str, value: ir.Value) -> ir.Value:
-    size = append(graph, "Shape", [value], f"{name}/shape")
-    zeros = append(graph, "ConstantOfShape", [size], f"{name}/zeros")
-    zeros.type, zeros.shape = value.type, value.shape
     return zeros

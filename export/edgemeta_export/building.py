@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+
+from edgemeta_export.rules.registry import OPSET
 
 Values = dict[str, ir.Value]
 
@@ -63,22 +65,61 @@ def own(graph: ir.Graph, value: ir.Value, name: str) -> ir.Value:
     return copy
 
 
+def zeros_like(graph: ir.Graph, name: str, value: ir.Value) -> ir.Value:
+    """Append zeros of the type and shape that a value has."""
+    size = append(graph, "Shape", [value], f"{name}/shape")
+    zeros = append(graph, "ConstantOfShape", [size], f"{name}/zeros")
+    zeros.type, zeros.shape = value.type, value.shape
+    return zeros
+
+
+def start_body(name: str, prefix: str, carried: Sequence[ir.Value]) -> tuple[ir.Graph, ir.Value]:
+    """Start the body of a Loop that takes all of its turns.
+
+    Args:
+        name: of the body.
+        prefix: set before the names of its own values.
+        carried: what goes from turn to turn, as the body sees it.
+
+    Returns:
+        The body, whose outputs behind the condition are still to be added, and the turn's number.
+    """
+    index = typed(f"{prefix}/index", ir.DataType.INT64, [])
+    condition = typed(f"{prefix}/condition", ir.DataType.BOOL, [])
+    inputs = [index, condition, *carried]
+    body = ir.Graph(inputs, [], nodes=[], opset_imports={"": OPSET}, name=name)
+    body.outputs.append(append(body, "Identity", [condition], f"{prefix}/go_on"))
+    return body, index
+
+
+def append_loop(
+    graph: ir.Graph,
+    name: str,
+    turns: ir.Value,
+    start: Iterable[ir.Value],
+    body: ir.Graph,
+    outputs: Sequence[ir.Value],
+) -> None:
+    """Append the Loop of a finished body; `outputs` are what it carried, then what it scanned."""
+    inputs = [turns, None, *start]
+    graph.append(ir.node("Loop", inputs, {"body": body}, outputs=outputs, name=name))
+
+
 def splice(
-    target: ir.Graph, outer: ir.Graph, piece: ir.Model, given: Mapping[str, ir.Value], prefix: str
+    target: ir.Graph, outer: ir.Graph, source: ir.Graph, given: Mapping[str, ir.Value], prefix: str
 ) -> Values:
-    """Move the nodes of `piece` to the end of `target`, reading `given` in place of its inputs.
+    """Move the nodes of `source` to the end of `target`, reading `given` in place of its inputs.
 
     Args:
         target: the graph that gets the nodes.
         outer: the graph that gets the constants: `target`, or the one around it.
-        piece: a lowered function; it is used up.
+        source: a lowered function, or the body of a Loop; it is used up.
         given: a value for each of its inputs, by name.
         prefix: set before the names of its inner values, which must be unique in a model.
 
     Returns:
         The values of its outputs, by name.
     """
-    source = piece.graph
     names = [str(value.name) for value in source.outputs]
     for value in source.inputs:
         value.replace_all_uses_with(given[str(value.name)], replace_graph_outputs=True)
@@ -92,7 +133,7 @@ def splice(
     nodes = list(source)
     source.remove(nodes)
     for node in nodes:
-        node.name = f"{prefix}/{node.name}"
+        node.name = f"{prefix}/{node.name}" if node.name else None
         for value in node.outputs:
             value.name = f"{prefix}/{value.name}"
     target.extend(nodes)

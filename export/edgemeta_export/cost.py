@@ -13,9 +13,9 @@ from onnx import numpy_helper, shape_inference
 
 from edgemeta import bundle
 from edgemeta_export.assemble import INNER_LOOP, WAYS_DIM
+from edgemeta_export.slices import PART
 
-SLICES = tuple(f"slice/{name}" for name in (bundle.SUPPORT_X, bundle.SUPPORT_Y))
-"""How the names of the nodes end that cut the support set."""
+CUTS = tuple(PART.format(name) for name in (bundle.SUPPORT_X, bundle.SUPPORT_Y))
 
 Shape = tuple[int, ...]
 
@@ -165,7 +165,7 @@ def _fix_samples(graph: onnx.GraphProto, samples: int) -> None:
 def _fix_slices(graph: onnx.GraphProto, samples: int) -> None:
     """Say how many samples a slice has: the first ones, where inference sees only variables."""
     for node in (n for inner in _graphs(graph) for n in inner.node):
-        if node.op_type == "Slice" and node.name.endswith(SLICES):
+        if node.op_type == "Slice" and node.name.endswith(CUTS):
             for position, bound in ((1, 0), (2, samples)):
                 name = f"{node.name}/{position}"
                 graph.initializer.append(numpy_helper.from_array(np.array([bound]), name))

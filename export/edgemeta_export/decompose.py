@@ -27,12 +27,17 @@ DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def changes_its_input(target: Any) -> bool:
+    """Whether an op writes into a tensor that it takes, as `relu_` does."""
+    return isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable
+
+
 def can_be_lowered(target: Any) -> bool:
     """Whether what a traced graph calls needs no decomposition: a rule or PyTorch translates it."""
     return (
         not isinstance(target, torch._ops.OpOverload)
         # In-place ops are made functional later, all in one way.
-        or target._schema.is_mutable
+        or changes_its_input(target)
         or target in RULES
         or translations().is_registered(target)
     )

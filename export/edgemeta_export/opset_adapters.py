@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from edgemeta_export.building import constant
+
 
 class ObstacleError(Exception):
     """Why a node cannot be had in another opset; `to_opset` gathers all of them."""
@@ -140,14 +142,7 @@ def _initializer(main: ir.Graph, node: ir.Node, name: str, value: Any) -> ir.Val
     """Register a constant under a name of the node's own; equal ones of a node are one."""
     name = f"{node.outputs[0].name}/{name}"
     if name not in main.initializers:
-        main.register_initializer(
-            ir.Value(
-                name=name,
-                type=ir.TensorType(ir.DataType.from_numpy(value.dtype)),
-                shape=ir.Shape(value.shape),
-                const_value=ir.tensor(value, name=name),
-            )
-        )
+        constant(main, name, value)
     return main.initializers[name]
 
 

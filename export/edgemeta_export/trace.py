@@ -15,7 +15,7 @@ from torch._dispatch.python import enable_python_dispatcher
 from torch._dynamo.source import ConstantSource
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.func import functionalize
-from torch.fx import GraphModule, Interpreter, Node
+from torch.fx import GraphModule, Interpreter
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import (
     DimDynamic,
@@ -26,7 +26,7 @@ from torch.fx.traceback import preserve_node_meta
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from edgemeta.errors import UnsupportedModelError
-from edgemeta_export.decompose import needed_decompositions
+from edgemeta_export.decompose import changes_its_input, needed_decompositions
 from edgemeta_export.layers import LabelMode
 from edgemeta_export.layout import LAID_OUT, LayoutInterpreter
 from edgemeta_export.program import AtenProgram
@@ -97,7 +97,7 @@ def trace(
             with enable_python_dispatcher(), preserve_node_meta():
                 kept = LAID_OUT if layout else frozenset()
                 graph = _traced(_labelled(function, model), fakes, kept)
-                if any(map(_changes_its_input, graph.graph.nodes)):
+                if any(changes_its_input(node.target) for node in graph.graph.nodes):
                     graph = _traced(functionalize(Interpreter(graph).run), fakes, kept)
                 for edit in passes:
                     edit(graph)
@@ -133,11 +133,6 @@ def _labelled(function: Callable[..., Any], model: nn.Module | None) -> Callable
             return function(*arguments)
 
     return labelled
-
-
-def _changes_its_input(node: Node) -> bool:
-    """Whether a node writes into a tensor that it takes, as `relu_` does."""
-    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
 
 
 def _leaves(arguments: Sequence[Argument], chosen: Sequence[bool]) -> list[bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from edgemeta_export.building import constant
 from edgemeta_export.passes.rearranging import is_rearranging, numbered, played, static_shape
 
 
@@ -74,12 +75,8 @@ def _read_as_row(graph: ir.Graph, body: ir.Graph, given: ir.Value, way_out: list
         return
     if any(use.node.op_type != "Gemm" or use.idx != 2 for use in given.uses()):
         return
-    sizes = ir.tensor(np.array([1, *shape]), name=f"{given.name}/row_shape")
-    constant = ir.Value(
-        name=sizes.name, type=ir.TensorType(sizes.dtype), shape=ir.Shape([2]), const_value=sizes
-    )
-    graph.register_initializer(constant)
-    reshape = ir.node("Reshape", [given, constant], name=f"{given.name}/row")
+    sizes = constant(graph, f"{given.name}/row_shape", np.array([1, *shape]))
+    reshape = ir.node("Reshape", [given, sizes], name=f"{given.name}/row")
     row = reshape.outputs[0]
     row.name, row.type, row.shape = f"{given.name}/row", given.type, ir.Shape([1, *shape])
     body.insert_before(body[0], reshape)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from edgemeta_export.building import append, constant, like, own
+from edgemeta_export.building import append, constant, like, own, splice
 
 
 class UnrollPass(ir.passes.InPlacePass):
@@ -87,17 +87,9 @@ def _one_turn(
     body = loop.attributes["body"].as_graph().clone(allow_outer_scope_values=True)
     index = constant(branch, f"turn{turn}/index", turn)
     goes_on = constant(branch, f"turn{turn}/goes_on", True)
-    for inner, value in zip(body.inputs, [index, goes_on, *carried], strict=True):
-        inner.replace_all_uses_with(value, replace_graph_outputs=True)  # type: ignore[arg-type]
-    _, *found = body.outputs
-    body.outputs.clear()
-    nodes = list(body)
-    body.remove(nodes)
-    branch.extend(nodes)
-    for node in nodes:
-        node.name = f"turn{turn}/{node.name}" if node.name else None
-        for value in node.outputs:
-            value.name = f"turn{turn}/{value.name}"
+    values = zip(body.inputs, [index, goes_on, *carried], strict=True)
+    given = {str(inner.name): value for inner, value in values if value is not None}
+    _, *found = splice(branch, branch, body, given, f"turn{turn}").values()
     return found
 
 

@@ -26,7 +26,7 @@ agraph (float[2] x, int64 steps) => (float[2] out) <float[1] two = {2}>
     }>
 }
 """
-# The inner Loop adds exp(-y) twice: -y changes with the outer turn, log(x) never does.
+# The inner Loop adds exp(-y) and sigmoid(x), twice: the outer turn changes y, nothing changes x.
 NESTED = """
 agraph (float[2] x, int64 steps) => (float[2] out) <int64 twice = {2}>
 {
