@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -156,7 +157,7 @@ class Manifest:
     training: Mapping[str, Any] | None = None
     format_version: int = field(default=FORMAT_VERSION)
 
-    @property
+    @cached_property
     def any_ways(self) -> bool:
         """Whether the head is a shared one, which takes any number of classes."""
         return any(tensor.per_class for tensor in self.state)

@@ -58,7 +58,10 @@ class Runner:
         bundle.check_files(self.path, self.manifest)
         options = _session_options(threads)
         providers = _checked_providers(providers)
-        state = {tensor.name for tensor in self.manifest.state}
+        # Kept for the sake of speed: an adaptation may take less than half a millisecond.
+        self._names = [tensor.name for tensor in self.manifest.state]
+        self._results = [*map(bundle.next_name, self._names), bundle.LOSSES]
+        state = set(self._names)
         if self.manifest.ways is not None and not self.manifest.any_ways:
             state.add(bundle.WAYS)
         self._adapt = _session(
@@ -73,7 +76,7 @@ class Runner:
                 *state,
                 *([bundle.WAYS] if self.manifest.any_ways else []),
             },
-            outputs={bundle.LOSSES, *(bundle.next_name(t.name) for t in self.manifest.state)},
+            outputs=set(self._results),
         )
         self._predict = _session(
             self.path / bundle.PREDICT,
@@ -129,13 +132,10 @@ class Runner:
         }
         if state is not None:
             given |= state._values_for(self)
-        names = [tensor.name for tensor in self.manifest.state]
-        outputs = [*map(bundle.next_name, names), bundle.LOSSES]
-        *values, losses = _run(self._adapt, given, outputs)
-        adapted = dict(zip(names, values, strict=True))
-        for tensor in self.manifest.state:
-            if tensor.per_class:
-                ways = len(adapted[tensor.name])
+        *values, losses = _run(self._adapt, given, self._results)
+        adapted = dict(zip(self._names, values, strict=True))
+        if self.manifest.any_ways:
+            ways = next(len(adapted[t.name]) for t in self.manifest.state if t.per_class)
         return Learner(self, adapted, losses, ways)
 
     def _ways(self, ways: int | None, state: Learner | None) -> int | None:
