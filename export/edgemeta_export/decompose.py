@@ -7,6 +7,7 @@ onnxruntime does not matter it is simpler than a rule.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, TypeVar
@@ -153,6 +154,37 @@ def slice_backward(
     behind = size - first - grad_output.shape[dim]
     after = len(input_sizes) - 1 - dim
     return torch.constant_pad_nd(grad_output, [0, 0] * after + [first, behind])
+
+
+@decomposition(aten.native_layer_norm_backward.default)
+def layer_norm_backward(
+    grad_out: Tensor,
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    mean: Tensor,
+    rstd: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    output_mask: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients of layer norm (Ba, Kiros and Hinton 2016), with every sum as a matrix product.
+
+    PyTorch's own decomposition takes five reductions and nearly twice as many full-size products.
+    """
+    size = math.prod(normalized_shape)
+    grad, centred = (t.reshape(-1, size) for t in (grad_out, input - mean))
+    rstd = rstd.reshape(-1, 1)
+    normal = centred * rstd
+    along = grad * normal
+    scale = grad.new_ones(size) if weight is None else weight.reshape(size)
+    mixer = (scale / size)[:, None]
+    even = grad.mm(mixer) + normal * along.mm(mixer)
+    scaled = grad if weight is None else grad * scale
+    ones = grad.new_ones((1, grad.shape[0]))
+    dx = ((scaled - even) * rstd).reshape(input.shape) if output_mask[0] else None
+    dw = ones.mm(along).reshape(list(normalized_shape)) if output_mask[1] else None
+    db = ones.mm(grad).reshape(list(normalized_shape)) if output_mask[2] else None
+    return dx, dw, db
 
 
 def _all_but(tensor: Tensor, dim: int) -> list[int]:

@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from edgemeta import bundle
 from edgemeta.meta.inner import InnerLoop, State
 from edgemeta.meta.updates import SGD, Rates
-from edgemeta_export.aten_passes import fold_rate, sink_relu
+from edgemeta_export.aten_passes import (
+    bias_sums,
+    fold_rate,
+    join_pads,
+    plain_softmax,
+    sink_relu,
+    sizes,
+)
 from edgemeta_export.checks import check_ops
 from edgemeta_export.lower import lower
 from edgemeta_export.program import AtenProgram
@@ -29,8 +36,14 @@ LOSS = "loss"
 SHARE = "share"
 GRADIENT = "gradient/{}"
 
-EDITS: dict[str, GraphPass] = {"fold_rate": fold_rate, "sink_relu": sink_relu}
-LOWERINGS = (*EDITS, "layout", "recurrent")
+EDITS: dict[str, GraphPass] = {
+    "fold_rate": fold_rate,
+    "sink_relu": sink_relu,
+    "plain_softmax": plain_softmax,
+    "join_pads": join_pads,
+}
+LAST_EDITS: dict[str, GraphPass] = {"bias_sums": bias_sums, "sizes": sizes}
+LOWERINGS = (*EDITS, "layout", *LAST_EDITS, "recurrent")
 """What makes a traced step faster before it becomes ONNX; each may be left out."""
 
 
@@ -176,6 +189,7 @@ def lower_inner_loop(
         frozen=example.frozen,
         per_class=(*per_class, *map(GRADIENT.format, per_class)),
         layout="layout" not in without,
+        last_edits=[edit for name, edit in LAST_EDITS.items() if name not in without],
         model=loop.model,
     )
     whole: ir.Model | SlicedStep
@@ -236,6 +250,7 @@ def _trace(
     per_class: Collection[str],
     edits: Sequence[GraphPass],
     layout: bool,
+    last_edits: Sequence[GraphPass],
     model: nn.Module,
 ) -> _Traced:
     """Trace a function of some dicts of tensors, and of samples and plain numbers."""
@@ -251,6 +266,7 @@ def _trace(
         fixed=fixed,
         passes=edits,
         layout=layout,
+        last_passes=last_edits,
         model=model,
     )
     return _Traced(program, names)

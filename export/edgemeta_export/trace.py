@@ -28,7 +28,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from edgemeta.errors import UnsupportedModelError
 from edgemeta_export.decompose import changes_its_input, needed_decompositions
 from edgemeta_export.layers import LabelMode
-from edgemeta_export.layout import LAID_OUT, LayoutInterpreter
+from edgemeta_export.layout import LAID_OUT, LayoutInterpreter, has_images
 from edgemeta_export.program import AtenProgram
 from edgemeta_export.quiet import quiet
 
@@ -51,6 +51,7 @@ def trace(
     fixed: Sequence[bool] = (),
     passes: Sequence[GraphPass] = (),
     layout: bool = True,
+    last_passes: Sequence[GraphPass] = (),
     model: nn.Module | None = None,
 ) -> AtenProgram:
     """Trace a function into an exported program whose batch size is free.
@@ -69,6 +70,7 @@ def trace(
         fixed: for each argument, whether it never changes on the device; all may, if empty.
         passes: edits of the ATen graph (see `edgemeta_export.aten_passes`).
         layout: lay images out as rows or strips (see `edgemeta_export.layout`).
+        last_passes: edits of the graph that the layout leads to.
         model: what `function` runs, for the names of its layers.
 
     Returns:
@@ -101,13 +103,15 @@ def trace(
                     graph = _traced(functionalize(Interpreter(graph).run), fakes, kept)
                 for edit in passes:
                     edit(graph)
-                if layout:
+                if layout and has_images(graph.graph):
                     graph = _traced(
                         LayoutInterpreter(
                             graph, _leaves(arguments, fixed or [False] * len(arguments))
                         ).run,
                         fakes,
                     )
+                for edit in last_passes:
+                    edit(graph)
         except Exception as error:  # whatever a foreign model raises on data without values
             raise _untraceable(error) from error
     _check_free(shape_env, samples, "samples")

@@ -76,9 +76,10 @@ def test_the_backward_stops_at_the_lowest_adapted_layer(tmp_path: Path) -> None:
     # Three frozen blocks in front, with constant weights.
     assert count(tmp_path / "last", CONVOLUTIONS) == (0, 3)
     # In the Loop: forward, and gradients of weight, bias, and input; but none to the block's own
-    # input. Behind the Loop one more forward.
-    assert count(tmp_path / "last", PRODUCTS) == (4 + 3, 2)
-    assert count(tmp_path / "every", PRODUCTS) == (4 + 3 + 3 * 4, 5)
+    # input. The gradients of a norm's weight and bias are products as well. Behind the Loop one
+    # more forward.
+    assert count(tmp_path / "last", PRODUCTS) == (4 + 3 + 2, 2)
+    assert count(tmp_path / "every", PRODUCTS) == (4 + 3 + 3 * 4 + 4 * 2, 5)
     assert last.manifest.flops_per_step < every.manifest.flops_per_step / 3
 
 

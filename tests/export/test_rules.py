@@ -34,6 +34,9 @@ aten, ours = torch.ops.aten, torch.ops.edgemeta
 LIMIT = 1e-5
 
 
+MASKED = torch.tensor([[0.5, -torch.inf, 1.0], [-torch.inf] * 3])
+
+
 @dataclass(frozen=True)
 class Row:
     """Sample inputs of a rule.
@@ -228,6 +231,19 @@ ROWS: dict[Callable[..., Any], Sequence[Row]] = {
     aten.adaptive_max_pool3d_backward.default: [pool(F.adaptive_max_pool3d, (4, 5, 3), (2, 3, 2))],
     aten.threshold_backward.default: [
         gradient(lambda x: F.threshold(x, 0.25, 0.0), normal(4, 3)),
+    ],
+    aten.leaky_relu_backward.default: [
+        gradient(lambda x: F.leaky_relu(x, 0.1), normal(4, 3)),
+        gradient(lambda x: F.leaky_relu(x, 1.5), normal(4, 3)),
+        gradient(lambda x: F.leaky_relu(x, -0.5), normal(4, 3)),
+    ],
+    aten.hardtanh_backward.default: [
+        gradient(lambda x: F.hardtanh(x, 0.0, 0.5), normal(4, 3)),
+        gradient(lambda x: F.hardtanh(x, -0.5, 0.25), normal(4, 3)),
+    ],
+    aten._safe_softmax.default: [
+        Row(lambda x: aten._safe_softmax.default(x, -1), (MASKED,)),
+        Row(lambda x: aten._safe_softmax.default(x, 1), (normal(4, 3, 2),)),
     ],
     aten.nll_loss_forward.default: [
         nll(0),

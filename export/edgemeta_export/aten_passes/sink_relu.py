@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch.fx import GraphModule, Node
 
-aten = torch.ops.aten
+from edgemeta_export.layout.components import ALIASES, readers_of
 
-ALIASES = {aten.detach.default}
+aten = torch.ops.aten
 
 
 def sink_relu(module: GraphModule) -> None:
@@ -24,7 +24,7 @@ def sink_relu(module: GraphModule) -> None:
 
 def _sink(relu: Node) -> None:
     graph, source = relu.graph, relu.args[0]
-    readers = _readers(relu)
+    readers = readers_of(relu)
     pools = [n for n in readers if n.target is aten.max_pool2d_with_indices.default]
     unpools = [n for n in readers if n.target is aten.max_pool2d_with_indices_backward.default]
     gates = [n for n in readers if n.target is aten.threshold_backward.default]
@@ -51,14 +51,6 @@ def _sink(relu: Node) -> None:
             gated.meta = dict(active.meta)
         unpool.args = (gated, source, *rest)
         gate.replace_all_uses_with(unpool)
-
-
-def _readers(node: Node) -> list[Node]:
-    """Return what reads a value, also by another name."""
-    found = []
-    for user in node.users:
-        found += _readers(user) if user.target in ALIASES else [user]
-    return list(dict.fromkeys(found))
 
 
 def _sources(value: object) -> list[Node]:

@@ -6,10 +6,10 @@ tensor may lie, `components` which tensors agree on an order of pixels; `convolu
 """
 
 from edgemeta_export.layout import handlers
-from edgemeta_export.layout.components import NORM_BACKWARDS
+from edgemeta_export.layout.components import NORM_BACKWARDS, has_images
 from edgemeta_export.layout.interpreter import LayoutInterpreter
 
 LAID_OUT = frozenset(NORM_BACKWARDS)
 """Ops that the trace before it must not take apart."""
 
-__all__ = ["LAID_OUT", "LayoutInterpreter", "handlers"]
+__all__ = ["LAID_OUT", "LayoutInterpreter", "handlers", "has_images"]

@@ -36,14 +36,19 @@ RESHAPES = {
     aten.unsqueeze.default,
 }
 NORMS = {aten._native_batch_norm_legit.no_stats, aten.native_group_norm.default}
-NORM_BACKWARDS = {
-    aten.native_batch_norm_backward.default,
-    aten.native_group_norm_backward.default,
-}
+NORM_BACKWARD = aten.native_batch_norm_backward.default
+NORM_BACKWARDS = {NORM_BACKWARD, aten.native_group_norm_backward.default}
+ALIASES = {aten.detach.default}
 CONVOLUTION = aten.convolution.default
 CONVOLUTION_BACKWARD = aten.convolution_backward.default
 MAX_POOL = aten.max_pool2d_with_indices.default
 MAX_POOL_BACKWARD = aten.max_pool2d_with_indices_backward.default
+
+
+def has_images(graph: Graph) -> bool:
+    """Whether a graph has ops that gain by a layout."""
+    gaining = {CONVOLUTION, MAX_POOL, *NORMS, *NORM_BACKWARDS}
+    return any(node.target in gaining for node in graph.nodes)
 
 
 def is_pointwise(target: Any) -> bool:
@@ -193,6 +198,14 @@ def is_mixing(node: Node) -> bool:
     kernel = weight.meta["val"].shape[2:]  # type: ignore[union-attr]
     plain = transposed is False and groups == 1 and set(stride) == {1} and not any(padding)  # type: ignore[arg-type]
     return bool(plain) and set(kernel) == {1} and image_shape(node) is not None
+
+
+def readers_of(node: Node) -> list[Node]:
+    """Return what reads a value, also by another name."""
+    found = []
+    for user in node.users:
+        found += readers_of(user) if user.target in ALIASES else [user]
+    return list(dict.fromkeys(found))
 
 
 def output_of(node: Node, index: int) -> Node | None:

@@ -68,15 +68,15 @@ class Geometry:
 def convolve(columns: Tensor, weight: Filter, bias: Tensor | None, out: Grid) -> Image:
     """Return the convolution, from the columns (N * Q, K * C)."""
     if bias is None:
-        product = columns.mm(weight.matrix)
+        product = columns.mm(weight.matrix.t())
     else:
-        product = torch.addmm(bias, columns, weight.matrix)
+        product = torch.addmm(bias, columns, weight.matrix.t())
     return Image(product.reshape(-1, len(out.order), product.shape[1]), out)
 
 
 def weight_gradient(columns: Tensor, grad: Image, shape: Sequence[int]) -> Filter:
     """Return the gradient with respect to the weights: the columns that the forward made, again."""
-    return Filter(columns.t().mm(flat(grad)), tuple(shape))
+    return Filter.product(flat(grad), columns, shape)
 
 
 def input_gradient(grad: Image, weight: Filter, geometry: Geometry, grid: Grid) -> Image:
@@ -84,10 +84,10 @@ def input_gradient(grad: Image, weight: Filter, geometry: Geometry, grid: Grid) 
     made, read = weight.shape[:2]
     positions = geometry.positions
     readers = geometry.readers()
-    matrix = weight.matrix.t()  # (O, K * C)
+    matrix = weight.matrix
     outputs = len(geometry.taps)
     if (readers < outputs).mean() >= DENSE:
-        if positions > 1:  # to rows (k, o) from rows (o, k), which a plain transpose gives
+        if positions > 1:  # to rows (k, o) from rows (o, k)
             order = np.arange(made * positions).reshape(made, positions).T.ravel()
             matrix = matrix.reshape(made * positions, read)
             matrix = matrix.index_select(0, torch.from_numpy(order.astype(np.int32)))

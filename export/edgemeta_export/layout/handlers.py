@@ -18,21 +18,24 @@ from edgemeta_export.layout.components import (
     CONVOLUTION_BACKWARD,
     MAX_POOL,
     MAX_POOL_BACKWARD,
+    NORM_BACKWARD,
     RESHAPES,
     depthwise_gap,
     forward_of,
     image_shape,
     is_mixing,
     output_of,
+    readers_of,
 )
 from edgemeta_export.layout.interpreter import LayoutInterpreter, handles, plain
+from edgemeta_export.layout.norm import LateGradient, LateNorm
 from edgemeta_export.layout.pointwise import SUMS, UNHANDLED
 from edgemeta_export.layout.pool_windows import PoolWindows, pool, unpool
 from edgemeta_export.layout.strip import Strip
 from edgemeta_export.layout.values import Filter, Grid, Image, Uniform
+from edgemeta_export.layout.winograd import Tiles, tiles_if_faster
 
 aten = torch.ops.aten
-SUM = aten.sum.dim_IntList
 
 How = tuple[Sequence[int], Sequence[int], Sequence[int]]
 """Stride, padding, dilation."""
@@ -55,7 +58,10 @@ def _convolution(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> A
         return UNHANDLED
     if frame is not None:
         strip = _strip_columns(run, node, source, x, weight, tuple(how))
-        return strips.mix(strip, Filter.of(weight).matrix.t(), bias)
+        return strips.mix(strip, Filter.of(weight).matrix, bias)
+    if (tiles := _tiles(run, node, weight, tuple(how))) is not None:
+        spread = _spread(run, node, run.image(x, source), tiles)
+        return tiles.convolve(spread, Filter.of(weight, taps_first=True), bias)
     columns, _ = _columns(run, node, source, x, weight, tuple(how))
     return rows.convolve(columns, Filter.of(weight), bias, run.components.grid(node))
 
@@ -80,8 +86,8 @@ def _convolution_backward(run: LayoutInterpreter, node: Node, args: tuple[Any, .
     if frame is not None and not wanted[0]:
         outer = run.strip(grad, forward).cleaned()
         columns = _strip_columns(run, forward, source, x, weight, tuple(how))
-        _, dw, db = strips.mix_gradients(outer, columns, Filter.of(weight).matrix.t(), wanted)
-        return None, Filter(dw.t(), tuple(weight.shape)) if dw is not None else None, db
+        _, dw, db = strips.mix_gradients(outer, columns, Filter.of(weight).matrix, wanted)
+        return None, Filter(dw, tuple(weight.shape)) if dw is not None else None, db
     return _row_gradients(run, node, run.image(grad, forward), x, weight, tuple(how), wanted)
 
 
@@ -96,16 +102,38 @@ def _row_gradients(
 ) -> tuple[Image | None, Filter | None, Tensor | None]:
     """Gradients of a convolution with respect to image, weight and bias, as far as wanted."""
     forward, source = forward_of(node), node.args[1]
-    columns, geometry = _columns(run, forward, source, x, weight, how)
+    assert forward is not None  # noqa: S101  # the caller has asked
+    grid = run.components.grid(source)
     dx = dw = db = None
-    if wanted[0]:
-        grid = run.components.grid(source)
-        dx = rows.input_gradient(grad, Filter.of(weight), geometry, grid)
-    if wanted[1]:
-        dw = rows.weight_gradient(columns, grad, weight.shape)
+    if (tiles := _tiles(run, forward, weight, how)) is not None:
+        products = tiles.products_gradient(grad)
+        if wanted[0]:
+            dx = tiles.input_gradient(products, Filter.of(weight, taps_first=True), grid)
+        if wanted[1]:
+            spread = _spread(run, forward, run.image(x, source), tiles)
+            dw = tiles.weight_gradient(products, spread, weight.shape)
+    else:
+        columns, geometry = _columns(run, forward, source, x, weight, how)
+        if wanted[0]:
+            dx = rows.input_gradient(grad, Filter.of(weight), geometry, grid)
+        if wanted[1]:
+            dw = rows.weight_gradient(columns, grad, weight.shape)
     if wanted[2]:
         db = norms.column_sums(grad)[0]
     return dx, dw, db
+
+
+def _tiles(run: LayoutInterpreter, node: Node, weight: Tensor, how: How) -> Tiles | None:
+    """Return the tiles that a convolution is faster with; None if it is not."""
+    image, out = run.components.grid(node.args[0]), run.components.grid(node)
+    return tiles_if_faster(image, out, weight.shape, *how)
+
+
+def _spread(run: LayoutInterpreter, node: Node, image: Image, tiles: Tiles) -> Tensor:
+    """Return the transformed inputs of a convolution; the gradient takes the forward's."""
+    if node not in run.spread:
+        run.spread[node] = tiles.spread(image)
+    return run.spread[node]
 
 
 def _columns(
@@ -135,13 +163,16 @@ def _strip_columns(
 @handles(MAX_POOL)
 def _max_pool(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
     windows, made = PoolWindows.of(node), output_of(node, 0)
-    if windows is None or made is None or not isinstance(args[0], Image):
+    late = args[0] if isinstance(args[0], LateNorm) else None
+    image = late.signed if late else args[0]
+    if windows is None or made is None or not isinstance(image, Image):
         return UNHANDLED
-    image = run.image(args[0], node.args[0])
+    image = run.image(image, node.args[0])
     out = run.components.grid(made)
     if not _sorted_for(image.grid, windows, out):
         return UNHANDLED
-    return pool(image, windows, out), None
+    pooled = pool(image, windows, out)
+    return late.finish(pooled) if late else pooled, None
 
 
 @handles(MAX_POOL_BACKWARD)
@@ -153,8 +184,10 @@ def _max_pool_backward(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]
     made = output_of(forward, 0)
     if windows is None or made is None or args[7] is not None:
         return UNHANDLED
-    image = run.image(args[1], node.args[1])
-    return unpool(run.image(args[0], made), image, windows)
+    grad = run.image(args[0], made)
+    if isinstance(args[1], LateNorm):
+        return LateGradient(grad, args[1], windows)
+    return unpool(grad, run.image(args[1], node.args[1]), windows)
 
 
 def _sorted_for(grid: Grid, windows: PoolWindows, out: Grid) -> bool:
@@ -167,16 +200,44 @@ def _batch_norm(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> An
     x, weight, bias, _, _, eps = args
     if isinstance(x, Strip):
         return strips.batch_norm(x, weight, bias, eps)
-    return norms.batch_norm(x, weight, bias, eps) if isinstance(x, Image) else UNHANDLED
+    if not isinstance(x, Image):
+        return UNHANDLED
+    how = LateNorm.of if _only_pooled(run, node) else norms.batch_norm
+    return how(run.image(x, node.args[0]), weight, bias, eps)
 
 
-@handles(aten.native_batch_norm_backward.default)
+def _only_pooled(run: LayoutInterpreter, norm: Node) -> bool:
+    """Whether all that reads a norm is one max pooling, and its gradient on the way to the norm."""
+    made = output_of(norm, 0)
+    readers = [] if made is None else readers_of(made)
+    pools = [n for n in readers if n.target is MAX_POOL]
+    unpools = [n for n in readers if n.target is MAX_POOL_BACKWARD]
+    if len(pools) != 1 or len(readers) != 1 + len(unpools):
+        return False
+    windows, pooled = PoolWindows.of(pools[0]), output_of(pools[0], 0)
+    if windows is None or pooled is None:
+        return False
+    if not _sorted_for(run.components.grid(made), windows, run.components.grid(pooled)):
+        return False
+    backs = [reader for unpool in unpools for reader in readers_of(unpool)]
+    return all(back.target is NORM_BACKWARD for back in backs)
+
+
+@handles(aten.detach.default)
+def _detach(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
+    return args[0]
+
+
+@handles(NORM_BACKWARD)
 def _batch_norm_backward(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
-    grad, x, weight, _, _, _, rstd, training, _, _ = args
+    grad, x, weight, _, _, _, rstd, training, eps, _ = args
+    if isinstance(grad, LateGradient):
+        return grad.gradients(rstd)
     if isinstance(x, Strip) and training:
         return strips.batch_norm_backward(run.strip(grad, node.args[1]), x, weight, rstd)
     if isinstance(x, Image) and training:
-        return norms.batch_norm_backward(run.image(grad, node.args[1]), x, weight, rstd)
+        grad = run.image(grad, node.args[1])
+        return norms.batch_norm_backward(grad, x, weight, rstd, eps)
     return UNHANDLED
 
 
@@ -199,9 +260,6 @@ def _group_norm_backward(run: LayoutInterpreter, node: Node, args: tuple[Any, ..
 @handles(*SUMS)
 def _reduction(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
     x, dims, keep = (*args, False)[:3]
-    if isinstance(x, Tensor) and x.ndim == 2 and list(dims or ()) == [0] and node.target is SUM:
-        total = x.new_ones((1, x.shape[0])).mm(x)  # the gradient of a linear layer's bias
-        return total if keep else total[0]
     if not isinstance(x, Image | Strip) or not dims:
         return UNHANDLED
     size = x.grid.size if isinstance(x, Image) else x.frame.size

@@ -17,11 +17,12 @@ from torch.utils import _pytree as pytree
 
 from edgemeta_export.layout.components import Components, is_pointwise
 from edgemeta_export.layout.convolution import Geometry
+from edgemeta_export.layout.norm import LateGradient, LateNorm
 from edgemeta_export.layout.pointwise import UNHANDLED, filters, images, strips
 from edgemeta_export.layout.strip import Strip
 from edgemeta_export.layout.values import Filter, Image, Uniform
 
-LAID = Image | Strip | Uniform | Filter
+LAID = Image | Strip | Uniform | Filter | LateNorm | LateGradient
 
 Handler = Callable[["LayoutInterpreter", Node, tuple[Any, ...]], Any]
 HANDLERS: dict[Any, Handler] = {}
@@ -52,6 +53,7 @@ class LayoutInterpreter(Interpreter):
         components: which images agree on an order of pixels.
         fixed: nodes whose value never changes on the device.
         columns: what convolutions have unfolded, for their gradients.
+        spread: the same for those by tiles.
     """
 
     def __init__(self, module: GraphModule, fixed: Sequence[bool]) -> None:
@@ -59,6 +61,7 @@ class LayoutInterpreter(Interpreter):
         self.components = Components(module.graph)
         self.fixed = _fixed_nodes(module, fixed)
         self.columns: dict[Any, tuple[Tensor, Geometry]] = {}
+        self.spread: dict[Node, Tensor] = {}
 
     def run_node(self, n: Node) -> Any:
         """Run one node; the base class would not tell an op which node it is."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from edgemeta_export.layout.convolution import flat
+from edgemeta_export.layout.pool_windows import PoolWindows, pool, unpool
 from edgemeta_export.layout.values import Image
+
+SMALLEST = 1e-30
+"""Gives a weight of zero a sign."""
 
 
 def column_sums(image: Image) -> Tensor:
@@ -17,24 +22,45 @@ def column_sums(image: Image) -> Tensor:
     return rows.new_ones((1, rows.shape[0])).mm(rows)
 
 
-def affine(rows: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """(N, P, C) * (C,) + (C,), written as a batch norm over given statistics.
+def column_means(image: Image) -> Tensor:
+    """(N, P, C) -> (C,): the mean over all rows, the divisor being part of the product."""
+    rows = flat(image)
+    return (rows.new_ones((1, rows.shape[0])) / rows.shape[0]).mm(rows)[0]
 
-    That is one node, at two thirds of the time of the product alone: a product with a vector as
-    short as one row of channels runs at a fraction of the speed of one between equal shapes.
+
+def normalised(
+    image: Image,
+    mean: Tensor | None = None,
+    variance: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 0.0,
+) -> Image:
+    """Return (x - mean) / sqrt(variance + eps) * weight + bias, each of them (C,) or left out.
+
+    That is one node, at two thirds of the time of a product alone: a product with a vector as short
+    as one row of channels runs at a fraction of the speed of one between equal shapes.
     """
-    mean, variance = torch.zeros_like(shift), torch.ones_like(shift)
-    flat_rows = rows.reshape(-1, rows.shape[2])
-    made = torch.native_batch_norm(flat_rows, scale, shift, mean, variance, False, 0.0, 0.0)[0]
-    return made.reshape(rows.shape)
+    rows = flat(image)
+    zeros, ones = rows.new_zeros(rows.shape[1]), rows.new_ones(rows.shape[1])
+    made = torch.native_batch_norm(
+        rows,
+        ones if weight is None else weight,
+        zeros if bias is None else bias,
+        zeros if mean is None else mean,
+        ones if variance is None else variance,
+        False,
+        0.0,
+        eps,
+    )[0]
+    return Image(made.reshape(image.rows.shape), image.grid)
 
 
-def moments(x: Image) -> tuple[Tensor, Tensor, Tensor]:
-    """Return mean (C,) and (biased) variance (C,) over all rows, and the centred rows."""
-    count = x.rows.shape[0] * x.rows.shape[1]
-    mean = column_sums(x)[0] / count
-    centred = affine(x.rows, torch.ones_like(mean), -mean)
-    variance = column_sums(Image(centred * centred, x.grid))[0] / count
+def moments(x: Image, sign: Tensor | None = None) -> tuple[Tensor, Tensor, Image]:
+    """Return mean (C,), (biased) variance (C,), and the centred rows, times `sign` (C,)."""
+    mean = column_means(x)
+    centred = normalised(x, mean, weight=sign)
+    variance = column_means(Image(centred.rows * centred.rows, x.grid))
     return mean, variance, centred
 
 
@@ -46,29 +72,102 @@ def batch_norm(
     Returns:
         The normalised image, the mean (C,), and one over the standard deviation (C,).
     """
-    mean, variance, centred = moments(x)
-    rstd = torch.rsqrt(variance + eps)
-    scale = rstd if weight is None else rstd * weight
-    rows = affine(centred, scale, torch.zeros_like(scale) if bias is None else bias)
-    return Image(rows, x.grid), mean, rstd
+    mean, variance, _ = moments(x)
+    return normalised(x, mean, variance, weight, bias, eps), mean, torch.rsqrt(variance + eps)
 
 
 def batch_norm_backward(
-    grad: Image, x: Image, weight: Tensor | None, rstd: Tensor
+    grad: Image, x: Image, weight: Tensor | None, rstd: Tensor, eps: float
 ) -> tuple[Image, Tensor, Tensor]:
     """Gradients of `batch_norm` with respect to image, weight and bias (C,)."""
     count = x.rows.shape[0] * x.rows.shape[1]
-    _, _, centred = moments(x)
-    bias_grad = column_sums(grad)[0]
-    along = column_sums(Image(grad.rows * centred, x.grid))[0]
-    scale = rstd if weight is None else rstd * weight
-    slope = scale * rstd * rstd * along / count
-    rows = affine(grad.rows, scale, -scale * bias_grad / count)
-    return (
-        Image(rows - affine(centred, slope, torch.zeros_like(slope)), x.grid),
-        along * rstd,
-        bias_grad,
-    )
+    _, variance, centred = moments(x)
+    mean = column_means(grad)
+    along = column_means(Image(grad.rows * centred.rows, x.grid))
+    slope = along * (rstd * rstd)
+    turned = Image(grad.rows - normalised(centred, weight=slope).rows, x.grid)
+    made = normalised(turned, mean, variance, weight, None, eps)
+    return made, along * rstd * count, mean * count
+
+
+@dataclass(frozen=True)
+class LateNorm:
+    """A batch norm that waits for the max pooling behind it: a quarter of the pixels is left then.
+
+    The largest pixel stays the largest where the weight is positive; where it is negative, the
+    centred image changes its sign. Where a weight is zero, all pixels of a window are equal behind
+    the norm; the gradient of the weight is then that at the largest pixel in front of it, at
+    PyTorch's it is that at the first.
+
+    Attributes:
+        signed: the centred image, times the sign of the weight.
+        sign: (C,), 1 or -1; None if there is no weight.
+        weight, bias: (C,) or None.
+        variance: (C,).
+        eps: added to the variance.
+    """
+
+    signed: Image
+    sign: Tensor | None
+    weight: Tensor | None
+    bias: Tensor | None
+    variance: Tensor
+    eps: float
+
+    @classmethod
+    def of(
+        cls, x: Image, weight: Tensor | None, bias: Tensor | None, eps: float
+    ) -> tuple[LateNorm, Tensor, Tensor]:
+        """Start a batch norm; the other results are those of `batch_norm`."""
+        sign = None if weight is None else torch.sign(weight + SMALLEST)
+        mean, variance, signed = moments(x, sign)
+        late = cls(signed, sign, weight, bias, variance, eps)
+        return late, mean, torch.rsqrt(variance + eps)
+
+    def finish(self, signed: Image) -> Image:
+        """Return the normalised image of what pooling has left of `signed`."""
+        weight = None if self.weight is None else self.weight.abs()
+        return normalised(signed, None, self.variance, weight, self.bias, self.eps)
+
+    def plain(self) -> Tensor:
+        """Return the whole normalised image, (N, C, *size)."""
+        return self.finish(self.signed).plain()
+
+
+@dataclass(frozen=True)
+class LateGradient:
+    """The gradient that pooling hands back to a late norm.
+
+    Attributes:
+        grad: the gradient of what pooling made.
+        norm: the norm in front of the pooling.
+        windows: of the pooling.
+    """
+
+    grad: Image
+    norm: LateNorm
+    windows: PoolWindows
+
+    def gradients(self, rstd: Tensor) -> tuple[Image, Tensor, Tensor]:
+        """Gradients of the norm with respect to image, weight and bias (C,)."""
+        norm, grad = self.norm, self.grad
+        signed = norm.signed
+        pooled = pool(signed, self.windows, grad.grid)
+        # All sums are over the pooled pixels: the gradient of the others is zero.
+        count = signed.rows.shape[0] * signed.rows.shape[1]
+        sums = column_sums(grad)[0]
+        along = column_sums(Image(grad.rows * pooled.rows, grad.grid))[0]
+        scale = rstd if norm.weight is None else norm.weight * rstd
+        scaled = normalised(grad, None, norm.variance, norm.weight, None, norm.eps)
+        share = scale / count
+        even = normalised(signed, weight=share * (along * (rstd * rstd)), bias=share * sums)
+        rows = unpool(scaled, signed, self.windows).rows - even.rows
+        along = along * rstd
+        return Image(rows, signed.grid), along if norm.sign is None else along * norm.sign, sums
+
+    def plain(self) -> Tensor:
+        """Return the gradient of the normalised image, (N, C, *size)."""
+        return unpool(self.grad, self.norm.signed, self.windows).plain()
 
 
 def group_norm(

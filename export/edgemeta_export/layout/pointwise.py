@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,11 +24,11 @@ SUMS = (aten.mean.dim, aten.sum.dim_IntList)
 
 def filters(node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Run a pointwise op on filters, such as an update of weights by their gradient."""
-    shape = next(a.shape for a in args if isinstance(a, Filter))
-    laid = [_as_matrix(a, shape) for a in args]
+    pattern = next(a for a in args if isinstance(a, Filter))
+    laid = [_as_matrix(a, pattern) for a in args]
     if UNHANDLED in laid:
         return UNHANDLED
-    return Filter(_call(node, laid, kwargs), shape)
+    return replace(pattern, matrix=_call(node, laid, kwargs))
 
 
 def images(
@@ -63,12 +64,13 @@ def _call(node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
     return made
 
 
-def _as_matrix(arg: Any, shape: tuple[int, ...]) -> Any:
+def _as_matrix(arg: Any, pattern: Filter) -> Any:
     if isinstance(arg, Filter):
-        return arg.matrix if arg.shape == shape else UNHANDLED
+        same = (arg.shape, arg.taps_first) == (pattern.shape, pattern.taps_first)
+        return arg.matrix if same else UNHANDLED
     if not isinstance(arg, Tensor) or arg.ndim == 0:
         return arg
-    return Filter.of(arg).matrix if tuple(arg.shape) == shape else UNHANDLED
+    return pattern.like(arg).matrix if tuple(arg.shape) == pattern.shape else UNHANDLED
 
 
 def _as_rows(arg: Any, grid: Grid, uniform: bool, ndim: int) -> Any:

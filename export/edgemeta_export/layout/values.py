@@ -105,36 +105,63 @@ class Filter:
     """Weights (O, C, *kernel) of a convolution, kept as the matrix that multiplies columns.
 
     Attributes:
-        matrix: (K * C, O), K being the positions of the kernel.
+        matrix: (O, K * C), or (K, C * O) if `taps_first`; K are the positions of the kernel.
         shape: (O, C, *kernel).
+        taps_first: the form that `edgemeta_export.layout.winograd` takes.
     """
 
     matrix: Tensor
     shape: tuple[int, ...]
+    taps_first: bool = False
 
     @classmethod
-    def of(cls, weight: Tensor) -> Filter:
+    def of(cls, weight: Tensor, *, taps_first: bool = False) -> Filter:
         """Lay out weights (O, C, *kernel)."""
-        shape = tuple(weight.shape)
-        matrix = weight.permute(*range(2, len(shape)), 1, 0).reshape(-1, shape[0])
-        return cls(matrix, shape)
+        made, _, *kernel = shape = tuple(weight.shape)
+        taps = range(2, len(shape))
+        if taps_first:
+            matrix = weight.permute(*taps, 1, 0).reshape(math.prod(kernel), -1)
+        else:
+            matrix = weight.permute(0, *taps, 1).reshape(made, -1)
+        return cls(matrix, shape, taps_first)
+
+    @classmethod
+    def product(cls, grad: Tensor, columns: Tensor, shape: Sequence[int]) -> Filter:
+        """Return the gradient of the weights, from (M, O) and (M, K * C).
+
+        One of the two has to be transposed, which is slow in itself: it is the narrower one.
+        """
+        if grad.shape[1] > columns.shape[1]:
+            return cls(columns.t().mm(grad).t(), tuple(shape))
+        return cls(grad.t().mm(columns), tuple(shape))
+
+    def like(self, weight: Tensor) -> Filter:
+        """Lay out other weights (O, C, *kernel) as these."""
+        return Filter.of(weight, taps_first=self.taps_first)
 
     def plain(self) -> Tensor:
         """Return the weights (O, C, *kernel)."""
         made, read, *kernel = self.shape
         axes = len(kernel)
-        tensor = self.matrix.reshape(*kernel, read, made)
-        return tensor.permute(axes + 1, axes, *range(axes)).contiguous()
+        if self.taps_first:
+            tensor = self.matrix.reshape(*kernel, read, made)
+            return tensor.permute(axes + 1, axes, *range(axes)).contiguous()
+        tensor = self.matrix.reshape(made, *kernel, read)
+        return tensor.permute(0, axes + 1, *range(1, axes + 1)).contiguous()
 
 
 Value = Image | Uniform | Filter | Tensor
 
 
-def take(rows: Tensor, places: NDArray[np.int64]) -> Tensor:
-    """(N, P, C) -> (N, len(places), C), one Gather; place P is a row of zeros."""
-    n, p, c = rows.shape
-    if (places == p).any():
-        rows = torch.cat([rows, rows.new_zeros((n, 1, c))], 1)
-    if np.array_equal(places, np.arange(rows.shape[1])):
+def take(rows: Tensor, places: NDArray[np.int64], axis: int = 1) -> Tensor:
+    """(N, P, C) -> (N, len(places), C), one Gather; place P is a row of zeros.
+
+    With axis 0 it is (P, N, C) -> (len(places), N, C).
+    """
+    count = rows.shape[axis]
+    if (places == count).any():
+        one = [1 if k == axis else size for k, size in enumerate(rows.shape)]
+        rows = torch.cat([rows, rows.new_zeros(one)], axis)
+    if np.array_equal(places, np.arange(rows.shape[axis])):
         return rows
-    return rows.index_select(1, torch.from_numpy(places.astype(np.int32)))
+    return rows.index_select(axis, torch.from_numpy(places.astype(np.int32)))

@@ -30,36 +30,29 @@ def _carry(graph: ir.Graph, loop: ir.Node, body: ir.Graph, index: int) -> bool:
     given, made = body.inputs[index + 2], body.outputs[index + 1]
     way_out = _way_out(made)
     _read_as_row(graph, body, given, way_out)
-    way_in = _way_in(given)
     start, after = loop.inputs[index + 2], loop.outputs[index]
-    shape = static_shape(given)
-    if not way_in or not way_out or shape is None or start is None:
+    ways = _inverse_ways(given, way_out)
+    if ways is None or start is None:
         return False
-    before = numbered(shape)
-    if before is None:
-        return False
-    inner = played(way_in, before)
-    back = played(way_out, inner) if _fits(way_out, inner) else None
-    if back is None or back.shape != before.shape or not np.array_equal(back, before):
-        return False
+    way_in, way_out, shape = ways
 
     laid_out, source = way_in[-1].outputs[0], way_out[0].inputs[0]
     assert source is not None  # noqa: S101  # a node of ours has its input
-    carried = _new_value(f"{given.name}/carried", given, inner.shape)
+    carried = _new_value(f"{given.name}/carried", given, shape)
     laid_out.replace_all_uses_with(carried)
     body.inputs[index + 2] = carried
     body.outputs[index + 1] = source
 
     converted = _copies(way_in, start, "carry_in", graph, before=loop)
     loop.replace_input_with(index + 2, converted)
-    behind = _new_value(f"{after.name}/carried", after, inner.shape)
+    behind = _new_value(f"{after.name}/carried", after, shape)
     plain = _copies(way_out, behind, "carry_out", graph, after=loop)
     after.replace_all_uses_with(plain, replace_graph_outputs=True)
     plain.name, old_name = after.name, f"{after.name}/unused"
     after.name = old_name
     # The Loop's own output changes its shape: the value stays, its old readers are gone.
     behind.replace_all_uses_with(after)
-    after.shape = ir.Shape(inner.shape)
+    after.shape = ir.Shape(shape)
     after.name = f"{plain.name}/carried"
     body.remove(way_in, safe=True)
     body.remove(way_out, safe=True)
@@ -82,6 +75,31 @@ def _read_as_row(graph: ir.Graph, body: ir.Graph, given: ir.Value, way_out: list
     body.insert_before(body[0], reshape)
     given.replace_all_uses_with(row)
     reshape.replace_input_with(0, given)
+
+
+def _inverse_ways(
+    given: ir.Value, way_out: list[ir.Node]
+) -> tuple[list[ir.Node], list[ir.Node], tuple[int, ...]] | None:
+    """Return the longest ways in and out that undo each other, and the shape between them.
+
+    A way in may branch: the steps read a filter as a matrix, and as the matrix that leads back.
+    Then only the part before the branch can move.
+    """
+    shape = static_shape(given)
+    before = numbered(shape) if shape is not None else None
+    if before is None:
+        return None
+    way_in = _way_in(given)
+    for length in range(len(way_in), 0, -1):
+        inner = played(way_in[:length], before)
+        for first in range(len(way_out)):
+            way_back = way_out[first:]
+            if static_shape(way_back[0].inputs[0]) != inner.shape:
+                continue
+            back = played(way_back, inner)
+            if back.shape == before.shape and np.array_equal(back, before):
+                return way_in[:length], way_back, inner.shape
+    return None
 
 
 def _way_in(value: ir.Value) -> list[ir.Node]:
@@ -108,10 +126,6 @@ def _way_out(value: ir.Value) -> list[ir.Node]:
         assert source is not None  # noqa: S101
         value = source
     return way
-
-
-def _fits(way: list[ir.Node], inner: np.ndarray) -> bool:
-    return static_shape(way[0].inputs[0]) == inner.shape
 
 
 def _copies(

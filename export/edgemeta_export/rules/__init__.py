@@ -16,6 +16,7 @@ from edgemeta_export.rules import (
     pool,
     product,
     recurrent,
+    softmax,
 )
 from edgemeta_export.rules.registry import RULES, rule
 
@@ -30,4 +31,5 @@ __all__ = [
     "product",
     "recurrent",
     "rule",
+    "softmax",
 ]
