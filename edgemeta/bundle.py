@@ -135,6 +135,7 @@ class Manifest:
         flops_per_step: of one inner step over as many samples as the run's example has.
         peak_memory_bytes: estimate for one adaptation of that size.
         versions: of the packages that made the bundle.
+        tuned: which variant was measured to be the fastest, and where; None if nothing was.
         format_version: of this layout.
     """
 
@@ -155,6 +156,7 @@ class Manifest:
     peak_memory_bytes: int
     versions: Mapping[str, str]
     training: Mapping[str, Any] | None = None
+    tuned: Mapping[str, Any] | None = None
     format_version: int = field(default=FORMAT_VERSION)
 
     @cached_property
@@ -227,8 +229,9 @@ class Manifest:
         for name in ("algorithm", "ops", "parity", "versions"):
             if not isinstance(getattr(self, name), dict):
                 raise ValueError(f"{name} {getattr(self, name)!r}")
-        if not isinstance(self.training, dict | None):
-            raise ValueError(f"training {self.training!r}")
+        for name in ("training", "tuned"):
+            if not isinstance(getattr(self, name), dict | None):
+                raise ValueError(f"{name} {getattr(self, name)!r}")
         for name in ("adapted_parameters", "flops_per_step", "peak_memory_bytes"):
             if type(getattr(self, name)) is not int:
                 raise ValueError(f"{name} {getattr(self, name)!r}")

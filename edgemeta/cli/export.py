@@ -41,6 +41,11 @@ from edgemeta_export.rules.registry import OPSET
     help="Write the run's number of inner steps out in place of a loop, which others still take.",
 )
 @click.option(
+    "--tune",
+    is_flag=True,
+    help="Export several variants, adapt with each of them on this machine, and keep the fastest.",
+)
+@click.option(
     "--opset",
     type=int,
     default=OPSET,
@@ -60,6 +65,7 @@ def export(
     adapt: tuple[str, ...],
     chunk: int | None,
     unroll: bool,
+    tune: bool,
     opset: int,
     ort_format: Path | None,
     as_json: bool,
@@ -70,16 +76,21 @@ def export(
     Example:
       edgemeta export runs/glyphs --out bundles/glyphs
     """
-    path = export_run(run, out, adapt=adapt, chunk=chunk, unroll=unroll, opset=opset)
+    if tune and unroll:
+        raise click.UsageError("--tune decides whether to unroll: leave --unroll out")
+    path = export_run(run, out, adapt=adapt, chunk=chunk, unroll=unroll, tune=tune, opset=opset)
     if ort_format is not None:
         write_ort_format(path, ort_format)
     manifest, fingerprint = read_manifest(path)
     size = sum(record.size for record in manifest.files.values())
     if as_json:
         record = {"bundle": str(path), "fingerprint": fingerprint, "bytes": size}
-        click.echo(json.dumps(record | {"parity": manifest.parity}))
+        click.echo(json.dumps(record | {"parity": manifest.parity, "tuned": manifest.tuned}))
         return
     click.echo(
         f"{path}: {size / 1e3:.0f} kB, {len(manifest.state)} state tensors, "
         f"checked against PyTorch (bundle {fingerprint[:12]})"
     )
+    if manifest.tuned is not None:
+        times = ", ".join(f"{name} {ms:.2f}" for name, ms in manifest.tuned["ms"].items())
+        click.echo(f"tuned: {manifest.tuned['chosen']} (ms: {times})")

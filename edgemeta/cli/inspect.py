@@ -75,6 +75,8 @@ def _facts(manifest: Manifest, fingerprint: str) -> list[tuple[str, str]]:
         *((f"ops {n.split('.')[0]}", " ".join(ops)) for n, ops in manifest.ops.items()),
         ("made with", ", ".join(f"{n} {v}" for n, v in manifest.versions.items())),
     ]
+    if (tuned := manifest.tuned) is not None:
+        facts.append(("tuned", f"{tuned.get('chosen')}, on {tuned.get('machine')}"))
     if trained := _training_result(manifest):
         facts.append(("trained on", trained))
     return facts

@@ -21,9 +21,11 @@
 | `storage` | graphs to bytes, the init in one file |
 | `selftest` | the recorded episode |
 | `staging`, `publish` | writing, checking and renaming the bundle |
+| `tune` | variants of an export, measured here |
 | `api` | `export_bundle` and `export_run` |
 """
 
 from edgemeta_export.api import export_bundle, export_run
+from edgemeta_export.tune import fastest
 
-__all__ = ["export_bundle", "export_run"]
+__all__ = ["export_bundle", "export_run", "fastest"]

@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +33,7 @@ from edgemeta_export.publish import checked_target, publish
 from edgemeta_export.rules.registry import OPSET
 from edgemeta_export.selftest import record
 from edgemeta_export.storage import ops_used, pack_init, to_bytes
+from edgemeta_export.tune import fastest
 
 OPTIMIZATIONS = (*LOWERINGS, *PASSES)
 """What `export_bundle` may leave out: it makes adaptation faster, and changes nothing else."""
@@ -174,6 +176,7 @@ def export_run(
     adapt: Sequence[str] = ("*",),
     chunk: int | None = None,
     unroll: bool = False,
+    tune: bool = False,
     opset: int = OPSET,
 ) -> Path:
     """Compile the best checkpoint of a training run into a bundle.
@@ -184,6 +187,8 @@ def export_run(
         adapt: see `export_bundle`; ("head.*",) adapts the head alone.
         chunk: see `export_bundle`.
         unroll: see `export_bundle`.
+        tune: measure the variants here and keep the fastest, see `edgemeta_export.tune.fastest`;
+            whether to unroll is then one of the choices.
         opset: see `export_bundle`.
 
     Returns:
@@ -196,22 +201,22 @@ def export_run(
     run = Run(Path(path))
     config, facts, model = run.best_model()
     example = run.example()
-    return export_bundle(
+    export = partial(
+        export_bundle,
         model,
-        out,
-        example.support_x,
+        example_x=example.support_x,
         task=facts.kind,
         ways=head_ways(config, facts),
         inner_lr=config.inner_lr,
         inner_steps=config.inner_steps,
         adapt=adapt,
         chunk=chunk,
-        unroll=unroll,
         opset=opset,
         example_y=example.support_y,
         algorithm=config.algorithm,
         training=run.record(),
     )
+    return fastest(export, out) if tune else export(out=out, unroll=unroll)
 
 
 def _check_arguments(

@@ -43,7 +43,7 @@ EDITS: dict[str, GraphPass] = {
     "join_pads": join_pads,
 }
 LAST_EDITS: dict[str, GraphPass] = {"bias_sums": bias_sums, "sizes": sizes}
-LOWERINGS = (*EDITS, "layout", *LAST_EDITS, "recurrent")
+LOWERINGS = (*EDITS, "layout", "tiles", *LAST_EDITS, "recurrent")
 """What makes a traced step faster before it becomes ONNX; each may be left out."""
 
 
@@ -189,6 +189,7 @@ def lower_inner_loop(
         frozen=example.frozen,
         per_class=(*per_class, *map(GRADIENT.format, per_class)),
         layout="layout" not in without,
+        tiles="tiles" not in without,
         last_edits=[edit for name, edit in LAST_EDITS.items() if name not in without],
         model=loop.model,
     )
@@ -250,6 +251,7 @@ def _trace(
     per_class: Collection[str],
     edits: Sequence[GraphPass],
     layout: bool,
+    tiles: bool,
     last_edits: Sequence[GraphPass],
     model: nn.Module,
 ) -> _Traced:
@@ -266,6 +268,7 @@ def _trace(
         fixed=fixed,
         passes=edits,
         layout=layout,
+        tiles=tiles,
         last_passes=last_edits,
         model=model,
     )

@@ -51,6 +51,7 @@ def trace(
     fixed: Sequence[bool] = (),
     passes: Sequence[GraphPass] = (),
     layout: bool = True,
+    tiles: bool = True,
     last_passes: Sequence[GraphPass] = (),
     model: nn.Module | None = None,
 ) -> AtenProgram:
@@ -70,6 +71,7 @@ def trace(
         fixed: for each argument, whether it never changes on the device; all may, if empty.
         passes: edits of the ATen graph (see `edgemeta_export.aten_passes`).
         layout: lay images out as rows or strips (see `edgemeta_export.layout`).
+        tiles: let the layout compute convolutions by tiles where that is faster.
         last_passes: edits of the graph that the layout leads to.
         model: what `function` runs, for the names of its layers.
 
@@ -106,7 +108,9 @@ def trace(
                 if layout and has_images(graph.graph):
                     graph = _traced(
                         LayoutInterpreter(
-                            graph, _leaves(arguments, fixed or [False] * len(arguments))
+                            graph,
+                            _leaves(arguments, fixed or [False] * len(arguments)),
+                            tiles=tiles,
                         ).run,
                         fakes,
                     )

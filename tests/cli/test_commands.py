@@ -64,6 +64,9 @@ def test_export_for_other_runtimes(call: Call, run_path: Path, tmp_path: Path) -
         "predict.ort",
         "required_operators.config",
     }
+    both = call("export", run_path, "--out", tmp_path / "both", "--tune", "--unroll")
+    assert both.code == 2
+    assert "--tune decides whether to unroll" in both.err
     assert "opset" in call("export", run_path, "--out", tmp_path / "old", "--opset", 9).err
     assert not (tmp_path / "old").exists()
 

@@ -73,6 +73,7 @@ def test_an_unknown_version(bundle_copy: Path, version: Any) -> None:
         ({"input": {"shape": [28, -28], "dtype": "uint8"}}, "breaks the contract"),
         ({"input": {"shape": [28, 28], "dtype": "fish"}}, "breaks the contract"),
         ({"training": [1]}, "breaks the contract"),
+        ({"tuned": "fast"}, "breaks the contract"),
         ({"parity": None}, "breaks the contract"),
         ({"ops": "Add"}, "breaks the contract"),
         ({"peak_memory_bytes": "much"}, "breaks the contract"),

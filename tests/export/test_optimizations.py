@@ -79,7 +79,7 @@ def agree(left: Runner, right: Runner) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OPTIMIZATIONS)
+@pytest.mark.parametrize("name", sorted(set(OPTIMIZATIONS) - {"tiles"}))  # see test_winograd
 def test_without_one_the_bundle_computes_the_same_with_more(
     name: str, model: nn.Module, whole: Runner, tmp_path: Path
 ) -> None:

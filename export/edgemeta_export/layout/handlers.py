@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -120,11 +121,21 @@ def _row_gradients(
             dw = rows.weight_gradient(columns, grad, weight.shape)
     if wanted[2]:
         db = norms.column_sums(grad)[0]
+        if _is_centred(node.args[0]):
+            db = torch.zeros_like(db)
     return dx, dw, db
+
+
+def _is_centred(grad: Any) -> bool:
+    """Whether a gradient comes from a batch norm, which takes away whatever a bias would add."""
+    source = grad.args[0] if grad.target is operator.getitem else None
+    return isinstance(source, Node) and source.target is NORM_BACKWARD and source.args[7] is True
 
 
 def _tiles(run: LayoutInterpreter, node: Node, weight: Tensor, how: How) -> Tiles | None:
     """Return the tiles that a convolution is faster with; None if it is not."""
+    if not run.tiles:
+        return None
     image, out = run.components.grid(node.args[0]), run.components.grid(node)
     return tiles_if_faster(image, out, weight.shape, *how)
 

@@ -48,16 +48,19 @@ class LayoutInterpreter(Interpreter):
     Args:
         module: the graph; its nodes know their shapes (`node.meta["val"]`).
         fixed: for each tensor that it takes, whether its value never changes on the device.
+        tiles: compute convolutions by tiles where that is faster (see `winograd`).
 
     Attributes:
         components: which images agree on an order of pixels.
         fixed: nodes whose value never changes on the device.
+        tiles: whether convolutions may be computed by tiles.
         columns: what convolutions have unfolded, for their gradients.
         spread: the same for those by tiles.
     """
 
-    def __init__(self, module: GraphModule, fixed: Sequence[bool]) -> None:
+    def __init__(self, module: GraphModule, fixed: Sequence[bool], *, tiles: bool = True) -> None:
         super().__init__(module)
+        self.tiles = tiles
         self.components = Components(module.graph)
         self.fixed = _fixed_nodes(module, fixed)
         self.columns: dict[Any, tuple[Tensor, Geometry]] = {}
