@@ -87,14 +87,16 @@ def record(loop: InnerLoop, task: str, x: Tensor, y: Tensor, *, steps: int, lr: 
     """
     # The largest label says how many classes a shared head has: a short episode needs it too.
     first = y.argsort(descending=True, stable=True) if loop.per_class else slice(None)
-    tried = []
+    least, best = math.inf, None
     for candidate in _candidates(x[first], y[first], steps):
         replayed = replay(loop, loop.init(), *candidate, query_x=x, lr=lr)
-        spread = _spread(loop, candidate, x, lr, replayed)
-        tried.append((spread, candidate, replayed))
+        spread = _spread(loop, candidate, x, lr, replayed, least)
+        if best is None or spread < least:
+            least, best = spread, (candidate, replayed)
         if spread <= 1:
             break
-    least, episode, found = min(tried, key=lambda one: one[0])
+    assert best is not None  # noqa: S101  # there is always a candidate
+    episode, found = best
     slack = 1.0 if least <= 1 else MARGIN * least
     if slack > MOST:
         raise ParityError(
@@ -141,8 +143,13 @@ def _candidates(x: Tensor, y: Tensor, steps: int) -> Iterator[_Episode]:
     yield _Episode(x[:1], y[:1], 1)
 
 
-def _spread(loop: InnerLoop, episode: _Episode, query_x: Tensor, lr: Rates, found: Replay) -> float:
-    """How far a jittered init leads from what was found, in units of a runtime's tolerance."""
+def _spread(
+    loop: InnerLoop, episode: _Episode, query_x: Tensor, lr: Rates, found: Replay, least: float
+) -> float:
+    """How far a jittered init leads from what was found, in units of a runtime's tolerance.
+
+    Runs stop as soon as one leads further than `least`: another episode is better.
+    """
     generator = torch.Generator().manual_seed(0)
     init = loop.init()
     want = _results(found)
@@ -156,6 +163,8 @@ def _spread(loop: InnerLoop, episode: _Episode, query_x: Tensor, lr: Rates, foun
         for got, wanted in zip(_results(moved), want, strict=True):
             ratio = float((got - wanted).abs().max() / (ATOL + RTOL * wanted.abs().max()))
             spread = max(spread, ratio if math.isfinite(ratio) else math.inf)
+        if spread >= least:
+            break
     return spread
 
 

@@ -82,6 +82,8 @@ def trace(
         UnsupportedModelError: the code depends on the values of its data, fixes the number of
             samples or depends on it, or does something else that cannot be traced.
     """
+    never = fixed or [False] * len(arguments)
+    still = [each or samples for each, samples in zip(never, batched, strict=True)]
     shape_env = ShapeEnv()
     mode = FakeTensorMode(shape_env=shape_env, allow_non_fake_inputs=True)
     samples = _free_size("samples", SAMPLES, shape_env)
@@ -109,7 +111,8 @@ def trace(
                     graph = _traced(
                         LayoutInterpreter(
                             graph,
-                            _leaves(arguments, fixed or [False] * len(arguments)),
+                            _leaves(arguments, never),
+                            _leaves(arguments, still),
                             tiles=tiles,
                         ).run,
                         fakes,

@@ -29,7 +29,7 @@ from edgemeta_export.layout.components import (
     readers_of,
 )
 from edgemeta_export.layout.interpreter import LayoutInterpreter, handles, plain
-from edgemeta_export.layout.norm import LateGradient, LateNorm
+from edgemeta_export.layout.norm import LateGradient, LateNorm, NormGradient, StillProduct
 from edgemeta_export.layout.pointwise import SUMS, UNHANDLED
 from edgemeta_export.layout.pool_windows import PoolWindows, pool, unpool
 from edgemeta_export.layout.strip import Strip
@@ -64,7 +64,10 @@ def _convolution(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> A
         spread = _spread(run, node, run.image(x, source), tiles)
         return tiles.convolve(spread, Filter.of(weight, taps_first=True), bias)
     columns, _ = _columns(run, node, source, x, weight, tuple(how))
-    return rows.convolve(columns, Filter.of(weight), bias, run.components.grid(node))
+    filters, grid = Filter.of(weight), run.components.grid(node)
+    if source in run.still:
+        run.products[node] = StillProduct(columns, filters, bias, grid)
+    return rows.convolve(columns, filters, bias, grid)
 
 
 @handles(CONVOLUTION_BACKWARD)
@@ -74,6 +77,11 @@ def _convolution_backward(run: LayoutInterpreter, node: Node, args: tuple[Any, .
     if transposed or forward is None or image_shape(forward) is None:
         return UNHANDLED
     weight = plain(weight)
+    if isinstance(grad, NormGradient):
+        product = run.products.get(forward)
+        if product is not None and product is grad.norm.product and not wanted[0]:
+            return None, grad.weights(product), weight.new_zeros(weight.shape[0])
+        grad = grad.image()
     frame = run.components.frame(forward)
     if frame is not None and run.components.frame(source) == frame:
         outer = run.strip(grad, forward).cleaned()
@@ -213,8 +221,12 @@ def _batch_norm(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> An
         return strips.batch_norm(x, weight, bias, eps)
     if not isinstance(x, Image):
         return UNHANDLED
-    how = LateNorm.of if _only_pooled(run, node) else norms.batch_norm
-    return how(run.image(x, node.args[0]), weight, bias, eps)
+    source = node.args[0]
+    assert isinstance(source, Node)  # noqa: S101  # by the op's signature
+    image = run.image(x, source)
+    if _only_pooled(run, node):
+        return LateNorm.of(image, weight, bias, eps, run.products.get(source))
+    return norms.batch_norm(image, weight, bias, eps)
 
 
 def _only_pooled(run: LayoutInterpreter, norm: Node) -> bool:

@@ -17,12 +17,12 @@ from torch.utils import _pytree as pytree
 
 from edgemeta_export.layout.components import Components, is_pointwise
 from edgemeta_export.layout.convolution import Geometry
-from edgemeta_export.layout.norm import LateGradient, LateNorm
+from edgemeta_export.layout.norm import LateGradient, LateNorm, NormGradient, StillProduct
 from edgemeta_export.layout.pointwise import UNHANDLED, filters, images, strips
 from edgemeta_export.layout.strip import Strip
 from edgemeta_export.layout.values import Filter, Image, Uniform
 
-LAID = Image | Strip | Uniform | Filter | LateNorm | LateGradient
+LAID = Image | Strip | Uniform | Filter | LateNorm | LateGradient | NormGradient
 
 Handler = Callable[["LayoutInterpreter", Node, tuple[Any, ...]], Any]
 HANDLERS: dict[Any, Handler] = {}
@@ -48,23 +48,35 @@ class LayoutInterpreter(Interpreter):
     Args:
         module: the graph; its nodes know their shapes (`node.meta["val"]`).
         fixed: for each tensor that it takes, whether its value never changes on the device.
+        still: the same for those that do not change between the steps of an adaptation.
         tiles: compute convolutions by tiles where that is faster (see `winograd`).
 
     Attributes:
         components: which images agree on an order of pixels.
         fixed: nodes whose value never changes on the device.
+        still: nodes whose value does not change between steps.
         tiles: whether convolutions may be computed by tiles.
         columns: what convolutions have unfolded, for their gradients.
         spread: the same for those by tiles.
+        products: convolutions of what does not change between steps.
     """
 
-    def __init__(self, module: GraphModule, fixed: Sequence[bool], *, tiles: bool = True) -> None:
+    def __init__(
+        self,
+        module: GraphModule,
+        fixed: Sequence[bool],
+        still: Sequence[bool],
+        *,
+        tiles: bool = True,
+    ) -> None:
         super().__init__(module)
         self.tiles = tiles
         self.components = Components(module.graph)
-        self.fixed = _fixed_nodes(module, fixed)
+        self.fixed = _depending_only(module, fixed)
+        self.still = _depending_only(module, still)
         self.columns: dict[Any, tuple[Tensor, Geometry]] = {}
         self.spread: dict[Node, Tensor] = {}
+        self.products: dict[Node, StillProduct] = {}
 
     def run_node(self, n: Node) -> Any:
         """Run one node; the base class would not tell an op which node it is."""
@@ -126,11 +138,11 @@ def _is_laid(value: Any) -> bool:
     return isinstance(value, LAID)
 
 
-def _fixed_nodes(module: GraphModule, inputs: Sequence[bool]) -> frozenset[Node]:
-    """Return the nodes that depend on nothing but fixed inputs."""
+def _depending_only(module: GraphModule, inputs: Sequence[bool]) -> frozenset[Node]:
+    """Return the nodes that depend on nothing but the chosen inputs."""
     placeholders = module.graph.find_nodes(op="placeholder")
-    fixed = {node for node, never in zip(placeholders, inputs, strict=True) if never}
+    found = {node for node, chosen in zip(placeholders, inputs, strict=True) if chosen}
     for node in module.graph.nodes:
-        if node.all_input_nodes and fixed.issuperset(node.all_input_nodes):
-            fixed.add(node)
-    return frozenset(fixed)
+        if node.all_input_nodes and found.issuperset(node.all_input_nodes):
+            found.add(node)
+    return frozenset(found)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from edgemeta_export.layout.convolution import flat
 from edgemeta_export.layout.pool_windows import PoolWindows, pool, unpool
-from edgemeta_export.layout.values import Image
+from edgemeta_export.layout.values import Filter, Grid, Image
 
 SMALLEST = 1e-30
 """Gives a weight of zero a sign."""
@@ -91,6 +91,47 @@ def batch_norm_backward(
 
 
 @dataclass(frozen=True)
+class StillProduct:
+    """A convolution of what does not change between steps: of the support set itself.
+
+    The moments of its output follow from those of its columns, which are taken once.
+
+    Attributes:
+        columns: (M, K * C) what the kernel sees at each place of the output.
+        weight: the filters.
+        bias: (O,) or None.
+        out: the output's grid.
+    """
+
+    columns: Tensor
+    weight: Filter
+    bias: Tensor | None
+    out: Grid
+
+    def centred(self) -> Tensor:
+        """Return the columns (M, K * C) without their means."""
+        return self.columns - self.columns.mean(0)
+
+    def covariance(self) -> Tensor:
+        """Return the (biased) covariance of the columns, (K * C, K * C)."""
+        centred = self.centred()
+        return centred.t().mm(centred) / centred.shape[0]
+
+    def moments(self, sign: Tensor | None) -> tuple[Tensor, Tensor, Image]:
+        """Return what `moments` does, without a look at the output."""
+        weight = self.weight.matrix
+        mean = weight.mm(self.columns.mean(0)[:, None])[:, 0]
+        variance = (weight.mm(self.covariance()) * weight).sum(1)
+        signed = self.centred().mm(self.signed(sign).t())
+        rows = signed.reshape(-1, len(self.out.order), weight.shape[0])
+        return mean if self.bias is None else mean + self.bias, variance, Image(rows, self.out)
+
+    def signed(self, sign: Tensor | None) -> Tensor:
+        """Return the weights (O, K * C), each filter times its sign."""
+        return self.weight.matrix if sign is None else self.weight.matrix * sign[:, None]
+
+
+@dataclass(frozen=True)
 class LateNorm:
     """A batch norm that waits for the max pooling behind it: a quarter of the pixels is left then.
 
@@ -105,6 +146,7 @@ class LateNorm:
         weight, bias: (C,) or None.
         variance: (C,).
         eps: added to the variance.
+        product: what made the image, if it is one of the support set.
     """
 
     signed: Image
@@ -113,15 +155,22 @@ class LateNorm:
     bias: Tensor | None
     variance: Tensor
     eps: float
+    product: StillProduct | None = None
 
     @classmethod
     def of(
-        cls, x: Image, weight: Tensor | None, bias: Tensor | None, eps: float
+        cls,
+        x: Image,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+        product: StillProduct | None = None,
     ) -> tuple[LateNorm, Tensor, Tensor]:
         """Start a batch norm; the other results are those of `batch_norm`."""
         sign = None if weight is None else torch.sign(weight + SMALLEST)
-        mean, variance, signed = moments(x, sign)
-        late = cls(signed, sign, weight, bias, variance, eps)
+        found = moments(x, sign) if product is None else product.moments(sign)
+        mean, variance, signed = found
+        late = cls(signed, sign, weight, bias, variance, eps, product)
         return late, mean, torch.rsqrt(variance + eps)
 
     def finish(self, signed: Image) -> Image:
@@ -148,7 +197,7 @@ class LateGradient:
     norm: LateNorm
     windows: PoolWindows
 
-    def gradients(self, rstd: Tensor) -> tuple[Image, Tensor, Tensor]:
+    def gradients(self, rstd: Tensor) -> tuple[NormGradient, Tensor, Tensor]:
         """Gradients of the norm with respect to image, weight and bias (C,)."""
         norm, grad = self.norm, self.grad
         signed = norm.signed
@@ -160,14 +209,51 @@ class LateGradient:
         scale = rstd if norm.weight is None else norm.weight * rstd
         scaled = normalised(grad, None, norm.variance, norm.weight, None, norm.eps)
         share = scale / count
-        even = normalised(signed, weight=share * (along * (rstd * rstd)), bias=share * sums)
-        rows = unpool(scaled, signed, self.windows).rows - even.rows
+        routed = unpool(scaled, signed, self.windows)
+        image = NormGradient(routed, norm, share * (along * (rstd * rstd)), share * sums)
         along = along * rstd
-        return Image(rows, signed.grid), along if norm.sign is None else along * norm.sign, sums
+        return image, along if norm.sign is None else along * norm.sign, sums
 
     def plain(self) -> Tensor:
         """Return the gradient of the normalised image, (N, C, *size)."""
         return unpool(self.grad, self.norm.signed, self.windows).plain()
+
+
+@dataclass(frozen=True)
+class NormGradient:
+    """The gradient of the image in front of a late norm: routed - (signed * slope + shift).
+
+    Attributes:
+        routed: what pooling routes to its largest pixels, scaled.
+        norm: the norm.
+        slope, shift: (C,), what the norm's statistics add at every pixel.
+    """
+
+    routed: Image
+    norm: LateNorm
+    slope: Tensor
+    shift: Tensor
+
+    def image(self) -> Image:
+        """Return it as an image."""
+        even = normalised(self.norm.signed, weight=self.slope, bias=self.shift)
+        return Image(self.routed.rows - even.rows, self.routed.grid)
+
+    def weights(self, product: StillProduct) -> Filter:
+        """Return the gradient of the filters, without making the image.
+
+        The image sums to zero over all pixels, so that centred columns do as well as plain ones;
+        and signed^T centred = count * (signed filters) covariance.
+        """
+        centred = product.centred()
+        found = Filter.product(flat(self.routed), centred, product.weight.shape)
+        even = product.signed(self.norm.sign).mm(product.covariance())
+        matrix = found.matrix - even * (self.slope * centred.shape[0])[:, None]
+        return Filter(matrix, found.shape)
+
+    def plain(self) -> Tensor:
+        """Return it as a tensor, (N, C, *size)."""
+        return self.image().plain()
 
 
 def group_norm(

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edgemeta_export.layout import norm as norms
-from edgemeta_export.layout.norm import LateGradient, LateNorm
+from edgemeta_export.layout.convolution import Geometry
+from edgemeta_export.layout.norm import LateGradient, LateNorm, StillProduct
 from edgemeta_export.layout.pool_windows import PoolWindows, pool
-from edgemeta_export.layout.values import Grid, Image
+from edgemeta_export.layout.values import Filter, Grid, Image
 from tests.export.layout.test_convolution import close, normal, shuffled
 
 EPS = 1e-5
@@ -68,8 +69,37 @@ def test_a_norm_behind_the_pooling_is_the_same(
         gradient = LateGradient(Image.of(outer, out), late, windows)
         found = gradient.gradients(rstd)
         assert close(found[0].plain(), wanted[0])
+        assert close(found[0].image().plain(), wanted[0])
         for got, expected in zip(found[1:], wanted[1:], strict=False):
             assert close(got, expected)
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT])
+@pytest.mark.parametrize("bias", [None, torch.ones(4, dtype=torch.float64)])
+def test_moments_of_a_product_come_from_its_columns(
+    weight: Tensor | None, bias: Tensor | None
+) -> None:
+    """The output of the convolution is not looked at; its filters get the same gradient."""
+    x, filters = normal(3, 2, 4, 4) + 3, normal(4, 2, 3, 3, seed=1).requires_grad_()
+    affine = [] if weight is None else [weight, normal(4, seed=2)]
+    made = F.conv2d(x, filters, bias, padding=1)
+    want = F.max_pool2d(batch_norm(made, *affine), 2)
+    outer = normal(*want.shape, seed=3)
+    (dw,) = torch.autograd.grad(want, filters, outer)
+    windows, out = PoolWindows((4, 4), (2, 2), (2, 2)), Grid.natural((2, 2))
+    grid = Grid((4, 4), tuple(windows.order(out).tolist()))
+    with torch.no_grad():
+        geometry = Geometry.of(Grid.natural((4, 4)), grid, (3, 3), (1, 1), (1, 1), (1, 1))
+        columns = geometry.columns(Image.of(x, Grid.natural((4, 4))))
+        product = StillProduct(columns, Filter.of(filters), bias, grid)
+        norm_weight, norm_bias, *_ = (*affine, None, None)
+        unread = Image.of(torch.full_like(made, torch.nan), grid)
+        late, mean, rstd = LateNorm.of(unread, norm_weight, norm_bias, EPS, product)
+        assert close(mean, made.mean((0, 2, 3)))
+        assert close(rstd, (made.var((0, 2, 3), correction=0) + EPS).rsqrt())
+        assert close(late.finish(pool(late.signed, windows, out)).plain(), want)
+        gradient, _, _ = LateGradient(Image.of(outer, out), late, windows).gradients(rstd)
+        assert close(gradient.weights(product).plain(), dw)
 
 
 def test_a_weight_of_zero_learns() -> None:
