@@ -70,7 +70,7 @@ def measure_case(
 
     Returns:
         Milliseconds, ratio to eager (larger is faster) and difference by contestant, the floor in
-        milliseconds, and why a contestant is missing.
+        milliseconds, why a contestant is missing, and what edgemeta costs around an adaptation.
     """
     with ExitStack() as stack:
         contestants: dict[str, Contestant] = {EAGER: Eager(case)}
@@ -96,7 +96,10 @@ def measure_case(
         reference = Eager(case, torch.float64, keep_features=True).result()
         differences = {n: difference(c.result(), reference) for n, c in contestants.items()}
         edgemeta = contestants.get(EDGEMETA)
-        overhead = edgemeta.overhead_us(OVERHEAD_CALLS) if isinstance(edgemeta, Edgemeta) else None
+        overhead, around = None, None
+        if isinstance(edgemeta, Edgemeta):
+            overhead = edgemeta.overhead_us(OVERHEAD_CALLS)
+            around = edgemeta.around(threads)
     times = {name: median_ms(each) for name, each in seconds.items()}
     floor = times.pop(FROZEN_FORWARD, 0.0) + 3 * STEPS * times.pop(FORWARD)
     return {
@@ -107,6 +110,7 @@ def measure_case(
         "difference": differences,
         "missing": missing,
         "overhead_us": overhead,
+        "around": around,
     }
 
 

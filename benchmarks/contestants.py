@@ -20,8 +20,8 @@ from torch.func import functional_call
 
 from benchmarks.models import Case
 from benchmarks.timing import Round, local
-from edgemeta import Runner
-from edgemeta.bench import timed
+from edgemeta import Runner, bundle
+from edgemeta.bench import measure_cold_start, timed
 from edgemeta_export import export_bundle
 from edgemeta_export.quiet import quiet
 
@@ -136,7 +136,8 @@ class Edgemeta:
 
     def __init__(self, case: Case, threads: int, folder: Path) -> None:
         self.x, self.y = case.support()
-        self.runner = Runner(compile_case(case, folder / case.name), threads=threads)
+        path, self.export_s = timed(lambda: compile_case(case, folder / case.name))
+        self.runner = Runner(path, threads=threads)
         self.names = [n for n, p in case.model().named_parameters() if p.requires_grad]
         self.run: Round = local(self.adapt)
 
@@ -149,6 +150,19 @@ class Edgemeta:
         learner = self.adapt()
         state = learner.state_dict()
         return Adapted({name: state[name] for name in self.names}, float(learner.losses[-1]))
+
+    def around(self, threads: int) -> dict[str, float | None]:
+        """Return what else a bundle costs: seconds to export, bytes, and a fresh process."""
+        cold = measure_cold_start(self.runner, shots=1, steps=STEPS, threads=threads)
+        files = self.runner.manifest.files
+        sizes = {name: record.size for name, record in files.items()}
+        return {
+            "export_s": self.export_s,
+            "weights_kb": sizes[bundle.INIT] / 1e3,
+            "rest_kb": sum(size for name, size in sizes.items() if name != bundle.INIT) / 1e3,
+            "first_adaptation_ms": cold.import_ms + cold.load_ms + cold.adapt_ms,
+            "peak_mb": cold.peak_mb,
+        }
 
     def overhead_us(self, calls: int) -> float:
         """Return the median of what `Runner.adapt` adds to the session's own run, microseconds."""
