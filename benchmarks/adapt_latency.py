@@ -7,9 +7,9 @@ on the last parts of a model whose first parts are frozen; the weights are reset
 goes through `Runner.adapt`, which also computes the loss after the last step; the others do not.
 
 All contestants run in one process run, in alternating rounds: the thread pools of PyTorch and of
-onnxruntime spin on after a call and would disturb each other, so a round is ten calls of one
-contestant, its first two are dropped, and medians are taken (three calls and one where a call takes
-longer than 100 ms). Peers live in processes of their own and only compute in their turn.
+onnxruntime spin on after a call and would disturb each other, so a round is a tenth of a second of
+calls of one contestant after a pause, the first fifth is dropped, and medians are taken. Peers live
+in processes of their own and only compute in their turn.
 
 "eager" is the plain functional loop, which runs frozen parts again at each step; where parts are
 frozen, "eager, features kept" runs them once, as torch.compile's contestant and edgemeta do.

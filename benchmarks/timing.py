@@ -1,13 +1,15 @@
 """Timing contestants fairly, and small sums over the times.
 
 The thread pools of PyTorch (OpenMP) and of onnxruntime spin for a while after each call, and so
-disturb whoever runs next. Contestants therefore run in rounds of several calls, the first calls of
-a round are dropped, rounds alternate, and medians are taken.
+disturb whoever runs next. Contestants therefore run in rounds of several calls, a pause before each
+round lets them fall asleep, the first calls of a round are dropped, rounds alternate, and medians
+are taken.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import time
@@ -21,10 +23,10 @@ from numpy.typing import NDArray
 
 from edgemeta.bench import timed
 
-CALLS = 10  # in a round
-DROPPED = 2  # of them, the first
-SLOW = 0.1  # seconds; a call this long outlasts any spinning, and rounds of it are short
-SLOW_CALLS = 3
+ROUND = 0.1  # seconds that a round should take, so that caches and clocks are warm in it
+CALLS = (3, 100)  # in a round, at least and at most
+DROPPED = 0.2  # share of them that does not count, the first
+PAUSE = 0.1  # seconds before a round
 
 Round = Callable[[int], list[float]]
 """Calls a contestant so many times, and returns the seconds of each call."""
@@ -45,12 +47,15 @@ def in_rounds(contestants: Mapping[str, Round], rounds: int) -> dict[str, list[f
     Returns:
         By name, the seconds of all calls that count.
     """
-    slow = {name: float(np.median(run(SLOW_CALLS))) > SLOW for name, run in contestants.items()}
+    calls = {
+        name: int(np.clip(ROUND / np.median(run(CALLS[0])), *CALLS))
+        for name, run in contestants.items()
+    }
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, run in contestants.items():
-            calls, dropped = (SLOW_CALLS, 1) if slow[name] else (CALLS, DROPPED)
-            seconds[name] += run(calls)[dropped:]
+            time.sleep(PAUSE)
+            seconds[name] += run(calls[name])[math.ceil(DROPPED * calls[name]) :]
     return seconds
 
 

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from benchmarks.timing import (
     CALLS,
-    DROPPED,
-    SLOW_CALLS,
     Round,
     fitted_exponent,
     in_rounds,
@@ -39,13 +37,16 @@ def test_rounds_alternate_and_drop_their_first_calls() -> None:
 
     seconds = in_rounds({"a": contestant("a"), "b": contestant("b")}, rounds=2)
     # The warm-up's median is slow (1 s), so rounds are short and lose one call.
-    assert order == [(n, SLOW_CALLS) for n in "ab" * 3]
+    assert order == [(n, CALLS[0]) for n in "ab" * 3]
     assert seconds == {"a": [1.0, 1e-3] * 2, "b": [1.0, 1e-3] * 2}
 
 
 def test_fast_contestants_run_in_full_rounds() -> None:
-    seconds = in_rounds({"a": lambda calls: [k * 1e-3 for k in range(calls)]}, rounds=1)
-    assert seconds["a"] == [k * 1e-3 for k in range(DROPPED, CALLS)]
+    """A tenth of a second of calls that take 10 ms, of which the first fifth does not count."""
+    seconds = in_rounds({"a": lambda calls: [1e-2 + k * 1e-6 for k in range(calls)]}, rounds=1)
+    assert seconds["a"] == [1e-2 + k * 1e-6 for k in range(2, 9)]
+    seconds = in_rounds({"a": lambda calls: [1e-9] * calls}, rounds=1)
+    assert len(seconds["a"]) == 0.8 * CALLS[1]
 
 
 def test_median_is_in_milliseconds() -> None:
