@@ -128,13 +128,16 @@ def _row_gradients(
         if wanted[1]:
             dw = rows.weight_gradient(columns, grad, weight.shape)
     if wanted[2]:
-        db = norms.column_sums(grad)[0]
-        if _is_centred(node.args[0]):
+        # What pooling routes to pixels sums to what it was given.
+        outer = node.args[0]
+        assert isinstance(outer, Node)  # noqa: S101  # by the op's signature
+        db = norms.column_sums(run.routed.get(outer, grad))[0]
+        if _is_centred(outer):
             db = torch.zeros_like(db)
     return dx, dw, db
 
 
-def _is_centred(grad: Any) -> bool:
+def _is_centred(grad: Node) -> bool:
     """Whether a gradient comes from a batch norm, which takes away whatever a bias would add."""
     source = grad.args[0] if grad.target is operator.getitem else None
     return isinstance(source, Node) and source.target is NORM_BACKWARD and source.args[7] is True
@@ -206,6 +209,7 @@ def _max_pool_backward(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]
     grad = run.image(args[0], made)
     if isinstance(args[1], LateNorm):
         return LateGradient(grad, args[1], windows)
+    run.routed[node] = grad
     return unpool(grad, run.image(args[1], node.args[1]), windows)
 
 

@@ -58,6 +58,7 @@ class LayoutInterpreter(Interpreter):
         tiles: whether convolutions may be computed by tiles.
         columns: what convolutions have unfolded, for their gradients.
         spread: the same for those by tiles.
+        routed: what max pooling was given, by the node that routes it to pixels.
         products: convolutions of what does not change between steps.
     """
 
@@ -76,6 +77,7 @@ class LayoutInterpreter(Interpreter):
         self.still = _depending_only(module, still)
         self.columns: dict[Any, tuple[Tensor, Geometry]] = {}
         self.spread: dict[Node, Tensor] = {}
+        self.routed: dict[Node, Image] = {}
         self.products: dict[Node, StillProduct] = {}
 
     def run_node(self, n: Node) -> Any:

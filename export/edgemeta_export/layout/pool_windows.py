@@ -1,14 +1,14 @@
-"""Max pooling whose windows do not overlap, as a tree of elementwise maxima.
+"""Max pooling whose windows do not overlap, as elementwise maxima.
 
-With the pixels sorted by their position in the window, each level of the tree compares the first
-half of the rows with the second: no index output, no Where (see `PoolWindows.order`).
+With the pixels sorted by their position in the window, a pool compares as many parts of the rows as
+a window has pixels: no index output, no Where (see `PoolWindows.order`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ from torch.fx import Node
 
 from edgemeta_export.layout.values import Grid, Image
 from edgemeta_export.rules.windows import Windows, widen
+
+MOST = 16
+"""Pixels of a window; with more of them, some four nodes for each cost more than they save."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,7 @@ class PoolWindows:
         """Return the windows of a max pooling node or of its backward node.
 
         Returns:
-            None if they overlap, hang over the edge, or hold a number of pixels that is not a power
-            of two.
+            None if they overlap, hang over the edge, or hold more than `MOST` pixels.
         """
         forward = node.target is torch.ops.aten.max_pool2d_with_indices.default
         args: Any = list(node.args if forward else node.args[1:7])
@@ -59,7 +61,7 @@ class PoolWindows:
             for v in (kernel, stride, padding, dilation)
         )
         plain = kernel == stride and not any(padding) and set(dilation) == {1} and not ceil
-        if not size or not plain or math.prod(kernel) & (math.prod(kernel) - 1):
+        if not size or not plain or math.prod(kernel) > MOST:
             return None
         out = tuple(n // k for n, k in zip(size, kernel, strict=True))
         return cls(size, out, kernel) if all(out) else None
@@ -75,11 +77,7 @@ class PoolWindows:
         return math.prod(self.kernel)
 
     def order(self, out: Grid) -> NDArray[np.int64]:
-        """Return the pixels sorted by position, and by the order of the windows in `out`.
-
-        Positions come in bit-reversed order: the first half of them are the even ones. So each
-        comparison is one of neighbours, and of equal pixels the first one wins, as in PyTorch.
-        """
+        """Return the pixels sorted by position, and by the order of the windows in `out`."""
         windows = Windows.sliding(
             self.size,
             self.out,
@@ -88,41 +86,34 @@ class PoolWindows:
             [0] * len(self.size),
             [1] * len(self.size),
         )
-        return windows.index[_bit_reversed(self.positions)][:, list(out.order)].ravel()
+        return windows.index[:, list(out.order)].ravel()
 
 
 def pool(image: Image, windows: PoolWindows, out: Grid) -> Image:
     """Return the maximum of each window."""
-    return Image(_levels(image.rows, windows.positions, len(out.order))[-1], out)
+    return Image(reduce(torch.maximum, _parts(image, windows, len(out.order))), out)
 
 
 def unpool(grad: Image, image: Image, windows: PoolWindows) -> Image:
-    """Return the gradient of `pool`: each window's goes to its first maximum."""
+    """Return the gradient of `pool`: each window's goes to its first maximum, as in PyTorch."""
     count = len(grad.grid.order)
-    rows = grad.rows
-    for level in reversed(_levels(image.rows, windows.positions, count)[:-1]):
-        half = level.shape[1] // 2
-        wins = level[:, :half] >= level[:, half:]
-        first = rows * wins.to(rows.dtype)
-        rows = torch.cat([first, rows - first], 1)
-    n, kept, c = rows.shape
-    rest = len(image.grid.order) - kept
+    parts = _parts(image, windows, count)
+    largest = reduce(torch.maximum, parts)
+    left, routed = grad.rows, []
+    for part in parts[:-1]:
+        routed.append(left * (part >= largest).to(left.dtype))
+        left = left - routed[-1]
+    routed.append(left)
+    rest = len(image.grid.order) - windows.positions * count
     if rest:
-        rows = torch.cat([rows, rows.new_zeros((n, rest, c))], 1)
-    return Image(rows, image.grid)
+        n, _, c = left.shape
+        routed.append(left.new_zeros((n, rest, c)))
+    return Image(torch.cat(routed, 1), image.grid)
 
 
-def _levels(rows: Tensor, positions: int, count: int) -> Sequence[Tensor]:
-    """Return the rows of all windows, (N, positions * count, C), and their maxima, halving."""
-    levels = [rows[:, : positions * count]]
-    while levels[-1].shape[1] > count:
-        half = levels[-1].shape[1] // 2
-        levels.append(torch.maximum(levels[-1][:, :half], levels[-1][:, half:]))
-    return levels
-
-
-def _bit_reversed(count: int) -> list[int]:
-    if count == 1:
-        return [0]
-    half = _bit_reversed(count // 2)
-    return [2 * i for i in half] + [2 * i + 1 for i in half]
+def _parts(image: Image, windows: PoolWindows, count: int) -> list[Tensor]:
+    """Return the rows (N, count, C) of each position in the windows."""
+    sizes = [count] * windows.positions
+    rest = len(image.grid.order) - sum(sizes)
+    parts = image.rows.split_with_sizes([*sizes, rest] if rest else sizes, 1)
+    return list(parts[: windows.positions])

@@ -1,4 +1,4 @@
-"""Max pooling as a tree of maxima: PyTorch's values, and its choice among equal pixels."""
+"""Max pooling as maxima of parts: PyTorch's values, and its choice among equal pixels."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def find(module: GraphModule, target: Callable[..., object]) -> Node:
     return node
 
 
-@pytest.mark.parametrize("kernel", [(2, 2), (4, 2), (1, 8)])
+@pytest.mark.parametrize("kernel", [(2, 2), (4, 2), (1, 8), (3, 3), (1, 1)])
 @pytest.mark.parametrize("size", [(8, 8), (9, 11)])
 def test_pooling_and_its_gradient_with_ties(size: tuple[int, int], kernel: tuple[int, int]) -> None:
     """Rounded values: most windows hold their maximum twice, and the first one counts."""
@@ -59,7 +59,7 @@ def test_pooling_and_its_gradient_with_ties(size: tuple[int, int], kernel: tuple
 
 
 @pytest.mark.parametrize(
-    "settings", [{"stride": 1}, {"padding": 1}, {"ceil_mode": True}, {"kernel_size": 3}]
+    "settings", [{"stride": 1}, {"padding": 1}, {"ceil_mode": True}, {"kernel_size": 5}]
 )
 def test_other_windows_are_left_to_the_plain_rule(settings: dict[str, Any]) -> None:
     how: dict[str, Any] = {"kernel_size": 2} | settings
