@@ -56,6 +56,8 @@ from edgemeta.errors import EdgemetaError
 
 RESULTS = Path(__file__).parent / "results"
 TOLERANCE = 1e-3  # relative; float32 and five steps come to 1e-5, a wrong gradient to 1e-2
+MARGIN = 2  # times what eager itself differs in float32: ResNet-12 magnifies rounding
+MOST = 0.1
 OVERHEAD_CALLS = 20
 MESSAGE = 300  # characters of a compiler's error that are worth keeping
 
@@ -158,7 +160,8 @@ def overhead_line(results: dict[str, Any]) -> str:
 def faults(results: dict[str, Any]) -> list[str]:
     """Return a line for each contestant whose result is not eager's in float64.
 
-    A case that edgemeta cannot compile is a fault too; what others cannot do is only told.
+    Where eager in float32 is far from it as well, others may be as far. A case that edgemeta cannot
+    compile is a fault too; what others cannot do is only told.
     """
     failed = [
         f"{case}: {found['missing'][EDGEMETA]}"
@@ -166,10 +169,11 @@ def faults(results: dict[str, Any]) -> list[str]:
         if EDGEMETA in found["missing"]
     ]
     return failed + [
-        f"{case}: {name} is {apart:.1e} away from eager in float64, more than {TOLERANCE:.0e}"
+        f"{case}: {name} is {apart:.1e} away from eager in float64, more than {allowed:.0e}"
         for case, found in results["cases"].items()
+        for allowed in [min(max(TOLERANCE, MARGIN * found["difference"].get(EAGER, 0)), MOST)]
         for name, apart in found["difference"].items()
-        if not apart <= TOLERANCE  # also where it is not a number
+        if not apart <= allowed  # also where it is not a number
     ]
 
 

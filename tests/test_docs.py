@@ -89,3 +89,9 @@ def test_the_rules_page_works_as_it_says() -> None:
     source = (ROOT / "export/edgemeta_export/rules/activation.py").read_text()
     body = code.split('onnxruntime."""\n')[1].strip()
     assert body in source
+
+
+def test_the_performance_page_is_the_scripts() -> None:
+    from docs.performance_page import TARGET, page
+
+    assert TARGET.read_text() == page(), "write it anew: python -m docs.performance_page"

@@ -666,6 +666,31 @@ row(
 )
 row(
     "networks",
+    "Conv4 blocks with batch norm",
+    (1, 9, 8),
+    lambda: Head(
+        16,
+        *(
+            layer
+            for inside in (1, 4)
+            for layer in (*conv_norm(inside, 4, 3), nn.ReLU(), nn.MaxPool2d(2))
+        ),
+    ),
+)
+row(
+    "networks",
+    "convolution that a pooled norm and a shortcut read",
+    (1, 8, 8),
+    lambda: Head(
+        64,
+        nn.Conv2d(1, 4, 3, padding=1),
+        Residual(
+            nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), shortcut=nn.AvgPool2d(2)
+        ),
+    ),
+)
+row(
+    "networks",
     "MobileNetV2 block",
     (2, 6, 6),
     lambda: Head(

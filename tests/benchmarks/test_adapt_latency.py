@@ -47,6 +47,13 @@ def test_wrong_result_is_a_fault(apart: float) -> None:
     assert "edgemeta" in fault
 
 
+def test_others_may_be_as_far_off_as_eager_in_float32() -> None:
+    assert faults(results(difference={"eager": 0.03, "edgemeta": 0.05})) == []
+    (fault,) = faults(results(difference={"eager": 0.03, "edgemeta": 0.07}))
+    assert "edgemeta is 7.0e-02 away" in fault
+    assert len(faults(results(difference={"eager": 0.5, "edgemeta": 0.5}))) == 2
+
+
 def test_only_edgemeta_must_be_there() -> None:
     assert faults(results(missing={"torch.compile": "cannot"})) == []
     assert faults(results(missing={"edgemeta": "cannot"})) == ["one: cannot"]

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 from torch.utils import _pytree as pytree
 
-from edgemeta_export.layout.components import Components, is_pointwise
+from edgemeta_export.layout.components import CONVOLUTION_BACKWARD, Components, is_pointwise
 from edgemeta_export.layout.convolution import Geometry
 from edgemeta_export.layout.norm import LateGradient, LateNorm, NormGradient, StillProduct
 from edgemeta_export.layout.pointwise import UNHANDLED, filters, images, strips
@@ -92,6 +92,8 @@ class LayoutInterpreter(Interpreter):
         if n.op != "call_function":
             return super().run_node(n)
         args, kwargs = self.fetch_args_kwargs_from_env(n)
+        if n.target is not CONVOLUTION_BACKWARD:  # the only one that knows what to make of it
+            args = tuple(a.image() if isinstance(a, NormGradient) else a for a in args)
         if not kwargs and (handler := HANDLERS.get(n.target)) is not None:
             found = handler(self, n, args)
             if found is not UNHANDLED:
