@@ -4,17 +4,14 @@
     /tmp/venv-jax/bin/pip install -r benchmarks/peers/jax-requirements.txt
     python -m benchmarks.adapt_latency --peer jax=/tmp/venv-jax/bin/python
 
-Reads requests as JSON lines and answers each with a line: first a case (its arrays in a file), then
-`calls` to time, or `result` to write. It knows nothing of edgemeta or PyTorch. The models are those
-of benchmarks/models.py, written again over the same weights.
+The models are those of benchmarks/models.py, written again over the same weights. Requests: see
+serving.py.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import time
 
 if hasattr(os, "sched_setaffinity"):  # XLA has no other way to be told how many threads it may use
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
@@ -23,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from serving import serve
 
 UNROLLED = 4  # time steps of a recurrent layer that XLA sees at once
 
@@ -102,7 +100,7 @@ MODELS = {
 
 
 def prepare(request):
-    """Return a function that adapts and waits for the result, and the loss of parameters."""
+    """See `serve`."""
     model = MODELS[request["case"]]
     with np.load(request["arrays"]) as arrays:
         x, y = jnp.asarray(arrays["x"]), jnp.asarray(arrays["y"])
@@ -120,33 +118,15 @@ def prepare(request):
             params = jax.tree.map(lambda a, g: a - request["lr"] * g, params, grads)
         return params
 
-    return (lambda: jax.block_until_ready(adapt(adapted, x))), (lambda params: loss(params, x))
+    def all_steps():
+        return jax.block_until_ready(adapt(adapted, x))
 
+    def result():
+        params = all_steps()
+        return {n: np.asarray(a) for n, a in params.items()}, loss(params, x)
 
-def main():
-    """Answer requests until the input ends."""
-    adapt = loss = None
-    for line in sys.stdin:
-        request = json.loads(line)
-        if "case" in request and request["case"] not in MODELS:
-            answer = {"error": f"no model for {request['case']}"}
-        elif "case" in request:
-            adapt, loss = prepare(request)
-            adapt()
-            answer = {"packages": {"jax": jax.__version__}}
-        elif "calls" in request:
-            seconds = []
-            for _ in range(request["calls"]):
-                began = time.perf_counter()
-                adapt()
-                seconds.append(time.perf_counter() - began)
-            answer = {"seconds": seconds}
-        else:
-            params = adapt()
-            np.savez(request["result"], **{n: np.asarray(a) for n, a in params.items()})
-            answer = {"loss": float(loss(params))}
-        print(json.dumps(answer), flush=True)
+    return all_steps, result
 
 
 if __name__ == "__main__":
-    main()
+    serve(MODELS, prepare, {"jax": jax.__version__})

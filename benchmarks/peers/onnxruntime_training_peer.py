@@ -9,16 +9,14 @@
 A step is a training step (loss and gradient) and an optimizer step; support set and loss are
 OrtValues, so neither is copied. The weights live inside the module, and the only way back to the
 init is to copy it there: `copy_buffer_to_parameters`, one copy of all weights per adaptation, is
-timed. Frozen parts run once per adaptation, as inference. Requests are those of jax_peer.py.
+timed. Frozen parts run once per adaptation, as inference. Requests: see serving.py.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +25,7 @@ import numpy as np
 import onnxruntime
 from forward_models import MODELS, build
 from onnxruntime import OrtValue
+from serving import serve
 
 for name in ("amp", "optim"):  # onnxruntime.training imports them; they import PyTorch
     sys.modules[f"onnxruntime.training.{name}"] = ModuleType(name)
@@ -76,7 +75,7 @@ def load(model, request):
 
 
 def prepare(request):
-    """Return a function that adapts to parameters, and one for the loss after that."""
+    """See `serve`."""
     frozen, adapts = MODELS[request["case"]]
     with np.load(request["arrays"]) as arrays:
         x, y = (OrtValue.ortvalue_from_numpy(arrays[n]) for n in "xy")
@@ -106,32 +105,12 @@ def prepare(request):
             optimizer.step()
         return params
 
-    return adapt, lambda: loss(features()).numpy()
+    def result():
+        adapted = {n: p.data for n, p in adapt() if p.requires_grad}
+        return adapted, loss(features()).numpy()
 
-
-def main():
-    """Answer requests until the input ends."""
-    adapt = loss = None
-    for line in sys.stdin:
-        request = json.loads(line)
-        if "case" in request and request["case"] not in MODELS:
-            answer = {"error": f"no model for {request['case']}"}
-        elif "case" in request:
-            adapt, loss = prepare(request)
-            answer = {"packages": {"onnxruntime-training": onnxruntime.__version__}}
-        elif "calls" in request:
-            seconds = []
-            for _ in range(request["calls"]):
-                began = time.perf_counter()
-                adapt()
-                seconds.append(time.perf_counter() - began)
-            answer = {"seconds": seconds}
-        else:
-            params = adapt()
-            np.savez(request["result"], **{n: p.data for n, p in params if p.requires_grad})
-            answer = {"loss": float(loss())}
-        print(json.dumps(answer), flush=True)
+    return adapt, result
 
 
 if __name__ == "__main__":
-    main()
+    serve(MODELS, prepare, {"onnxruntime-training": onnxruntime.__version__})

@@ -8,14 +8,12 @@ The step (forward, loss, gradient, update) is that of `onnxsim.compile_training_
 session of our own, for onnxsim's has no graph optimizations and no way to set its threads. The
 inputs and outputs of all steps are bound beforehand and the weights go back and forth between two
 sets of buffers, so nothing is copied; the first step reads the init, which nothing writes to, so a
-reset costs nothing. Frozen parts run once per adaptation. Requests are those of jax_peer.py.
+reset costs nothing. Frozen parts run once per adaptation. Requests: see serving.py.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -25,6 +23,7 @@ from forward_models import IR, MODELS, OPSET, build
 from onnx import TensorProto, helper
 from onnxruntime import OrtValue
 from onnxsim.compile_training import CustomOptimizer
+from serving import serve
 
 
 def session(model):
@@ -77,7 +76,7 @@ def plain_sgd():
 
 
 def prepare(request):
-    """Return a function that adapts to OrtValues by name, and one for the loss after that."""
+    """See `serve`."""
     frozen, adapts = MODELS[request["case"]]
     with np.load(request["arrays"]) as arrays:
         x, y = arrays["x"], arrays["y"]
@@ -118,36 +117,13 @@ def prepare(request):
             run()
         return states[-2]
 
-    def final_loss():
+    def result():
+        params = {name: value.numpy() for name, value in adapt().items()}
         extra()
-        return loss.numpy()
+        return params, loss.numpy()
 
-    return adapt, final_loss
-
-
-def main():
-    """Answer requests until the input ends."""
-    adapt = loss = None
-    for line in sys.stdin:
-        request = json.loads(line)
-        if "case" in request and request["case"] not in MODELS:
-            answer = {"error": f"no model for {request['case']}"}
-        elif "case" in request:
-            adapt, loss = prepare(request)
-            answer = {"packages": {p.__name__: p.__version__ for p in (onnxruntime, onnxsim)}}
-        elif "calls" in request:
-            seconds = []
-            for _ in range(request["calls"]):
-                began = time.perf_counter()
-                adapt()
-                seconds.append(time.perf_counter() - began)
-            answer = {"seconds": seconds}
-        else:
-            params = adapt()
-            np.savez(request["result"], **{n: value.numpy() for n, value in params.items()})
-            answer = {"loss": float(loss())}
-        print(json.dumps(answer), flush=True)
+    return adapt, result
 
 
 if __name__ == "__main__":
-    main()
+    serve(MODELS, prepare, {p.__name__: p.__version__ for p in (onnxruntime, onnxsim)})
