@@ -684,9 +684,7 @@ row(
     lambda: Head(
         64,
         nn.Conv2d(1, 4, 3, padding=1),
-        Residual(
-            nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), shortcut=nn.AvgPool2d(2)
-        ),
+        Residual(nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), shortcut=nn.AvgPool2d(2)),
     ),
 )
 row(
