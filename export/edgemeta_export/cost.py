@@ -17,6 +17,9 @@ from edgemeta_export.slices import PART
 
 CUTS = tuple(PART.format(name) for name in (bundle.SUPPORT_X, bundle.SUPPORT_Y))
 
+VIEWS = {"Reshape", "Squeeze", "Unsqueeze", "Identity"}
+"""Operators whose output lies where their input does."""
+
 Shape = tuple[int, ...]
 
 
@@ -107,19 +110,25 @@ def _shapes(graph: onnx.GraphProto) -> dict[str, Shape]:
 
 def _peak(graph: onnx.GraphProto, sizes: dict[str, int]) -> int:
     """Return the most bytes of values made inside `graph` that are alive at once."""
+    memory: dict[str, str] = {}  # whose memory a view is in
+    for node in graph.node:
+        if node.op_type in VIEWS:
+            memory[node.output[0]] = memory.get(node.input[0], node.input[0])
     last_reader: dict[str, int] = {}
     for position, node in enumerate(graph.node):
         for name in _reads(node):
-            last_reader[name] = position
-    kept = {value.name for value in graph.output}
+            last_reader[memory.get(name, name)] = position
+    kept = {memory.get(value.name, value.name) for value in graph.output}
     made: set[str] = set()
     alive = peak = 0
     for position, node in enumerate(graph.node):
         inside = max((_peak(body, sizes) for body in _bodies(node)), default=0)
-        alive += sum(sizes.get(name, 0) for name in node.output)
-        made.update(node.output)
+        new = [name for name in node.output if name not in memory]
+        alive += sum(sizes.get(name, 0) for name in new)
+        made.update(new)
         peak = max(peak, alive + inside)
-        done = {n for n in (*_reads(node), *node.output) if last_reader.get(n, -1) <= position}
+        seen = {memory.get(name, name) for name in (*_reads(node), *node.output)}
+        done = {name for name in seen if last_reader.get(name, -1) <= position}
         alive -= sum(sizes.get(name, 0) for name in (done & made) - kept)
         made -= done
     return peak
