@@ -14,7 +14,7 @@ Writes benchmarks/results/node_costs.md and .json.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from numpy.typing import NDArray
 
 from benchmarks.timing import in_rounds, machine, markdown, relative_difference, write_json
 from edgemeta.bench import timed
+from edgemeta_export.layout.convolution import Geometry
+from edgemeta_export.layout.values import Grid
+from edgemeta_export.layout.winograd import A, B, G, Tiles
 
 RESULTS = Path(__file__).parent / "results"
 SECONDS = 0.004  # that one call should take: so many turns of the Loop
@@ -69,7 +72,7 @@ class Fact:
     name: str
     inputs: Arrays
     ways: Sequence[Way]
-    flops: float = field(default=0)
+    flops: float = 0
 
 
 def normal(*shape: int) -> NDArray[np.float32]:
@@ -169,10 +172,6 @@ def pooling() -> Fact:
 
 def convolution(samples: int, channels: int, size: int) -> Fact:
     """A 3x3 convolution with weights that change, from rows of channels to rows of channels."""
-    from edgemeta_export.layout.convolution import Geometry
-    from edgemeta_export.layout.values import Grid
-    from edgemeta_export.layout.winograd import A, B, G, Tiles
-
     grid = Grid.natural((size, size))
     geometry = Geometry.of(grid, grid, (3, 3), (1, 1), (1, 1), (1, 1))
     tiles = Tiles.of(grid, grid, (1, 1))

@@ -32,7 +32,6 @@ GOALS: dict[str, float | None] = {
     "mobilenet-v2": None,
     "transformer": None,
 }
-FLOOR = 1.5  # times the floor that would be fine
 OVERHEAD_US, FIRST_MS, PEAK_MB, REST_KB, EXPORT_S = 60, 350, 65, 100, 10
 
 

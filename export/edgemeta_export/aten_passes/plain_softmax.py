@@ -48,9 +48,7 @@ def plain_softmax(module: GraphModule) -> None:
 def _is_product(value: Any) -> bool:
     """Whether a value is a matrix product, reshaped and scaled by plain numbers at most."""
     while isinstance(value, Node) and value.target in PASSED_ON:
-        if any(isinstance(other, Node) for other in value.args[1:]):
-            sizes_only = value.target in (aten.view.default, aten._unsafe_view.default)
-            if not sizes_only:
-                return False
+        if any(isinstance(other, Node) for other in value.args[1:]):  # no plain number
+            return False
         value = value.args[0]
     return isinstance(value, Node) and value.target in PRODUCTS

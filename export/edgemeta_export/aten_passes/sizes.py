@@ -10,6 +10,8 @@ import torch
 from torch import SymInt
 from torch.fx import Graph, GraphModule, Node
 
+from edgemeta_export.aten_passes.building import call
+
 SIZE = torch.ops.aten.sym_size.int
 
 
@@ -38,9 +40,7 @@ def sizes(module: GraphModule) -> None:
                     continue
                 made[expression] = given[symbol]
                 if factor != 1:
-                    product = graph.call_function(operator.mul, (given[symbol], int(factor)))
-                    product.meta["val"] = size
-                    made[expression] = product
+                    made[expression] = call(graph, operator.mul, given[symbol], int(factor))
             node.replace_all_uses_with(made[expression])
     graph.eliminate_dead_code()
     module.recompile()
@@ -57,7 +57,5 @@ def _input_sizes(graph: Graph) -> dict[Any, Node]:
     for tensor in graph.find_nodes(op="placeholder"):
         for axis, size in enumerate(tensor.meta["val"].shape):
             if isinstance(size, SymInt) and size.node.expr not in found:
-                node = graph.call_function(SIZE, (tensor, axis))
-                node.meta["val"] = size
-                found[size.node.expr] = node
+                found[size.node.expr] = call(graph, SIZE, tensor, axis)
     return found

@@ -128,12 +128,12 @@ def _row_gradients(
         if wanted[1]:
             dw = rows.weight_gradient(columns, grad, weight.shape)
     if wanted[2]:
-        # What pooling routes to pixels sums to what it was given.
         outer = node.args[0]
         assert isinstance(outer, Node)  # noqa: S101  # by the op's signature
-        db = norms.column_sums(run.routed.get(outer, grad))[0]
         if _is_centred(outer):
-            db = torch.zeros_like(db)
+            db = weight.new_zeros(weight.shape[0])
+        else:  # what pooling routes to pixels sums to what it was given
+            db = norms.column_sums(run.routed.get(outer, grad))[0]
     return dx, dw, db
 
 

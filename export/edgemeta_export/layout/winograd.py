@@ -187,10 +187,11 @@ def tiles_if_faster(
     made, read, *kernel = weight
     if set(kernel) != {KERNEL} or {*stride, *dilation} != {1}:
         return None
-    tiles = Tiles.of(image, out, padding)
     plain = len(out.order) * KERNEL ** len(kernel) * read * made
-    faster = plain >= LEAST and tiles.multiplications(read, made) <= WORTH_IT * plain
-    return tiles if faster else None
+    if plain < LEAST:
+        return None
+    tiles = Tiles.of(image, out, padding)
+    return tiles if tiles.multiplications(read, made) <= WORTH_IT * plain else None
 
 
 def _pixels_first(image: Image) -> Tensor:
