@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta.errors import InputError
-from edgemeta.tasks.source import Episode, EpisodeSize, Split, TaskKind, TaskSource
+from edgemeta.tasks.source import SPLITS, Episode, EpisodeSize, Split, TaskKind, TaskSource
 
 Unit = Literal["class", "subject"]
 
@@ -120,6 +120,48 @@ class ClassSource(TaskSource):
             query_x=x[:, size.shots :].reshape(-1, *self.input_shape),
             query_y=labels.repeat(size.queries),
         )
+
+    def labelled(
+        self, split: Split, count: int, rng: np.random.Generator
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Draw samples with the class they belong to, as ordinary supervised training wants them.
+
+        Each sample's class is drawn uniformly over all classes of the part, then the sample among
+        that class's, whoever shows it: all with replacement, and each with its own turn where the
+        source turns at random.
+
+        Args:
+            split: the part.
+            count: how many.
+            rng: where the randomness comes from, and nothing else.
+
+        Returns:
+            x (count, *input_shape), and y (count,) int64: y[k] is the place of sample k's class in
+            `sorted(self.classes(split))`.
+
+        Raises:
+            InputError: the part has no classes.
+        """
+        classes = self._samples_of_classes[split]
+        if not classes:
+            raise InputError(f"{self.name}: the {split} part has no classes")
+        x = np.empty((count, *self.input_shape), self.input_dtype)
+        y = rng.integers(len(classes), size=count)
+        for k, (class_id, samples) in enumerate(classes[label] for label in y):
+            x[k] = self._load(class_id, samples[rng.integers(len(samples), size=1)], rng)[0]
+        return x, y
+
+    @cached_property
+    def _samples_of_classes(self) -> dict[Split, list[tuple[int, NDArray[np.int64]]]]:
+        """Each part's (class id, (n,) int64 its samples in all pools), class ids ascending."""
+        parts: dict[Split, list[tuple[int, NDArray[np.int64]]]] = {}
+        for split in SPLITS:
+            found: dict[int, list[NDArray[np.int64]]] = {}
+            for pool in self.pools(split):
+                for class_id, samples in zip(pool.classes.tolist(), pool.samples, strict=True):
+                    found.setdefault(class_id, []).append(samples)
+            parts[split] = [(c, np.concatenate(found[c])) for c in sorted(found)]
+        return parts
 
     def _too_small(self, split: Split, size: EpisodeSize, most: int) -> InputError:
         need = size.shots + size.queries

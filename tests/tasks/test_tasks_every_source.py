@@ -134,6 +134,49 @@ def test_parts_share_no_unit(class_source: ClassSource) -> None:
         assert units == [class_source.classes(split) for split in SPLITS]
 
 
+def test_labelled_samples_are_of_the_class_they_say(class_source: ClassSource) -> None:
+    ids = sorted(class_source.classes("val"))
+    x, y = class_source.labelled("val", 40, np.random.default_rng(0))
+    assert x.shape == (40, *class_source.input_shape)
+    assert x.dtype == class_source.input_dtype
+    assert y.dtype == np.int64
+    assert ((y >= 0) & (y < len(ids))).all()
+    for sample, label in zip(x[:5], y[:5], strict=True):
+        own = np.concatenate(
+            [
+                class_source._load(ids[label], pool.samples[place], np.random.default_rng(turn))
+                for pool in class_source.pools("val")
+                for place in np.flatnonzero(pool.classes == ids[label])
+                for turn in range(20)
+            ]
+        )
+        assert (own == sample).reshape(len(own), -1).all(axis=1).any()
+    same = class_source.labelled("val", 40, np.random.default_rng(0))
+    assert all(np.array_equal(a, b) for a, b in zip((x, y), same, strict=True))
+
+
+def test_labelled_samples_come_from_all_classes_and_all_subjects(
+    sources: dict[str, TaskSource],
+) -> None:
+    for name in ("by class", "by subject"):
+        source = sources[name]
+        assert isinstance(source, ClassSource)
+        x, y = source.labelled("train", 12_000, np.random.default_rng(0))
+        counts = np.bincount(y, minlength=len(source.classes("train")))
+        mean = 12_000 / len(counts)
+        assert (abs(counts - mean) < 5 * np.sqrt(mean)).all()  # five standard deviations
+        rows = {row for pool in source.pools("train") for ids in pool.samples for row in ids}
+        assert set((x[:, 0] / 2).astype(int)) == rows
+
+
+def test_each_labelled_omniglot_sample_has_its_own_turn(sources: dict[str, TaskSource]) -> None:
+    source = sources["omniglot"]
+    assert isinstance(source, ClassSource)
+    x, _ = source.labelled("train", 200, np.random.default_rng(0))
+    corners = [x[:, i, j] > 0 for i in (0, -1) for j in (0, -1)]
+    assert all(corner.sum() > 20 for corner in corners)  # 50 each, by chance
+
+
 def test_labels_and_shots_are_drawn_anew_each_time(sources: dict[str, TaskSource]) -> None:
     source = sources["by class"]
     assert isinstance(source, ClassSource)
