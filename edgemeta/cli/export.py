@@ -24,10 +24,9 @@ from edgemeta_export.rules.registry import OPSET
 @click.option(
     "--adapt",
     multiple=True,
-    default=("*",),
-    show_default=True,
     metavar="PATTERN",
-    help="Parameters that adapt, such as 'head.*'; '!PATTERN' takes away. May be repeated.",
+    help="Parameters that adapt, such as 'head.*'; '!PATTERN' takes away. May be repeated. "
+    "[default: as trained]",
 )
 @click.option(
     "--chunk",
@@ -78,7 +77,9 @@ def export(
     """
     if tune and unroll:
         raise click.UsageError("--tune decides whether to unroll: leave --unroll out")
-    path = export_run(run, out, adapt=adapt, chunk=chunk, unroll=unroll, tune=tune, opset=opset)
+    path = export_run(
+        run, out, adapt=adapt or None, chunk=chunk, unroll=unroll, tune=tune, opset=opset
+    )
     if ort_format is not None:
         write_ort_format(path, ort_format)
     manifest, fingerprint = read_manifest(path)

@@ -8,47 +8,60 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from click.core import ParameterSource
 
 from edgemeta.errors import InputError
-from edgemeta.meta.config import ALGORITHMS, DEVICES, TrainConfig, read_toml
+from edgemeta.meta.algorithms import (
+    INNER_UPDATES,
+    OBJECTIVES,
+    OPTIMIZERS,
+    ORDERS,
+    PRESETS,
+    RATES,
+    SCHEDULES,
+    STRATEGIES,
+)
+from edgemeta.meta.config import ALGORITHMS, DEVICES, PRECISIONS, TrainConfig, read_toml
 from edgemeta.meta.models import HEADS, MODELS, NORMS, POOLS
+from edgemeta.meta.ranks import Ranks
 from edgemeta.meta.run import Run
 from edgemeta.meta.trainer import Trainer, resumed_config
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULTS = {field.name: field.default for field in fields(TrainConfig)}
+FLAGS = {name for name, default in DEFAULTS.items() if isinstance(default, bool)}
 
 
 def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
-    """Return a click option whose default is that of `TrainConfig`."""
+    """Return a click option for a field of `TrainConfig`; not given, the config decides."""
     flag = "--" + name.replace("_", "-")
     default = DEFAULTS[name]
     settings.setdefault("type", type(default))
-    return click.option(flag, name, default=default, show_default=True, help=help, **settings)
+    if name in FLAGS:
+        settings = {"is_flag": True}
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    note = "" if name in FLAGS or shown == "" else f" [default: {shown}{_by_presets(name)}]"
+    return click.option(flag, name, default=None, help=help + note, **settings)
 
 
-def _widths(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
+def _by_presets(name: str) -> str:
+    """Say which algorithms have another default."""
+    others = [f"{a}: {_shown(p[name])}" for a, p in PRESETS.items() if name in p]
+    return "; " + ", ".join(others) if others else ""
+
+
+def _shown(value: Any) -> str:
+    return " ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _widths(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
     """Parse "40,40"."""
     try:
-        return tuple(int(width) for width in value.split(","))
+        return None if value is None else tuple(int(width) for width in value.split(","))
     except ValueError as error:
         raise click.BadParameter(f"{value!r} is no list of widths such as 40,40") from error
-
-
-def _load(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
-    """Let the file's options stand in for the defaults; the command line still wins."""
-    if value is not None:
-        try:
-            options = read_toml(value)
-        except InputError as error:
-            raise click.BadParameter(str(error)) from error
-        # Click wants defaults as they would be typed.
-        if "hidden" in options:
-            options["hidden"] = ",".join(map(str, options["hidden"]))
-        context.default_map = options
-    return value
 
 
 @click.command()
@@ -56,8 +69,6 @@ def _load(context: click.Context, parameter: click.Parameter, value: Path | None
 @click.option(
     "--config",
     type=click.Path(dir_okay=False, path_type=Path),
-    callback=_load,
-    is_eager=True,
     help="A TOML file of these options; what the command line sets wins.",
 )
 @click.option(
@@ -69,7 +80,37 @@ def _load(context: click.Context, parameter: click.Parameter, value: Path | None
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
 @_option("root", "Where the data of TASKS lie.")
 @_option("by", "What is new at test time.", type=click.Choice(["class", "subject"]))
-@_option("algorithm", "Second or first order.", type=click.Choice(ALGORITHMS))
+@_option(
+    "algorithm",
+    "A name for some of the choices below; each of them may be chosen otherwise.",
+    type=click.Choice(ALGORITHMS),
+)
+@_option(
+    "adapt",
+    "What the inner step updates: a pattern over parameter names, '!PATTERN' takes away. May be "
+    "repeated.",
+    type=str,
+    multiple=True,
+    metavar="PATTERN",
+)
+@_option("order", "Of the meta-gradient.", type=click.Choice(ORDERS))
+@_option("first_order_share", "Of the outer steps, from the first: first order, whatever --order.")
+@_option(
+    "rates", "Inner rates, fixed or learned per tensor, step, weight.", type=click.Choice(RATES)
+)
+@_option("update", "The inner update.", type=click.Choice(INNER_UPDATES))
+@_option("momentum", "Of the inner sgd.")
+@_option(
+    "objective",
+    "query: the loss after adapting; displacement: Reptile; classes: supervised pre-training.",
+    type=click.Choice(OBJECTIVES),
+)
+@_option(
+    "multi_step_share",
+    "Of the outer steps, from the first: query losses of earlier inner steps count, too.",
+)
+@_option("teacher", "A run whose adapted predictions are learned, too.", metavar="RUN")
+@_option("distill", "The teacher's share of the outer loss.")
 @_option("model", "The network.", type=click.Choice(MODELS))
 @_option("width", "conv4: filters per block.")
 @_option("pool", "conv4: how a block halves the image.", type=click.Choice(POOLS))
@@ -79,9 +120,7 @@ def _load(context: click.Context, parameter: click.Parameter, value: Path | None
     "transductive, for comparison, needs all queries at once.",
     type=click.Choice(NORMS),
 )
-@click.option(
-    "--hidden", default="40,40", show_default=True, callback=_widths, help="mlp: layer widths."
-)
+@_option("hidden", "mlp: layer widths.", type=str, callback=_widths)
 @_option(
     "head",
     "linear: tasks of up to --ways classes; shared: of any number.",
@@ -92,20 +131,30 @@ def _load(context: click.Context, parameter: click.Parameter, value: Path | None
 @_option("queries", "Query samples per class in the outer loss.")
 @_option("inner_steps", "Inner steps per task.")
 @_option("inner_lr", "Inner learning rate, on the mean support loss.")
-@_option("meta_lr", "Outer learning rate (Adam), falling along half a cosine.")
+@_option("meta_lr", "Outer learning rate at the start.")
+@_option("optimizer", "The outer one.", type=click.Choice(OPTIMIZERS))
+@_option("weight_decay", "Of the outer optimizer.")
+@_option("schedule", "How the outer learning rate falls.", type=click.Choice(SCHEDULES))
 @_option("meta_batch", "Tasks per outer step.")
 @_option("iterations", "Outer steps.")
 @_option("validate_every", "Outer steps between validations.")
+@_option("patience", "Stop after so many validations without a better one; 0: never.")
 @_option("validation_episodes", "Tasks per validation.")
 @_option("test_episodes", "Tasks of the final test of the best checkpoint.")
 @_option("evaluation_queries", "Query samples per class in validation and test.")
 @_option("seed", "Of weights and episodes.")
 @_option("device", "Where to train.", type=click.Choice(DEVICES))
-@_option("threads", "CPU threads; small networks gain nothing from a second.")
-@click.pass_context
+@_option("threads", "CPU threads; 0: all cores.")
+@_option(
+    "strategy",
+    "How a batch is computed: loop, workers (a thread per task), vmap (tasks at once), or the "
+    "one that a short measurement finds fastest.",
+    type=click.Choice(STRATEGIES),
+)
+@_option("chunk", "vmap: tasks at once; 0: all of them.")
+@_option("checkpointing", "Less memory: compute the inner steps twice, keep none.")
+@_option("precision", "tf32 and bf16 are for CUDA.", type=click.Choice(PRECISIONS))
 def train(
-    context: click.Context,
-    /,
     tasks: str | None,
     config: Path | None,
     out: Path,
@@ -121,19 +170,16 @@ def train(
     Example:
       edgemeta train glyphs --out runs/glyphs --iterations 2000
     """
-    if resume:
-        given = {
-            name: value
-            for name, value in ({"tasks": tasks} | options).items()
-            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        }
+    chosen = {"tasks": tasks} | options
+    given = {name: value for name, value in chosen.items() if value not in (None, ())}
+    if resume or Ranks.restarted():
         settings = resumed_config(Run(out), given)
     else:
-        tasks = tasks or (context.default_map or {}).get("tasks")
-        if tasks is None:
+        given = (read_toml(config) if config else {}) | given
+        if "tasks" not in given:
             raise InputError("no TASKS given", expected="sinusoid, glyphs, omniglot or an .npz")
-        settings = TrainConfig(tasks=tasks, **options)
-    trainer = Trainer(settings, out, resume=resume)
+        settings = TrainConfig.of(**given)
+    trainer = Trainer(settings, out, resume=resume or Ranks.restarted())
     try:
         result = trainer.train()
     except KeyboardInterrupt:
@@ -143,6 +189,10 @@ def train(
             err=True,
         )
         raise
+    finally:
+        trainer.ranks.close()
+    if result is None:
+        return
     click.echo(
         f"{result['metric']} {result['mean']:.4f} ± {result['ci95']:.4f} on {result['episodes']} "
         f"{result['split']} episodes ({result['statistics']}, best of {result['iterations']} "

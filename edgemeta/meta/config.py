@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -13,11 +14,34 @@ import tomli_w
 
 from edgemeta.errors import InputError
 from edgemeta.files import write_atomically
+from edgemeta.meta.algorithms import (
+    INNER_UPDATES,
+    OBJECTIVES,
+    OPTIMIZERS,
+    ORDERS,
+    PRESETS,
+    RATES,
+    SCHEDULES,
+    STRATEGIES,
+    InnerUpdate,
+    LearnedRates,
+    Objective,
+    Optimizer,
+    Order,
+    Schedule,
+    Strategy,
+)
 from edgemeta.meta.models import HEADS, MODELS, NORMS, POOLS, Head, Norm, Pool
+from edgemeta.meta.updates import Update
 from edgemeta.tasks.classes import Unit
 
-ALGORITHMS = ("maml", "fomaml")
+ALGORITHMS = tuple(PRESETS)
 DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("float32", "tf32", "bf16")
+
+
+_MAY_BE_ZERO = ("seed", "inner_steps", "patience", "threads", "chunk")
+_SHARES = ("first_order_share", "multi_step_share", "distill")
 
 
 @dataclass(frozen=True)
@@ -28,8 +52,22 @@ class TrainConfig:
         tasks: a task source, as `edgemeta.tasks.open_tasks` spells it.
         root: where its data lie; "" for embedded sources.
         by: what is new at test time: "class" or "subject".
-        algorithm: "maml" (second order) or "fomaml".
-        model: "conv4" or "mlp".
+        algorithm: name of the preset that the choices started from; `of` applies it.
+        adapt: what the inner step updates, as patterns over parameter names; see `InnerLoop`.
+        order: of the meta-gradient: "second" (MAML) or "first" (FOMAML).
+        first_order_share: of the outer steps that are of first order before `order` counts
+            (derivative-order annealing).
+        rates: the inner rates: "fixed", or learned, starting from inner_lr, per "tensor", per
+            tensor and "step" (LSLR), per "weight" (Meta-SGD), per step and weight.
+        update: the inner update, "sgd" or "adam".
+        momentum: of the inner sgd.
+        objective: "query" loss after adapting; "displacement" towards the adapted weights (Reptile:
+            support and query samples all adapt); "classes", all training classes at once.
+        multi_step_share: of the outer steps in which the query losses after the earlier inner
+            steps count as well, less and less (multi-step loss).
+        teacher: directory of a run whose adapted predictions are to be learned too; "" for none.
+        distill: the teacher's share of the outer loss.
+        model: one of `MODELS`.
         width: conv4: filters per block.
         pool: conv4: "max" or "stride".
         norm: conv4: "support" and "group" are inductive, "transductive" is for comparison.
@@ -40,23 +78,42 @@ class TrainConfig:
         queries: query samples per class (regression: in all) in the outer loss.
         inner_steps: inner steps per task.
         inner_lr: inner learning rate, on the mean support loss.
-        meta_lr: Adam's learning rate at the start; falls to zero along a half cosine.
+        meta_lr: the outer learning rate at the start.
+        optimizer: the outer one: "adam", "adamw" or "sgd".
+        weight_decay: of the outer optimizer.
+        schedule: how meta_lr falls to zero: along half a "cosine", "linear", or not ("constant").
         meta_batch: tasks per outer step.
         iterations: outer steps.
         validate_every: outer steps between validations; each also writes a checkpoint.
+        patience: validations without a better one after which training stops; 0 for never.
         validation_episodes: tasks per validation.
         test_episodes: tasks on which the best checkpoint is evaluated at the end.
         evaluation_queries: query samples per class (regression: in all) in validation and test.
         seed: of the weights and the episodes. Which classes are held out does not depend on it, so
             that an evaluation never meets a class of the training.
         device: "auto", "cpu" or "cuda".
-        threads: CPU threads of one process; networks this small gain nothing from a second.
+        threads: CPU threads of one process; 0 for all cores.
+        strategy: how a batch of tasks is computed: "loop", one after the other; "workers", one in
+            each thread; "vmap", several at once; "auto", what a short measurement finds fastest.
+        chunk: vmap: tasks at once; 0 for all of them, shared among the threads.
+        checkpointing: keep no activations of inner steps, compute them twice: less memory.
+        precision: "float32"; on CUDA also "tf32" for products, or "bf16" for the forward.
     """
 
     tasks: str
     root: str = ""
     by: Unit = "class"
     algorithm: str = "maml"
+    adapt: tuple[str, ...] = ("*",)
+    order: Order = "second"
+    first_order_share: float = 0.0
+    rates: LearnedRates = "fixed"
+    update: InnerUpdate = "sgd"
+    momentum: float = 0.0
+    objective: Objective = "query"
+    multi_step_share: float = 0.0
+    teacher: str = ""
+    distill: float = 0.5
     model: str = "conv4"
     width: int = 64
     pool: Pool = "max"
@@ -69,19 +126,49 @@ class TrainConfig:
     inner_steps: int = 1
     inner_lr: float = 0.4
     meta_lr: float = 1e-3
+    optimizer: Optimizer = "adam"
+    weight_decay: float = 0.0
+    schedule: Schedule = "cosine"
     meta_batch: int = 8
     iterations: int = 5000
     validate_every: int = 250
+    patience: int = 0
     validation_episodes: int = 100
     test_episodes: int = 600
     evaluation_queries: int = 15
     seed: int = 0
     device: str = "auto"
-    threads: int = 1
+    threads: int = 0
+    strategy: Strategy = "auto"
+    chunk: int = 0
+    checkpointing: bool = False
+    precision: str = "float32"
+
+    @classmethod
+    def of(cls, **options: Any) -> TrainConfig:
+        """Make a config from the choices of `algorithm`'s preset and options that replace them.
+
+        Raises:
+            InputError: an option is out of range, or no algorithm has that name.
+        """
+        algorithm = options.get("algorithm", "maml")
+        if algorithm not in PRESETS:
+            raise InputError(
+                "unknown algorithm", got=repr(algorithm), expected=" or ".join(ALGORITHMS)
+            )
+        return cls(**PRESETS[algorithm] | options)
 
     def __post_init__(self) -> None:
         for name, allowed in (
             ("algorithm", ALGORITHMS),
+            ("order", ORDERS),
+            ("rates", RATES),
+            ("update", INNER_UPDATES),
+            ("objective", OBJECTIVES),
+            ("optimizer", OPTIMIZERS),
+            ("schedule", SCHEDULES),
+            ("precision", PRECISIONS),
+            ("strategy", STRATEGIES),
             ("model", MODELS),
             ("pool", POOLS),
             ("norm", NORMS),
@@ -95,13 +182,46 @@ class TrainConfig:
                 )
         if not self.hidden or min(self.hidden) < 1:
             raise InputError("hidden is no list of layer widths", got=self.hidden)
+        if not self.adapt or not all(self.adapt):
+            raise InputError("adapt is no list of patterns", got=self.adapt)
         for field in fields(self):
             value = getattr(self, field.name)
-            least = 0 if field.name in ("seed", "inner_steps") else 1
+            least = 0 if field.name in _MAY_BE_ZERO else 1
             if field.type == "int" and value < least:
                 raise InputError(f"{field.name} is too small", got=value, expected=f">= {least}")
-            if field.type == "float" and not 0 < value < float("inf"):
+            if field.name in _SHARES:
+                if not 0 <= value <= 1:
+                    raise InputError(f"{field.name} is no share", got=value, expected="0..1")
+            elif field.name == "weight_decay":
+                if not 0 <= value < float("inf"):
+                    raise InputError("weight_decay must be finite, not negative", got=value)
+            elif (
+                field.type == "float" and field.name != "momentum" and not 0 < value < float("inf")
+            ):
                 raise InputError(f"{field.name} must be positive and finite", got=value)
+        self.inner_update()  # checks the momentum
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Refuse choices that contradict each other."""
+        learned = self.rates != "fixed" or self.multi_step_share > 0 or bool(self.teacher)
+        if learned and self.objective != "query":
+            raise InputError(
+                "learned rates, a multi-step loss and a teacher need the query loss",
+                got=f'objective "{self.objective}"',
+                hint="use --objective query, or --rates fixed, --multi-step-share 0 and no teacher",
+            )
+        if self.rates != "fixed" and self.inner_steps == 0:
+            raise InputError("learned rates need inner steps", got=0, expected="at least 1")
+
+    @property
+    def cores(self) -> int:
+        """CPU threads to use."""
+        return self.threads or len(os.sched_getaffinity(0))
+
+    def inner_update(self) -> Update:
+        """Return how one inner step moves the parameters."""
+        return Update(self.update, momentum=self.momentum)
 
     @property
     def inductive(self) -> bool:
@@ -140,20 +260,10 @@ def read_config(path: Path) -> TrainConfig:
     record = read_toml(path)
     if "tasks" not in record:
         raise InputError(f"{path} names no tasks")
-    return TrainConfig(**record)
+    return TrainConfig.of(**record)
 
 
 def _checked(record: Mapping[str, Any], where: str) -> dict[str, Any]:
-    kinds = {
-        "str": str,
-        "Pool": str,
-        "Norm": str,
-        "Head": str,
-        "Unit": str,
-        "int": int,
-        "float": (int, float),
-        "tuple[int, ...]": list,
-    }
     types = {field.name: field.type for field in fields(TrainConfig)}
     checked: dict[str, Any] = {}
     for name, value in record.items():
@@ -164,14 +274,19 @@ def _checked(record: Mapping[str, Any], where: str) -> dict[str, Any]:
                 got=name,
                 hint=f"did you mean {near[0]}?" if near else None,
             )
-        kind = str(types[name])
-        if not isinstance(value, kinds[kind]) or isinstance(value, bool):  # type: ignore[arg-type]
-            raise InputError(f"{where}: {name} has the wrong type", got=repr(value), expected=kind)
-        if kind == "float":
-            value = float(value)
-        elif kind.startswith("tuple"):
-            if any(type(item) is not int for item in value):
-                raise InputError(f"{where}: {name} is no list of integers", got=value)
-            value = tuple(value)
-        checked[name] = value
+        checked[name] = _converted(name, value, str(types[name]), where)
     return checked
+
+
+def _converted(name: str, value: Any, kind: str, where: str) -> Any:
+    """Return what TOML read as the type that a field has."""
+    if kind.startswith("tuple"):
+        item, content = (int, "integers") if "int" in kind else (str, "strings")
+        if not isinstance(value, list) or any(type(v) is not item for v in value):
+            raise InputError(f"{where}: {name} is no list of {content}", got=value)
+        return tuple(value)
+    # Whatever is no plain type is a Literal: one of some names.
+    wanted = {"int": int, "float": (int, float), "bool": bool}.get(kind, str)
+    if not isinstance(value, wanted) or (isinstance(value, bool) and kind != "bool"):  # type: ignore[arg-type]
+        raise InputError(f"{where}: {name} has the wrong type", got=repr(value), expected=kind)
+    return float(value) if kind == "float" else value

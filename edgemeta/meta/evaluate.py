@@ -1,9 +1,8 @@
-"""Episodes in torch: the outer loss of one task, and a trained run as something to evaluate."""
+"""A trained run as something to evaluate."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -12,21 +11,10 @@ from torch import Tensor
 
 from edgemeta.bundle import MAX_WAYS, TensorSpec
 from edgemeta.meta.config import TrainConfig
-from edgemeta.meta.inner import LOSSES, InnerLoop, State
+from edgemeta.meta.inner import InnerLoop, State
 from edgemeta.meta.run import DataFacts, Run, head_ways
+from edgemeta.meta.updates import Rates
 from edgemeta.tasks import Episode
-
-
-def outer_loss(
-    loop: InnerLoop, init: State, episode: Episode, *, steps: int, lr: float, order: Literal[1, 2]
-) -> Tensor:
-    """Return the query loss () after adapting `init`, differentiable with respect to it.
-
-    MAML's equation 4 (order 2), or its first-order approximation FOMAML (order 1).
-    """
-    support_x, support_y, query_x, query_y = _tensors(episode, init)
-    adapted = loop.adapt(init, support_x, support_y, steps=steps, lr=lr, order=order)
-    return loop.loss(loop.predict(adapted, query_x), query_y)
 
 
 class TorchAdapter:
@@ -38,6 +26,7 @@ class TorchAdapter:
         most_ways: the most classes that a task can have; None for regression.
         input: one raw sample.
         inner_steps: steps taken unless told otherwise.
+        inner_lr: the inner rates.
     """
 
     def __init__(
@@ -47,7 +36,7 @@ class TorchAdapter:
         input: TensorSpec,
         ways: int | None,
         inner_steps: int,
-        inner_lr: float,
+        inner_lr: Rates,
     ) -> None:
         self.task = "regression" if ways is None else "classification"
         self.ways, self.input = ways, input
@@ -56,14 +45,16 @@ class TorchAdapter:
         self._loop = loop
 
     @classmethod
-    def of(cls, loop: InnerLoop, config: TrainConfig, facts: DataFacts) -> TorchAdapter:
+    def of(
+        cls, loop: InnerLoop, config: TrainConfig, facts: DataFacts, rates: Rates
+    ) -> TorchAdapter:
         """Adapt as a run does."""
         return cls(
             loop,
             input=facts.input,
             ways=head_ways(config, facts),
             inner_steps=config.inner_steps,
-            inner_lr=config.inner_lr,
+            inner_lr=rates,
         )
 
     def adapt_and_predict(self, episode: Episode, steps: int | None = None) -> NDArray[np.float32]:
@@ -93,9 +84,9 @@ def run_adapter(path: Path, threads: int | None = None) -> TorchAdapter:
     Raises:
         InputError: there is no run, or it has no checkpoint yet.
     """
-    config, facts, model = Run(path).best_model()
-    torch.set_num_threads(threads or config.threads)
-    return TorchAdapter.of(InnerLoop(model, LOSSES[facts.kind]), config, facts)
+    trained = Run(path).best()
+    torch.set_num_threads(threads or trained.config.cores)
+    return TorchAdapter.of(trained.loop(), trained.config, trained.facts, trained.rates)
 
 
 def _tensors(episode: Episode, like: State) -> tuple[Tensor, Tensor, Tensor, Tensor]:

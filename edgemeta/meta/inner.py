@@ -11,14 +11,17 @@ set under the adapted weights, and prediction uses them; a query never sees anot
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils.checkpoint import checkpoint
 
 from edgemeta.errors import UnsupportedModelError
 from edgemeta.meta.norms import SupportNorm, with_support_norms
@@ -80,11 +83,14 @@ class InnerLoop:
         adapted: names of the parameters that adapt.
         statistics: names of the norms' statistics.
         per_class: names of the parameters of a shared head, whose axis 0 counts classes.
+        sample_axis: the axis of a support set that counts samples.
 
     Raises:
         UnsupportedModelError: a pattern matches no parameter, or a matched one is not floating,
             or a shared head does not adapt.
     """
+
+    sample_axis = 0
 
     def __init__(
         self,
@@ -201,7 +207,11 @@ class InnerLoop:
         if share is not None:
             loss = loss * share
         grads = torch.autograd.grad(
-            loss, tuple(state.params.values()), create_graph=create_graph, materialize_grads=True
+            loss,
+            tuple(state.params.values()),
+            torch.ones_like(loss),
+            create_graph=create_graph,
+            materialize_grads=True,
         )
         return dict(zip(state.params, grads, strict=True)), loss
 
@@ -245,28 +255,51 @@ class InnerLoop:
         Returns:
             The adapted state.
         """
+        states = self.trajectory(state, x, y, steps=steps, lr=lr, order=order)
+        state = deque(states, maxlen=1).pop()  # the last, and no other is kept
+        return self.settled(state, x, y) if steps else state
+
+    def trajectory(
+        self,
+        state: State,
+        x: Tensor,
+        y: Tensor,
+        *,
+        steps: int,
+        lr: Rates,
+        order: Literal[0, 1, 2] = 0,
+        checkpointing: bool = False,
+    ) -> Iterator[State]:
+        """Yield the state before the first step (grown to y's classes), then after each.
+
+        Their statistics are still those of the start: see `settled`. The arguments are `adapt`'s;
+        with `checkpointing` a meta-gradient computes each step anew, and keeps none of them.
+        """
+        step = partial(checkpoint, self.step, use_reentrant=False) if checkpointing else self.step
         state = self.grow_for(state, y)
-        if steps == 0:
-            return state
+        yield state
         state = state._replace(moments=self.update.start(state.params))
         for index in range(steps):
             if order == 0:
                 state = state.as_leaves()
-            state, _ = self.step(state, x, y, lr, index, create_graph=order == 2)
-        if self.statistics:
-            state, _ = self.finish(state, x, y)
-        return state
+            state, _ = step(state, x, y, lr, index, create_graph=order == 2)
+            yield state
+
+    def settled(self, state: State, x: Tensor, y: Tensor) -> State:
+        """Return a state of a `trajectory` with the support set's statistics: ready to predict."""
+        return self.finish(state, x, y)[0] if self.statistics else state
 
     def _on_support(self, state: State, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the output under x's own norm statistics, and those statistics."""
         tensors = {**state.frozen, **state.params, **state.buffers}
-        with self._collecting_statistics():
+        with self.collecting_statistics():
             output = functional_call(self.model, tensors, (x,))
         # functional_call writes the buffers that the forward replaced back into `tensors`.
         return _masked(output, state.ways), {name: tensors[name] for name in state.buffers}
 
     @contextmanager
-    def _collecting_statistics(self) -> Iterator[None]:
+    def collecting_statistics(self) -> Iterator[None]:
+        """Within this, support norms normalise by the batch, and take its statistics as theirs."""
         for norm in self._norms:
             norm.training = True
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
@@ -72,7 +73,30 @@ class Preprocess(nn.Module):
         return x.permute(0, 3, 1, 2) if self.channels_last else x  # (N, H, W, C) -> (N, C, H, W)
 
 
-class Conv4(nn.Module):
+class FewShotModel(nn.Module, ABC):
+    """A body that makes features, and a head that reads them: `head(features(x))`.
+
+    Attributes:
+        head: the last layer; its parameters are named "head.*".
+    """
+
+    head: nn.Linear | SharedHead
+
+    @abstractmethod
+    def features(self, x: Tensor) -> Tensor:
+        """Map a raw batch (N, *shape) to features (N, D)."""
+
+    def read(self, features: Tensor) -> Tensor:
+        """Map features (N, D) to outputs (N, outputs)."""
+        output: Tensor = self.head(features)
+        return output
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map a raw batch (N, *shape) to outputs (N, outputs)."""
+        return self.read(self.features(x))
+
+
+class Conv4(FewShotModel):
     """The four-block network of the MAML paper (appendix A.1), from Matching Networks.
 
     Each block is a 3x3 convolution with `width` filters, norm, ReLU and either 2x2 max-pooling
@@ -122,11 +146,11 @@ class Conv4(nn.Module):
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)  # no class is likelier than another before adapting
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map a raw batch (N, *shape) to (N, outputs)."""
-        # (N, *shape) -> (N, C, H, W) -> (N, width * h * w) -> (N, outputs)
-        output: Tensor = self.head(self.blocks(self.preprocess(x)).flatten(1))
-        return output
+    def features(self, x: Tensor) -> Tensor:
+        """Map a raw batch (N, *shape) to (N, D)."""
+        # (N, *shape) -> (N, C, H, W) -> (N, width * h * w)
+        features: Tensor = self.blocks(self.preprocess(x)).flatten(1)
+        return features
 
     def _count_features(self, input: TensorSpec, pool: Pool) -> int:
         sample = torch.zeros((2, *input.shape))
@@ -141,7 +165,7 @@ class Conv4(nn.Module):
             ) from error
 
 
-class MLP(nn.Module):
+class MLP(FewShotModel):
     """A multi-layer perceptron with ReLU; 40-40 is the sinusoid network of the MAML paper.
 
     Args:
@@ -170,9 +194,14 @@ class MLP(nn.Module):
         self.body = nn.Sequential(*layers)
         self.head = _head(head, hidden[-1], outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map a raw batch (N, *shape) to (N, outputs), or to (N, *target_shape)."""
-        output: Tensor = self.head(self.body(self.preprocess(x)))
+    def features(self, x: Tensor) -> Tensor:
+        """Map a raw batch (N, *shape) to (N, hidden[-1])."""
+        features: Tensor = self.body(self.preprocess(x))
+        return features
+
+    def read(self, features: Tensor) -> Tensor:
+        """Map features (N, D) to (N, outputs), or to (N, *target_shape)."""
+        output = super().read(features)
         if self.target_shape is not None:
             output = output.view(-1, *self.target_shape)  # (N, outputs) -> (N, *target_shape)
         return output

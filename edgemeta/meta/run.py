@@ -17,7 +17,7 @@ import json
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ from edgemeta.files import write_atomically
 from edgemeta.meta.config import TrainConfig, read_config
 from edgemeta.meta.inner import LOSSES, InnerLoop
 from edgemeta.meta.models import build_model
+from edgemeta.meta.norms import with_support_norms
+from edgemeta.meta.updates import Rates
 from edgemeta.tasks.source import Episode, TaskKind
 
 
@@ -63,6 +65,10 @@ class Checkpoint:
         validation: the metric of the last validation; None before the first.
         best: the best validation so far, and
         best_iteration: when that was.
+        rates: learned inner rates by parameter; None where they are fixed.
+        classifier: of supervised pre-training; None for other objectives.
+        plan: how batches are computed (chunk, workers), so that a resumed run goes on bit by bit.
+        stale: validations since the best one.
     """
 
     iteration: int
@@ -72,6 +78,10 @@ class Checkpoint:
     validation: float | None
     best: float | None
     best_iteration: int
+    rates: dict[str, torch.Tensor] | None = None
+    classifier: dict[str, torch.Tensor] | None = None
+    plan: tuple[int, int] | None = None
+    stale: int = 0
 
     def to_bytes(self) -> bytes:
         """Serialise to tensors and plain values only, so that it loads with weights_only."""
@@ -220,13 +230,38 @@ class Run:
             result["tasks"] = config["tasks"]
         return {"config": config, "result": result}
 
-    def best_model(self) -> tuple[TrainConfig, DataFacts, nn.Module]:
-        """Rebuild the model with the weights of the best checkpoint."""
+    def best(self) -> Trained:
+        """Rebuild the best checkpoint.
+
+        Raises:
+            InputError: there is no run, or it has no checkpoint yet.
+        """
         config = self.config()
         checkpoint = Checkpoint.from_file(self.checkpoint_path("best"))
         model = make_model(config, checkpoint.facts)
         model.load_state_dict(checkpoint.model)
-        return config, checkpoint.facts, model
+        rates = config.inner_lr if checkpoint.rates is None else checkpoint.rates
+        return Trained(config, checkpoint.facts, model, rates)
+
+
+class Trained(NamedTuple):
+    """What a run has learned.
+
+    Attributes:
+        config: of the run.
+        facts: of its data.
+        model: with the init.
+        rates: the inner rates, fixed or learned.
+    """
+
+    config: TrainConfig
+    facts: DataFacts
+    model: nn.Module
+    rates: Rates
+
+    def loop(self) -> InnerLoop:
+        """Return the inner loop that the run adapts with."""
+        return make_loop(self.config, self.facts, self.model)
 
 
 def head_ways(config: TrainConfig, facts: DataFacts) -> int | None:
@@ -249,4 +284,9 @@ def make_model(config: TrainConfig, facts: DataFacts) -> nn.Module:
         mean=facts.mean,
         std=facts.std,
     )
-    return InnerLoop(model, LOSSES[facts.kind]).model
+    return with_support_norms(model)
+
+
+def make_loop(config: TrainConfig, facts: DataFacts, model: nn.Module) -> InnerLoop:
+    """Return the inner loop of a run around its model."""
+    return InnerLoop(model, LOSSES[facts.kind], config.adapt, config.inner_update())

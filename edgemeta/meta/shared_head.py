@@ -32,6 +32,7 @@ class SharedHead(nn.Module):
 
     def __init__(self, in_features: int, bias: bool = True) -> None:
         super().__init__()
+        self.in_features = in_features
         self.weight = nn.Parameter(torch.zeros(1, in_features))
         self.bias = nn.Parameter(torch.zeros(1)) if bias else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,24 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError, TrainingError
 from edgemeta.evaluate import Evaluation, evaluate
+from edgemeta.meta.algorithms import multi_step_weights
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.curve import draw_curve
-from edgemeta.meta.evaluate import TorchAdapter, outer_loss
-from edgemeta.meta.inner import LOSSES, InnerLoop
-from edgemeta.meta.run import Checkpoint, DataFacts, Run, head_ways, make_model
-from edgemeta.tasks import EpisodeSize, Split, TaskSource, open_tasks
+from edgemeta.meta.engine import Engine, Plan, fastest, plans
+from edgemeta.meta.evaluate import TorchAdapter, run_adapter
+from edgemeta.meta.facts import data_facts
+from edgemeta.meta.objective import Ask, Tasks, stack_episodes
+from edgemeta.meta.outer import make_optimizer, scheduled_lr
+from edgemeta.meta.pretrain import Pretraining
+from edgemeta.meta.ranks import Ranks
+from edgemeta.meta.rates import start_rates
+from edgemeta.meta.run import Checkpoint, Run, head_ways, make_loop, make_model
+from edgemeta.tasks import EpisodeSize, Split, open_tasks
 
-STATISTICS_EPISODES = 100  # enough samples for a mean and a standard deviation
 MAX_GRADIENT_NORM = 10.0  # a rare task with a huge second-order term must not undo the others
+WORTH_MEASURING = 5000  # tasks; a shorter training gains nothing from a choice of strategy
 
 
 class Trainer:
@@ -42,58 +49,82 @@ class Trainer:
     def __init__(self, config: TrainConfig, path: Path, *, resume: bool = False) -> None:
         self.config = config
         self.run = Run(path)
+        self.ranks = Ranks()
         self.device = _device(config.device)
         self.source = open_tasks(
             config.tasks, Path(config.root) if config.root else None, by=config.by
         )
         self.size = EpisodeSize(config.ways, config.shots, config.queries)
         self.best: float | None = None
-        self.best_iteration = 0
-        self.iteration = 0
+        self.best_iteration = self.iteration = self.stale = 0
         self.validation: float | None = None
+        self.plan: Plan | None = None
         checkpoint = Checkpoint.from_file(self.run.checkpoint_path("last")) if resume else None
         self.facts = checkpoint.facts if checkpoint else data_facts(self.source, self.size)
-        torch.set_num_threads(config.threads)
+        torch.set_num_threads(config.cores)
+        if config.precision == "tf32":
+            torch.set_float32_matmul_precision("high")
         torch.manual_seed(config.seed)
         model = make_model(config, self.facts).to(self.device)
-        self.loop = InnerLoop(model, LOSSES[self.facts.kind])
-        self.optimizer = torch.optim.Adam(model.parameters(), config.meta_lr)
+        self.loop = make_loop(config, self.facts, model)
+        self.rates = start_rates(
+            config.rates, self.loop.init().params, config.inner_lr, config.inner_steps
+        )
+        self.pretraining: Pretraining | None = None
+        if config.objective == "classes":
+            batch = config.meta_batch * config.ways * (config.shots + config.queries)
+            self.pretraining = Pretraining(self.loop, self.source, batch, config.seed)
+        self.engine = Engine(
+            self.loop,
+            self.rates,
+            "displacement" if config.objective == "displacement" else "query",
+            precision=config.precision,
+        )
+        self.leaves = (self.pretraining or self.engine).leaves
+        self.optimizer = make_optimizer(config, self.leaves)
+        self.teacher: TorchAdapter | None = None
+        if config.teacher:
+            self.teacher = run_adapter(Path(config.teacher), config.cores)
         if checkpoint:
             self._restore(checkpoint)
         else:
             self._probe_parts()
-            self.run.create(config)
-            self.run.save_example(self.source.episode("train", self.size, config.seed, 0))
-            self.run.save(self._checkpoint(), "last")  # so that any later moment can be resumed
+            if self.ranks.first:
+                self.run.create(config)
+                self.run.save_example(self.source.episode("train", self.size, config.seed, 0))
+                # So that any later moment can be resumed.
+                self.run.save(self._checkpoint(), "last")
 
     @property
     def metric(self) -> str:
         """What validation measures: "accuracy" (higher is better) or "mse" (lower is)."""
         return "accuracy" if self.facts.kind == "classification" else "mse"
 
-    def train(self) -> dict[str, Any]:
+    def train(self) -> dict[str, Any] | None:
         """Run the outer loop to its end, then evaluate the best checkpoint on the test part.
 
         Interrupting it (KeyboardInterrupt) writes the last checkpoint first.
 
         Returns:
-            The result, as written to result.json.
+            The result, as written to result.json; None on a rank that is not the first.
 
         Raises:
             TrainingError: the loss is not finite.
         """
         config = self.config
+        if self.plan is None:
+            self._choose_plan()
         losses: list[float] = []
         started, done_before = time.perf_counter(), self.iteration
         progress = tqdm(
             total=config.iterations * config.meta_batch,
             initial=self.iteration * config.meta_batch,
             unit="task",
-            disable=None,  # quiet when not on a terminal
+            disable=None if self.ranks.first else True,  # None: quiet when not on a terminal
             smoothing=0.05,
         )
         try:
-            while self.iteration < config.iterations:
+            while not self._at_end():
                 losses.append(self.outer_step())
                 progress.update(config.meta_batch)
                 progress.set_postfix(self._postfix(losses[-1]), refresh=False)
@@ -103,38 +134,25 @@ class Trainer:
                     self._validate(float(np.mean(losses)), rate)
                     losses.clear()
         except KeyboardInterrupt:
-            self.run.save(self._checkpoint(), "last")
+            if self.ranks.first:
+                self.run.save(self._checkpoint(), "last")
             raise
         finally:
             progress.close()
-        return self._finish()
+            self.engine.close()
+        return self._finish() if self.ranks.first else None
 
     def outer_step(self) -> float:
         """Take one outer step over `meta_batch` tasks.
 
         Returns:
-            The mean query loss before the step.
+            The mean loss before the step.
         """
-        config = self.config
         for group in self.optimizer.param_groups:
-            group["lr"] = scheduled_lr(config, self.iteration)
+            group["lr"] = scheduled_lr(self.config, self.iteration)
         self.optimizer.zero_grad()
-        init = self.loop.init()
-        total = 0.0
-        for k in range(config.meta_batch):
-            index = self.iteration * config.meta_batch + k
-            loss = outer_loss(
-                self.loop,
-                init,
-                self.source.episode("train", self.size, config.seed, index),
-                steps=config.inner_steps,
-                lr=config.inner_lr,
-                order=2 if config.algorithm == "maml" else 1,
-            )
-            (loss / config.meta_batch).backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
-        mean = total / config.meta_batch
-        norm = nn.utils.clip_grad_norm_(self.loop.model.parameters(), MAX_GRADIENT_NORM)
+        mean = self._accumulate()
+        norm = nn.utils.clip_grad_norm_(self.leaves, MAX_GRADIENT_NORM)
         if not math.isfinite(mean) or not torch.isfinite(norm):
             raise TrainingError(
                 f"the loss is not finite at outer step {self.iteration}",
@@ -146,18 +164,90 @@ class Trainer:
         self.iteration += 1
         return mean
 
+    def _accumulate(self) -> float:
+        """Add the gradients of this step to the leaves; return the mean loss."""
+        config = self.config
+        if self.pretraining is not None:
+            mean = self.pretraining.accumulate(self.iteration)
+            share = 1 / self.ranks.count  # every rank has computed the same batch
+        else:
+            first = self.iteration * config.meta_batch
+            batch = self.ranks.share(range(first, first + config.meta_batch))
+            share = 1.0
+            mean = 0.0
+            if batch:
+                mean = self.engine.accumulate(
+                    self._tasks(batch), self._ask(self.iteration), 1 / config.meta_batch
+                )
+        if self.ranks.count == 1:
+            return mean
+        for leaf in self.leaves:
+            leaf.grad = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad * share
+        total = torch.tensor([mean * share], device=self.device)
+        self.ranks.add_up([total, *(leaf.grad for leaf in self.leaves if leaf.grad is not None)])
+        return float(total)
+
+    def _tasks(self, batch: range) -> Tasks:
+        """Return the training tasks of these numbers, with the teacher's word on their queries."""
+        episodes = [
+            self.source.episode("train", self.size, self.config.seed, index) for index in batch
+        ]
+        tasks = stack_episodes(episodes, self.device)
+        if self.teacher is None:
+            return tasks
+        words = np.stack([self.teacher.adapt_and_predict(episode) for episode in episodes])
+        return tasks._replace(teacher=torch.from_numpy(words).to(self.device))
+
+    def _ask(self, iteration: int) -> Ask:
+        """Return what an outer step asks for."""
+        config = self.config
+        first_order = iteration < config.first_order_share * config.iterations
+        annealing = round(config.multi_step_share * config.iterations)
+        return Ask(
+            steps=config.inner_steps,
+            order=1 if first_order or config.order == "first" else 2,
+            weights=multi_step_weights(iteration, config.inner_steps, annealing)
+            if annealing and config.inner_steps
+            else (),
+            distill=config.distill if config.teacher else 0.0,
+            checkpointing=config.checkpointing,
+        )
+
+    def _choose_plan(self) -> None:
+        """Decide how to compute a batch, by a measurement where the training is long enough."""
+        config = self.config
+        threads = config.cores if self.device.type == "cpu" else 1
+        batch = self.ranks.share(range(config.meta_batch))
+        candidates = plans(config.strategy, max(len(batch), 1), threads, config.chunk)
+        short = config.iterations * config.meta_batch < WORTH_MEASURING
+        self.plan = candidates[0]
+        if len(candidates) > 1 and not short and self.pretraining is None and batch:
+            # The last step asks for the most: second order, after any annealing.
+            self.plan = fastest(
+                self.engine, candidates, self._tasks(batch), self._ask(config.iterations)
+            )
+        else:
+            self.engine.use(self.plan)
+
     def evaluate(self, split: Split, episodes: int) -> Evaluation:
         """Evaluate the present init on a part of the tasks, always the same episodes."""
-        adapter = TorchAdapter.of(self.loop, self.config, self.facts)
+        adapter = TorchAdapter.of(self.loop, self.config, self.facts, self.rates)
         size = replace(self.size, queries=self.config.evaluation_queries)
         return evaluate(adapter, self.source, size, episodes=episodes, seed=0, split=split)
 
     def _validate(self, loss: float, tasks_per_second: float) -> None:
+        """Validate on the first rank, and let the others know for how long there was no best."""
+        if self.ranks.first:
+            self._validate_and_write(loss, tasks_per_second)
+        self.stale = self.ranks.agree(self.stale)
+
+    def _validate_and_write(self, loss: float, tasks_per_second: float) -> None:
         """Validate, log, and write the checkpoints and the curve."""
         found = self.evaluate("val", self.config.validation_episodes)
         self.validation = found.mean
         sign = 1 if self.metric == "accuracy" else -1
         improved = self.best is None or sign * found.mean > sign * self.best
+        self.stale = 0 if improved else self.stale + 1
         if improved:
             self.best, self.best_iteration = found.mean, self.iteration
         self.run.log(
@@ -180,7 +270,7 @@ class Trainer:
 
     def _finish(self) -> dict[str, Any]:
         best = Checkpoint.from_file(self.run.checkpoint_path("best"))
-        self.loop.model.load_state_dict(best.model)
+        self._load(best)
         found = self.evaluate("test", self.config.test_episodes)
         result = {
             "tasks": self.config.tasks,
@@ -193,7 +283,7 @@ class Trainer:
             "shots": self.config.shots,
             "inner_steps": self.config.inner_steps,
             "statistics": "inductive" if self.config.inductive else "transductive",
-            "iterations": self.config.iterations,
+            "iterations": self.iteration,
             "best_iteration": best.best_iteration,
             "validation": best.validation,
         }
@@ -209,15 +299,37 @@ class Trainer:
             validation=self.validation,
             best=self.best,
             best_iteration=self.best_iteration,
+            rates={n: r.detach() for n, r in self.rates.items()}
+            if isinstance(self.rates, Mapping)
+            else None,
+            classifier=None
+            if self.pretraining is None
+            else self.pretraining.classifier.state_dict(),
+            plan=self.plan and (self.plan.chunk, self.plan.workers),
+            stale=self.stale,
         )
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
+    def _load(self, checkpoint: Checkpoint) -> None:
+        """Take the weights of a checkpoint."""
         self.loop.model.load_state_dict(checkpoint.model)
+        if isinstance(self.rates, Mapping) and checkpoint.rates is not None:
+            for name, rate in self.rates.items():
+                rate.data.copy_(checkpoint.rates[name])
+        if self.pretraining is not None and checkpoint.classifier is not None:
+            self.pretraining.classifier.load_state_dict(checkpoint.classifier)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self._load(checkpoint)
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.iteration = checkpoint.iteration
         self.validation = checkpoint.validation
         self.best, self.best_iteration = checkpoint.best, checkpoint.best_iteration
-        self.run.rewind_metrics(checkpoint.iteration)
+        self.stale = checkpoint.stale
+        if checkpoint.plan is not None:
+            self.plan = Plan(*checkpoint.plan)
+            self.engine.use(self.plan)
+        if self.ranks.first:
+            self.run.rewind_metrics(checkpoint.iteration)
 
     def _probe_parts(self) -> None:
         """Draw from each part once: a part that is too small is said now, not after an hour."""
@@ -233,36 +345,8 @@ class Trainer:
         return shown
 
     def _at_end(self) -> bool:
-        return self.iteration == self.config.iterations
-
-
-def scheduled_lr(config: TrainConfig, iteration: int) -> float:
-    """Return the outer learning rate of an outer step: half a cosine from meta_lr to zero."""
-    return config.meta_lr * 0.5 * (1 + math.cos(math.pi * iteration / config.iterations))
-
-
-def data_facts(source: TaskSource, size: EpisodeSize) -> DataFacts:
-    """Measure what the model's preprocessing needs, on meta-training tasks alone.
-
-    Images (uint8) are scaled to 0..1. Other classification data are standardised along the last
-    axis. Regression inputs stay as they are, as in the papers.
-    """
-    mean, std = (0.0,), (1.0,)
-    if source.input_dtype == np.uint8:
-        std = (255.0,)
-    elif source.kind == "classification":
-        drawn = (source.episode("train", size, 0, k) for k in range(STATISTICS_EPISODES))
-        x = np.concatenate([episode.support_x for episode in drawn]).astype(np.float64)
-        rows = x.reshape(-1, x.shape[-1]) if x.ndim > 1 else x[:, None]
-        mean = tuple(rows.mean(0).tolist())
-        std = tuple(np.maximum(rows.std(0), 1e-6).tolist())
-    return DataFacts(
-        kind=source.kind,
-        input=TensorSpec(source.input_shape, source.input_dtype.name),
-        target_shape=source.target_shape,
-        mean=mean,
-        std=std,
-    )
+        out_of_patience = 0 < self.config.patience <= self.stale
+        return self.iteration == self.config.iterations or out_of_patience
 
 
 def resumed_config(run: Run, given: dict[str, Any]) -> TrainConfig:

@@ -37,6 +37,8 @@ class Update:
         beta1: of adam.
         beta2: of adam.
         eps: of adam.
+        eps_root: of adam, added under the root, whose slope at zero would make the meta-gradient
+            infinite where a gradient vanishes (as optax.adam has it).
 
     Raises:
         InputError: a number is out of its range.
@@ -49,6 +51,7 @@ class Update:
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
+    eps_root: float = 1e-16  # the root of it is eps: no more than eps itself does to a step
 
     def __post_init__(self) -> None:
         if self.kind not in ("sgd", "adam"):
@@ -58,8 +61,9 @@ class Update:
                 raise InputError(
                     f"{name} is out of range", got=getattr(self, name), expected="0..1"
                 )
-        if not 0 <= self.weight_decay < float("inf") or not 0 < self.eps < float("inf"):
-            raise InputError("weight_decay or eps is out of range")
+        for name, least in (("weight_decay", 0), ("eps_root", 0), ("eps", 1e-30)):
+            if not least <= getattr(self, name) < float("inf"):
+                raise InputError(f"{name} is out of range", got=getattr(self, name))
         if self.clip_norm is not None and not 0 < self.clip_norm < float("inf"):
             raise InputError("clip_norm must be positive and finite", got=self.clip_norm)
 
@@ -107,7 +111,8 @@ class Update:
                 second[name] = _average(moments[f"{SECOND}/{name}"], g * g, self.beta2)
             unbias1, unbias2 = (1 - beta ** (index + 1) for beta in (self.beta1, self.beta2))
             directions = {
-                n: first[n] / unbias1 / ((second[n] / unbias2).sqrt() + self.eps) for n in grads
+                n: first[n] / unbias1 / ((second[n] / unbias2 + self.eps_root).sqrt() + self.eps)
+                for n in grads
             }
             return directions, _named(FIRST, first) | _named(SECOND, second)
         if self.momentum:

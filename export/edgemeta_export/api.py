@@ -173,7 +173,7 @@ def export_run(
     path: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    adapt: Sequence[str] = ("*",),
+    adapt: Sequence[str] | None = None,
     chunk: int | None = None,
     unroll: bool = False,
     tune: bool = False,
@@ -184,7 +184,8 @@ def export_run(
     Args:
         path: what `edgemeta train --out` wrote.
         out: the directory to write.
-        adapt: see `export_bundle`; ("head.*",) adapts the head alone.
+        adapt: see `export_bundle`; ("head.*",) adapts the head alone; None for what adapted in
+            training.
         chunk: see `export_bundle`.
         unroll: see `export_bundle`.
         tune: measure the variants here and keep the fastest, see `edgemeta_export.tune.fastest`;
@@ -199,7 +200,11 @@ def export_run(
         UnsupportedModelError, ParityError: see `export_bundle`.
     """
     run = Run(Path(path))
-    config, facts, model = run.best_model()
+    config, facts, model, rates = run.best()
+    if adapt is not None and not isinstance(rates, float):
+        raise InputError(
+            "learned rates fit only what adapted in training", got=f"adapt {', '.join(adapt)}"
+        )
     example = run.example()
     export = partial(
         export_bundle,
@@ -207,9 +212,10 @@ def export_run(
         example_x=example.support_x,
         task=facts.kind,
         ways=head_ways(config, facts),
-        inner_lr=config.inner_lr,
+        inner_lr=rates,
         inner_steps=config.inner_steps,
-        adapt=adapt,
+        update=config.inner_update(),
+        adapt=config.adapt if adapt is None else adapt,
         chunk=chunk,
         opset=opset,
         example_y=example.support_y,

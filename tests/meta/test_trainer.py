@@ -10,8 +10,9 @@ import torch
 from edgemeta.errors import InputError, TrainingError
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.evaluate import run_adapter
+from edgemeta.meta.outer import scheduled_lr
 from edgemeta.meta.run import Checkpoint, Run
-from edgemeta.meta.trainer import Trainer, resumed_config, scheduled_lr
+from edgemeta.meta.trainer import Trainer, resumed_config
 
 SINUSOID = TrainConfig(
     tasks="sinusoid",
@@ -54,6 +55,7 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path, config: TrainConfig, algo
     run = Run(tmp_path / "run")
     config = replace(config, algorithm=algorithm)
     result = Trainer(config, run.path).train()
+    assert result is not None
     assert run.config() == config
     assert [line["iteration"] for line in run.metrics()] == list(range(2, config.iterations + 1, 2))
     assert run.curve_path.read_bytes().startswith(b"\x89PNG")

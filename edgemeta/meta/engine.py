@@ -1,0 +1,250 @@
+"""The outer gradient of a batch of tasks, by whichever way is fastest here.
+
+Tasks are cut into chunks; the tasks of a chunk are computed at once (`StackedLoop`), and the chunks
+by several threads, each with a copy of the model that shares its parameters. On a CPU one task at a
+time on every core is the fastest for convolutions, whose batched form is slow there, and all tasks
+at once for small perceptrons; on a GPU batching wins. The sum over chunks runs in their order, so
+the result does not depend on which thread was first.
+
+Where only the head adapts, and the body sees each sample alone, the body runs once for all samples
+of a chunk (Raghu et al. 2020, "Rapid Learning or Feature Reuse?", section 4: ANIL).
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from edgemeta.meta.algorithms import Strategy
+from edgemeta.meta.inner import InnerLoop
+from edgemeta.meta.models import FewShotModel
+from edgemeta.meta.norms import SupportNorm
+from edgemeta.meta.objective import Ask, Tasks, displacement, query_loss
+from edgemeta.meta.stacked import StackedLoop
+from edgemeta.meta.updates import Rates
+
+CLEARLY_FASTER = 1.2
+"""A later strategy must win by this to be chosen: two that are close must not take turns from run
+to run, as their results differ in the last bits."""
+MEASURING_SECONDS = 1.0  # for each strategy, after one warm-up
+
+
+class Plan(NamedTuple):
+    """How a batch of tasks is computed.
+
+    Attributes:
+        chunk: tasks computed at once.
+        workers: threads that take chunks.
+    """
+
+    chunk: int
+    workers: int
+
+
+def plans(strategy: Strategy, tasks: int, threads: int, chunk: int = 0) -> tuple[Plan, ...]:
+    """Return the plans that a strategy allows, in order of preference.
+
+    Args:
+        strategy: "loop" takes one task at a time, "workers" one in each thread, "vmap" several at
+            once in each thread; "auto" allows all of them.
+        tasks: in a batch.
+        threads: CPU threads at hand; 1 on a GPU.
+        chunk: tasks at once with "vmap"; 0 for an equal share of them for each thread.
+    """
+    at_once = min(chunk, tasks) if chunk else -(-tasks // threads)
+    workers = min(threads, tasks)
+    known = {
+        "loop": Plan(1, 1),
+        "workers": Plan(1, workers),
+        "vmap": Plan(at_once, min(threads, -(-tasks // at_once))),
+    }
+    if strategy != "auto":
+        return (known[strategy],)
+    return tuple(dict.fromkeys((known["workers"], known["loop"], known["vmap"])))
+
+
+LOOP = Plan(1, 1)
+
+
+class _Worker:
+    """What one thread needs for itself: `functional_call` swaps the tensors of its model."""
+
+    def __init__(self, loop: InnerLoop) -> None:
+        shared = [*loop.model.parameters(), *loop.model.buffers()]
+        model = copy.deepcopy(loop.model, {id(tensor): tensor for tensor in shared})
+        self.body: FewShotModel | None = None
+        if _head_alone(loop):
+            assert isinstance(model, FewShotModel)  # noqa: S101
+            self.body, model = model, _Head(model)
+        self.plain = InnerLoop(model, loop.loss, loop.adapted, loop.update)
+        self.stacked = StackedLoop.like(self.plain)
+
+
+class _Head(nn.Module):
+    """The head of a model as a model of its own, that maps features to outputs."""
+
+    def __init__(self, model: FewShotModel) -> None:
+        super().__init__()
+        self.head = model.head
+        self._read = model.read
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self._read(features)
+
+
+@dataclass
+class Engine:
+    """Computes outer gradients.
+
+    Args:
+        loop: the inner loop of the model that is trained.
+        rates: the inner rates; where they are learned, they get gradients too.
+        objective: "query" or "displacement", see `edgemeta.meta.objective`.
+        plan: how to compute a batch.
+        precision: "bf16" computes the forwards of a GPU in bfloat16.
+    """
+
+    loop: InnerLoop
+    rates: Rates
+    objective: Literal["query", "displacement"] = "query"
+    plan: Plan = LOOP
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        self._workers: SimpleQueue[_Worker] = SimpleQueue()
+        self._pool: ThreadPoolExecutor | None = None
+        self.use(self.plan)
+
+    @property
+    def leaves(self) -> list[Tensor]:
+        """What the outer optimizer moves: all parameters of the model, and learned rates."""
+        rates = [] if isinstance(self.rates, float | Tensor) else list(self.rates.values())
+        return [*self.loop.model.parameters(), *rates]
+
+    def use(self, plan: Plan) -> None:
+        """Compute the following batches by another plan."""
+        self.close()
+        self.plan = plan
+        self._workers = SimpleQueue()
+        for _ in range(plan.workers):
+            self._workers.put(_Worker(self.loop))
+        if plan.workers > 1:
+            self._pool = ThreadPoolExecutor(plan.workers)
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def accumulate(self, tasks: Tasks, ask: Ask, share: float) -> float:
+        """Add the gradient of a batch's losses, each times `share`, to `.grad` of the leaves.
+
+        Returns:
+            The sum of the losses, times `share`.
+        """
+        count = len(tasks.support_x)
+        chunks = [
+            tasks.select(slice(k, k + self.plan.chunk)) for k in range(0, count, self.plan.chunk)
+        ]
+        results = (self._pool.map if self._pool else map)(lambda c: self._gradient(c, ask), chunks)
+        total = 0.0
+        for loss, grads in results:
+            total += loss * share
+            for leaf, grad in zip(self.leaves, grads, strict=True):
+                if leaf.grad is None:
+                    leaf.grad = torch.zeros_like(leaf)
+                leaf.grad.add_(grad, alpha=share)
+        return total
+
+    def _gradient(self, tasks: Tasks, ask: Ask) -> tuple[float, tuple[Tensor, ...]]:
+        """Return the sum of a chunk's losses, and its gradient by leaf."""
+        worker = self._workers.get()
+        try:
+            with self._autocast():
+                losses, target = self._losses(worker, tasks, ask)
+            grads = torch.autograd.grad(
+                target, self.leaves, allow_unused=True, materialize_grads=True
+            )
+            return float(losses.detach().sum()), grads
+        finally:
+            self._workers.put(worker)
+
+    def _losses(self, worker: _Worker, tasks: Tasks, ask: Ask) -> tuple[Tensor, Tensor]:
+        if worker.body is not None:
+            tasks = _as_features(worker.body, tasks)
+        loop = worker.plain
+        init = loop.grow_for(loop.init(), tasks.support_y)
+        if len(tasks.support_x) == 1:
+            tasks = tasks.select(0)
+        else:
+            loop, init = worker.stacked, worker.stacked.stack(init, len(tasks.support_x))
+        if self.objective == "displacement":
+            return displacement(loop, init, self.rates, tasks, ask)
+        losses = query_loss(loop, init, self.rates, tasks, ask)
+        return losses, losses.sum()
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self.precision != "bf16":
+            return nullcontext()
+        return torch.autocast(self.leaves[0].device.type, torch.bfloat16)
+
+
+def fastest(engine: Engine, candidates: Sequence[Plan], tasks: Tasks, ask: Ask) -> Plan:
+    """Let an engine compute a batch by each of several plans, and keep to the fastest.
+
+    Args:
+        engine: gradients of its leaves are dropped.
+        candidates: in order of preference; see `CLEARLY_FASTER`.
+        tasks: a batch.
+        ask: the most that a step of the training asks for.
+    """
+    best: tuple[float, Plan] | None = None
+    for plan in candidates:
+        engine.use(plan)
+        seconds = _seconds(engine, tasks, ask)
+        if best is None or seconds * CLEARLY_FASTER < best[0]:
+            best = seconds, plan
+    assert best is not None  # noqa: S101 -- there are candidates
+    engine.use(best[1])
+    return best[1]
+
+
+def _seconds(engine: Engine, tasks: Tasks, ask: Ask) -> float:
+    engine.accumulate(tasks, ask, 1.0)  # warm-up
+    least, began = float("inf"), time.perf_counter()
+    while time.perf_counter() - began < MEASURING_SECONDS:
+        start = time.perf_counter()
+        engine.accumulate(tasks, ask, 1.0)
+        least = min(least, time.perf_counter() - start)
+    for leaf in engine.leaves:
+        leaf.grad = None
+    return least
+
+
+def _head_alone(loop: InnerLoop) -> bool:
+    """Whether only the head adapts, to features that the body makes of each sample alone."""
+    batch_norms = (SupportNorm, nn.modules.batchnorm._BatchNorm)
+    return (
+        isinstance(loop.model, FewShotModel)
+        and all(name.startswith("head.") for name in loop.adapted)
+        and not any(isinstance(module, batch_norms) for module in loop.model.modules())
+    )
+
+
+def _as_features(body: FewShotModel, tasks: Tasks) -> Tasks:
+    """Run the body once over all samples: (T, S, *shape) and (T, Q, *shape) to (T, ., D)."""
+    x = torch.cat([tasks.support_x, tasks.query_x], 1)
+    # (T, S + Q, *shape) -> (T * (S + Q), *shape) -> (T * (S + Q), D) -> (T, S + Q, D)
+    features = body.features(x.flatten(0, 1)).view(*x.shape[:2], -1)
+    support = tasks.support_x.shape[1]
+    return tasks._replace(support_x=features[:, :support], query_x=features[:, support:])
