@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgemeta.errors import InputError
 from edgemeta.tasks.source import SPLITS, Episode, EpisodeSize, Split, TaskKind, TaskSource
 
-Unit = Literal["class", "subject"]
+Unit = Literal["class", "subject", "both"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +60,8 @@ class ClassSource(TaskSource):
     """A classification source: episodes of `ways` classes drawn from one pool of its part.
 
     Attributes:
-        unit: what no two parts share: "class" (new classes at test time) or "subject" (new people
-            at test time, who show the same classes).
+        unit: what no two parts share: "class" (new classes at test time), "subject" (new people
+            at test time, who show the same classes) or "both" (new classes shown by new people).
     """
 
     kind: TaskKind = "classification"

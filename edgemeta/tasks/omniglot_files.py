@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgemeta.errors import InputError
 from edgemeta.tasks.array_file import read_array_file
+from edgemeta.tasks.images import import_pillow
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -60,18 +61,19 @@ def read_drawings(root: Path) -> Drawings:
 
 def _read_npz(path: Path) -> Drawings:
     file = read_array_file(path)
-    if file.x.dtype != np.uint8 or file.x.shape[1:] != (SIDE, SIDE):
+    samples = file.samples
+    if samples.dtype != np.uint8 or samples.shape != (SIDE, SIDE):
         raise InputError(
             f"{path}: x does not hold Omniglot drawings",
-            got=f"shape {file.x.shape}, dtype {file.x.dtype}",
+            got=f"shape {(len(samples), *samples.shape)}, dtype {samples.dtype}",
             expected=f"(N, {SIDE}, {SIDE}) uint8, ink = 255",
         )
-    return Drawings(file.x, file.y, file.class_names)
+    return Drawings(samples.read(np.arange(len(samples))), file.y, file.class_names)
 
 
 def _read_folders(root: Path) -> Drawings:
     """Read `<folder>/<Alphabet>/<characterNN>/*.png`, characters and drawers in order of name."""
-    pillow = _pillow()
+    pillow = import_pillow()
     images: list[NDArray[np.uint8]] = []
     labels: list[int] = []
     names: list[str] = []
@@ -101,14 +103,3 @@ def _decode(path: Path, pillow: ModuleType) -> NDArray[np.uint8]:
             f"{path} cannot be read as an image", got=error, hint="unpack the data again"
         ) from error
     return np.asarray(small, dtype=np.uint8)
-
-
-def _pillow() -> ModuleType:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise InputError(
-            "reading Omniglot's PNG files takes pillow, which is not installed",
-            hint='pip install "edgemeta[desk]"',
-        ) from error
-    return Image

@@ -6,62 +6,89 @@ import difflib
 from pathlib import Path
 
 from edgemeta.errors import InputError
-from edgemeta.tasks.arrays import ArraySource
 from edgemeta.tasks.classes import Unit
+from edgemeta.tasks.dataset_source import DatasetSource
 from edgemeta.tasks.glyphs import GlyphSource
+from edgemeta.tasks.layouts import DATA_NAMES, recognise
 from edgemeta.tasks.omniglot import open_omniglot
+from edgemeta.tasks.options import DataOptions
 from edgemeta.tasks.sinusoid import SinusoidSource
 from edgemeta.tasks.source import TaskSource
+from edgemeta.tasks.table import TableSource
 
 NAMES = ("sinusoid", "glyphs", "omniglot", "omniglot-vinyals")
+EXPECTED = (
+    f"{', '.join((*NAMES, *DATA_NAMES))}, or the path of an .npz or .csv file, or of a folder"
+)
 
 
 def open_tasks(
-    spec: str, root: Path | None = None, *, by: Unit = "class", split_seed: int = 0
+    spec: str,
+    root: Path | None = None,
+    *,
+    by: Unit = "class",
+    split_seed: int = 0,
+    options: DataOptions | None = None,
 ) -> TaskSource:
     """Open a task source.
 
     Args:
-        spec: "sinusoid", "glyphs", "omniglot", "omniglot-vinyals", or the path of an .npz file.
-        root: where Omniglot's data lies; for the other sources it must be None.
-        by: for an .npz file, what is new at test time: "class" or "subject".
-        split_seed: for an .npz file, decides every division that the file leaves open; the other
-            sources have fixed parts.
+        spec: a name, or the path of a file or folder; `layouts` says what is recognised.
+        root: for names of data sets, where the data lies; for others it must be None.
+        by: for a user's own data, what is new at test time: "class", "subject" or "both".
+        split_seed: for a user's own data, decides every division that the data leaves open; the
+            other sources have fixed parts.
+        options: for a user's own data, how to read it.
 
     Raises:
         InputError: the name is unknown, an option does not apply, or the data cannot be used.
     """
-    if spec.endswith(".npz"):
-        _refuse_root(spec, root)
-        return ArraySource(Path(spec), by=by, split_seed=split_seed)
-    if by != "class" and spec in NAMES:
-        raise InputError(
-            f"{spec} has no subjects to divide", got=f'by="{by}"', expected='by="class"'
+    options = options or DataOptions()
+    if spec in NAMES:
+        return _open_named(spec, root, by, options)
+    layout = recognise(spec, root, options)
+    if layout is None:
+        raise unknown(spec)
+    dataset = layout.read(options)
+    if dataset.targets is None:
+        return DatasetSource(
+            spec, dataset, by=by, split_seed=split_seed, test_only=options.test_only
         )
-    match spec:
-        case "sinusoid":
-            _refuse_root(spec, root)
-            return SinusoidSource()
-        case "glyphs":
-            _refuse_root(spec, root)
-            return GlyphSource()
-        case "omniglot" | "omniglot-vinyals":
-            if root is None:
-                raise InputError(
-                    f"{spec} needs to know where its data lies",
-                    hint="pass --root with the folder that holds images_background and "
-                    "images_evaluation, or an .npz of them",
-                )
-            return open_omniglot(spec, root)
-    near = difflib.get_close_matches(spec, NAMES, n=1)
-    raise InputError(
+    if by != "class":
+        raise InputError(
+            f"{spec} is a regression table, whose tasks are divided",
+            got=f'by="{by}"',
+            hint="leave --by out",
+        )
+    return TableSource(spec, dataset, split_seed=split_seed, test_only=options.test_only)
+
+
+def unknown(spec: str) -> InputError:
+    """Return the error for a `spec` that names nothing."""
+    near = difflib.get_close_matches(spec, (*NAMES, *DATA_NAMES), n=1)
+    return InputError(
         "unknown tasks",
         got=repr(spec),
-        expected=f"{', '.join(NAMES)}, or the path of an .npz file",
+        expected=EXPECTED,
         hint=f"did you mean {near[0]!r}?" if near else None,
     )
 
 
-def _refuse_root(spec: str, root: Path | None) -> None:
+def _open_named(spec: str, root: Path | None, by: Unit, options: DataOptions) -> TaskSource:
+    """Open a source whose parts are fixed."""
+    options.allow(spec)
+    if by != "class":
+        raise InputError(
+            f"{spec} has no subjects to divide", got=f'by="{by}"', expected='by="class"'
+        )
+    if spec in ("omniglot", "omniglot-vinyals"):
+        if root is None:
+            raise InputError(
+                f"{spec} needs to know where its data lies",
+                hint="pass --root with the folder that holds images_background and "
+                "images_evaluation, or an .npz of them",
+            )
+        return open_omniglot("omniglot" if spec == "omniglot" else "omniglot-vinyals", root)
     if root is not None:
         raise InputError(f"{spec} takes no root", got=root, hint="leave --root out")
+    return GlyphSource() if spec == "glyphs" else SinusoidSource()

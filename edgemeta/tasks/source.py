@@ -83,6 +83,11 @@ class TaskSource(ABC):
             InputError: the part has too few classes or samples for `size`.
         """
 
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """What was done to the raw data, as JSON would hold it; a device has to do the same."""
+        return {}
+
     def episode(self, split: Split, size: EpisodeSize, seed: int, index: int) -> Episode:
         """Return episode number `index` of the stream `seed`: a pure function of its arguments.
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from edgemeta.errors import InputError
+from edgemeta.tasks import open_tasks
 from edgemeta.tasks.array_file import read_array_file
-from edgemeta.tasks.arrays import ArraySource
 
 X = np.zeros((6, 2), np.float32)
 Y = np.arange(6) % 3
@@ -99,11 +99,11 @@ def test_damage_anywhere_is_an_input_error_or_harmless(tmp_path: Path) -> None:
 
 def test_by_subject_needs_subjects(write_npz: Callable[..., Path]) -> None:
     with pytest.raises(InputError, match=r'names no subjects.*"subject"'):
-        ArraySource(write_npz(x=X, y=Y), by="subject")
+        open_tasks(str(write_npz(x=X, y=Y)), by="subject")
     with pytest.raises(InputError, match="too few subjects: got 1"):
-        ArraySource(write_npz(x=X, y=Y, subject=Y * 0), by="subject")
+        open_tasks(str(write_npz(x=X, y=Y, subject=Y * 0)), by="subject")
 
 
 def test_an_unknown_way_to_divide(write_npz: Callable[..., Path]) -> None:
     with pytest.raises(InputError, match="unknown way to divide: got people"):
-        ArraySource(write_npz(x=X, y=Y), by="people")  # type: ignore[arg-type]
+        open_tasks(str(write_npz(x=X, y=Y)), by="people")  # type: ignore[arg-type]

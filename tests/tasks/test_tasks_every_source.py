@@ -214,7 +214,7 @@ def test_names_open_their_source(spec: str) -> None:
     [
         ("omniglt", {}, "expected sinusoid, glyphs, omniglot, .*did you mean 'omniglot'"),
         ("sinusiod", {}, "did you mean 'sinusoid'"),
-        ("data/folder", {}, "unknown tasks: got 'data/folder', expected sinusoid.* .npz file$"),
+        ("data/folder", {}, "unknown tasks: got 'data/folder', expected sinusoid.* a folder$"),
         ("omniglot", {}, "pass --root"),
         ("omniglot-vinyals", {}, "pass --root"),
         ("glyphs", {"root": Path("data")}, "glyphs takes no root: got data"),

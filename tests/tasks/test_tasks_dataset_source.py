@@ -11,12 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edgemeta.errors import InputError
 from edgemeta.tasks.array_file import read_array_file
-from edgemeta.tasks.arrays import ArraySource
 from edgemeta.tasks.classes import Unit
+from edgemeta.tasks.dataset_source import DatasetSource
 from edgemeta.tasks.source import SPLITS, EpisodeSize, Split
 
 SPLIT_NUMBER: dict[Split, int] = {"train": 0, "val": 1, "test": 2}
+
+
+def _open(path: Path, *, by: Unit = "class", split_seed: int = 0) -> DatasetSource:
+    return DatasetSource(str(path), read_array_file(path), by=by, split_seed=split_seed)
 
 
 def _rows(count: int) -> NDArray[np.int32]:
@@ -24,7 +29,7 @@ def _rows(count: int) -> NDArray[np.int32]:
     return np.arange(count, dtype=np.int32)[:, None]
 
 
-def _seen(source: ArraySource, split: Split, size: EpisodeSize, episodes: int = 30) -> set[int]:
+def _seen(source: DatasetSource, split: Split, size: EpisodeSize, episodes: int = 30) -> set[int]:
     """The rows that come up in a part, once it is checked that no episode repeats one."""
     seen: set[int] = set()
     for index in range(episodes):
@@ -67,7 +72,7 @@ def files(draw: st.DrawFn) -> dict[str, Any]:
 def test_parts_never_share_a_unit_or_a_sample(
     write_npz: Callable[..., Path], arrays: dict[str, Any], by: Unit, seed: int
 ) -> None:
-    source = ArraySource(write_npz(**arrays), by=by, split_seed=seed)
+    source = _open(write_npz(**arrays), by=by, split_seed=seed)
     values = arrays["y"] if by == "class" else arrays["subject"]
     unit_of_row = np.unique(values, return_inverse=True)[1]
     rows = {
@@ -89,7 +94,7 @@ def test_parts_never_share_a_unit_or_a_sample(
 def test_no_test_episode_shows_a_training_sample_of_the_files_split(
     write_npz: Callable[..., Path], arrays: dict[str, Any]
 ) -> None:
-    source = ArraySource(write_npz(**arrays))
+    source = _open(write_npz(**arrays))
     if "split" not in arrays:
         return
     for split, allowed in [("train", {0}), ("val", {0, 1}), ("test", {2})]:
@@ -102,7 +107,7 @@ def test_a_split_that_separates_classes_is_kept(write_npz: Callable[..., Path]) 
     y = np.arange(100) % 10
     split = np.array([0, 0, 0, 0, 0, 1, 1, 2, 2, 2])[y]
     for seed in (0, 1):
-        source = ArraySource(write_npz(x=_rows(100), y=y, split=split), split_seed=seed)
+        source = _open(write_npz(x=_rows(100), y=y, split=split), split_seed=seed)
         assert source.classes("train") == frozenset(range(5))
         assert source.classes("val") == frozenset({5, 6})
         assert source.classes("test") == frozenset({7, 8, 9})
@@ -113,7 +118,7 @@ def test_validation_is_taken_from_training_where_the_split_has_none(
 ) -> None:
     y = np.arange(500) % 50
     path = write_npz(x=_rows(500), y=y, split=np.where(y < 40, 0, 2))
-    one, other = (ArraySource(path, split_seed=seed) for seed in (0, 1))
+    one, other = (_open(path, split_seed=seed) for seed in (0, 1))
     assert one.classes("test") == other.classes("test") == frozenset(range(40, 50))
     assert one.classes("train") | one.classes("val") == frozenset(range(40))
     assert len(one.classes("val")) == 6
@@ -122,7 +127,7 @@ def test_validation_is_taken_from_training_where_the_split_has_none(
 
 def test_without_a_split_classes_are_divided_by_the_seed(write_npz: Callable[..., Path]) -> None:
     path = write_npz(x=_rows(500), y=np.arange(500) % 50)
-    one, same, other = (ArraySource(path, split_seed=seed) for seed in (0, 0, 1))
+    one, same, other = (_open(path, split_seed=seed) for seed in (0, 0, 1))
     assert [len(one.classes(split)) for split in SPLITS] == [30, 10, 10]
     assert [one.classes(s) for s in SPLITS] == [same.classes(s) for s in SPLITS]
     assert [one.classes(s) for s in SPLITS] != [other.classes(s) for s in SPLITS]
@@ -134,7 +139,7 @@ def test_a_split_by_people_gives_new_classes_and_new_people(write_npz: Callable[
     path = write_npz(
         x=_rows(3000), y=y, subject=subject, split=np.array([0, 0, 0, 0, 0, 0, 1, 1, 2, 2])[subject]
     )
-    source = ArraySource(path)
+    source = _open(path)
     people: dict[Split, set[int]] = {
         "train": {0, 1, 2, 3, 4, 5},
         "val": {6, 7},
@@ -149,7 +154,7 @@ def test_a_split_by_people_gives_new_classes_and_new_people(write_npz: Callable[
 def test_by_subject_an_episode_is_one_new_person(write_npz: Callable[..., Path]) -> None:
     rng = np.random.default_rng(0)
     y, subject = rng.integers(0, 4, 1000), rng.integers(0, 10, 1000)
-    source = ArraySource(write_npz(x=_rows(1000), y=y, subject=subject), by="subject")
+    source = _open(write_npz(x=_rows(1000), y=y, subject=subject), by="subject")
     size = EpisodeSize(ways=4, shots=2, queries=3)
     assert [len(source.units(split)) for split in SPLITS] == [6, 2, 2]
     for split in SPLITS:
@@ -173,7 +178,7 @@ def test_by_subject_keeps_a_split_that_separates_them(write_npz: Callable[..., P
         subject=subject,
         split=np.array([2, 0, 0, 1, 0, 2])[subject],
     )
-    source = ArraySource(path, by="subject", split_seed=3)
+    source = _open(path, by="subject", split_seed=3)
     assert [sorted(source.units(s)) for s in SPLITS] == [[1, 2, 4], [3], [0, 5]]
 
 
@@ -181,7 +186,7 @@ def test_by_subject_a_split_within_subjects_does_not_count(write_npz: Callable[.
     subject = np.arange(300) % 6
     split = np.random.default_rng(0).choice([0, 2], 300)
     path = write_npz(x=_rows(300), y=np.arange(300) % 7, subject=subject, split=split)
-    source = ArraySource(path, by="subject")
+    source = _open(path, by="subject")
     rows = [row for s in SPLITS for pool in source.pools(s) for ids in pool.samples for row in ids]
     assert sorted(rows) == list(range(300))
 
@@ -190,7 +195,7 @@ def test_classes_too_small_for_the_episode_are_left_out(write_npz: Callable[...,
     y = np.repeat(np.arange(10), [30, 30, 30, 30, 30, 30, 2, 2, 30, 30])
     split = np.where(y < 8, 0, 2)
     split[y == 0] = 1
-    source = ArraySource(write_npz(x=_rows(len(y)), y=y, split=split))
+    source = _open(write_npz(x=_rows(len(y)), y=y, split=split))
     rows = _seen(source, "train", EpisodeSize(2, 1, 5), episodes=100)
     assert set(y[list(rows)].tolist()) == {1, 2, 3, 4, 5}
 
@@ -198,7 +203,7 @@ def test_classes_too_small_for_the_episode_are_left_out(write_npz: Callable[...,
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float16", "float32", "float64", ">f4"])
 def test_the_dtype_is_kept(write_npz: Callable[..., Path], dtype: str) -> None:
     x = np.arange(120).reshape(20, 2, 3).astype(dtype)
-    source = ArraySource(write_npz(x=x, y=np.arange(20) % 4, split=np.repeat([0, 2], 10)))
+    source = _open(write_npz(x=x, y=np.arange(20) % 4, split=np.repeat([0, 2], 10)))
     assert source.input_shape == (2, 3)
     assert source.input_dtype == np.dtype(dtype).newbyteorder("=")
     episode = source.episode("train", EpisodeSize(2, 1, 1), 0, 0)
@@ -220,16 +225,45 @@ def test_names_of_classes(write_npz: Callable[..., Path]) -> None:
 
 
 def test_real_speech_commands(data_file: Callable[[str], Path]) -> None:
-    source = ArraySource(data_file("arabic-kws.npz"))
+    source = _open(data_file("arabic-kws.npz"))
     assert source.input_dtype == np.float16
     assert [len(source.classes(split)) for split in SPLITS] == [24, 8, 8]
-    people = ArraySource(data_file("arabic-kws.npz"), by="subject")
+    people = _open(data_file("arabic-kws.npz"), by="subject")
     assert [len(people.units(split)) for split in SPLITS] == [18, 6, 6]
 
 
 def test_real_activities_by_person(data_file: Callable[[str], Path]) -> None:
-    source = ArraySource(data_file("watch-har.npz"), by="subject")
+    source = _open(data_file("watch-har.npz"), by="subject")
     assert source.subject_names == tuple(map(str, range(23)))
     episode = source.episode("test", EpisodeSize(5, 1, 5), 0, 0)
     assert episode.support_x.shape == (5, 64, 6)
     assert episode.support_x.dtype == np.int16
+
+
+@given(arrays=files(), seed=st.integers(0, 1000))
+@settings(max_examples=100, deadline=None)
+def test_by_both_parts_share_neither_classes_nor_people(
+    write_npz: Callable[..., Path], arrays: dict[str, Any], seed: int
+) -> None:
+    source = _open(write_npz(**arrays), by="both", split_seed=seed)
+    classes, people = [], []
+    for split in SPLITS:
+        (pool,) = source.pools(split)
+        rows = np.concatenate([np.empty(0, np.int64), *pool.samples])
+        classes.append(set(arrays["y"][rows].tolist()))
+        people.append(set(arrays["subject"][rows].tolist()))
+        assert len(source.units(split)) == len(classes[-1])
+    for found in (classes, people):
+        for a, b in combinations(found, 2):
+            assert not a & b
+
+
+def test_by_both_episodes_mix_the_people_of_a_part(write_npz: Callable[..., Path]) -> None:
+    rng = np.random.default_rng(0)
+    y, subject = rng.integers(0, 20, 6000), rng.integers(0, 10, 6000)
+    source = _open(write_npz(x=_rows(6000), y=y, subject=subject), by="both")
+    assert [len(source.classes(split)) for split in SPLITS] == [12, 4, 4]
+    rows = list(_seen(source, "train", EpisodeSize(5, 1, 10)))
+    assert len(set(subject[rows].tolist())) == 6
+    with pytest.raises(InputError, match=r'names no subjects.*by="both"'):
+        _open(write_npz(x=_rows(4), y=np.arange(4)), by="both")

@@ -1,0 +1,129 @@
+"""A user's own data as tasks: new classes, new people, or both, at test time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgemeta.errors import InputError
+from edgemeta.tasks.classes import ClassSource, Pool, Unit, group_rows
+from edgemeta.tasks.dataset import Dataset
+from edgemeta.tasks.dividing import Rows, all_test, divide
+from edgemeta.tasks.source import SPLITS, Split
+
+
+class DatasetSource(ClassSource):
+    """Classify the samples of a data set.
+
+    With `by="class"` the classes of a test episode are new. If the data's `split` separates the
+    classes, it is used as it is. If it is absent or does not (it was made by samples or by
+    people), classes are divided 60/20/20 by `split_seed`. A `split` still counts then: training
+    episodes use only samples of split 0, test episodes only those of split 2, so that both the
+    classes and the people of a test episode are new. Validation classes use split 1, or 0 if
+    there is no 1.
+
+    With `by="subject"` the person is new and the classes are the same: every episode is drawn
+    from one subject. Subjects are divided by `split` if it separates them, else 60/20/20 by
+    `split_seed`.
+
+    With `by="both"` classes and people are new: both are divided as above, each for itself, and a
+    part has the samples of its classes by its people; the rest is left out. Episodes are drawn
+    across the people of a part.
+
+    Where `split` separates the units but names no validation, 15 % of the training units, chosen
+    by `split_seed`, serve as validation.
+
+    Args:
+        name: how the command line spells the data.
+        dataset: the data.
+        by: what is new at test time.
+        split_seed: decides every division that the data leaves open.
+        test_only: put all of it into the test part.
+
+    Attributes:
+        class_names: the name of class id k at index k.
+        subject_names: the name of subject id k at index k; empty without subjects.
+
+    Raises:
+        InputError: `by` needs subjects, and there are none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dataset: Dataset,
+        *,
+        by: Unit = "class",
+        split_seed: int = 0,
+        test_only: bool = False,
+    ) -> None:
+        if by not in get_args(Unit):
+            raise InputError(
+                "unknown way to divide", got=by, expected='"class", "subject" or "both"'
+            )
+        self.name, self.unit = name, by
+        self.class_names, self.subject_names = dataset.class_names, dataset.subject_names
+        self.input_shape, self.input_dtype = dataset.samples.shape, dataset.samples.dtype
+        self._dataset = dataset
+        if by == "class" and dataset.subject is not None:
+            self._too_small_hint += ', or divide by="subject"'
+        subject = None if by == "class" else _checked_subjects(name, by, dataset.subject)
+        units = dataset.y if subject is None or by == "both" else subject
+        rows = all_test(len(units)) if test_only else _rows(dataset, by, subject, split_seed)
+        self._units = {s: frozenset(np.unique(units[rows[s]]).tolist()) for s in SPLITS}
+        self._pools: dict[Split, tuple[Pool, ...]] = {
+            s: tuple(
+                Pool.of(group_rows(dataset.y, own))
+                for own in (
+                    group_rows(subject, rows[s]).values()
+                    if subject is not None and by == "subject"
+                    else (rows[s],)
+                )
+            )
+            for s in SPLITS
+        }
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """What was done to the raw data; a device has to do the same."""
+        return dict(self._dataset.preprocessing)
+
+    def pools(self, split: Split) -> Sequence[Pool]:
+        """Return one pool for all classes of the part, or one for each of its subjects."""
+        return self._pools[split]
+
+    def units(self, split: Split) -> frozenset[int]:
+        """Return the class ids of the part, or its subject ids with `by="subject"`."""
+        return self._units[split]
+
+    def _load(
+        self, class_id: int, samples: NDArray[np.int64], rng: np.random.Generator
+    ) -> NDArray[Any]:
+        return self._dataset.samples.read(samples)
+
+
+def _rows(dataset: Dataset, by: Unit, subject: NDArray[np.int64] | None, seed: int) -> Rows:
+    if subject is None:
+        return divide(dataset.y, dataset.split, seed, rows_by_split=True)
+    by_subject = divide(subject, dataset.split, seed, rows_by_split=False)
+    if by == "subject":
+        return by_subject
+    by_class = divide(dataset.y, dataset.split, seed, rows_by_split=False)
+    return {s: np.intersect1d(by_class[s], by_subject[s], assume_unique=True) for s in SPLITS}
+
+
+def _checked_subjects(name: str, by: Unit, subject: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    if subject is None:
+        raise InputError(
+            f"{name} names no subjects",
+            expected=f'"subject" (N,) for by="{by}": an array, a column, or a part of file names',
+            hint='add them, or divide by="class"',
+        )
+    if subject.max() < 1:
+        raise InputError(
+            f"{name} has too few subjects", got=1, expected="at least 2", hint='divide by="class"'
+        )
+    return subject

@@ -1,0 +1,102 @@
+"""What a user may have to say about their data, beyond where it lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
+
+from edgemeta.errors import InputError
+
+Color = Literal["gray", "rgb"]
+Features = Literal["mfcc", "logmel"]
+COLORS: tuple[Color, ...] = get_args(Color)
+FEATURES: tuple[Features, ...] = get_args(Features)
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """How to read data; an option that the layout of the data does not know is refused.
+
+    None, () and False stand for the defaults given here.
+
+    Attributes:
+        image_size: images: both sides in pixels, to which images are squeezed; the size of the
+            first image.
+        color: images: "gray" (H, W) or "rgb" (H, W, 3); that of the first image.
+        features: wav: "mfcc" or "logmel"; "mfcc".
+        sample_rate: wav: in Hz, to which clips are resampled; that of the first file.
+        seconds: wav: to which clips are cut, or filled with silence, at the end; 1.
+        mels: wav: bands of the mel filter bank; 40.
+        coefficients: wav: how many MFCC are kept, the zeroth included; 10.
+        window: time series: steps per sample, which it must be given; wav: milliseconds per
+            frame, 40.
+        hop: time series: steps from one window to the next, as many as a window has (with fewer,
+            windows overlap, and support and query share steps); wav: milliseconds from one frame
+            to the next, 20.
+        columns: CSV: those that are input; all that have no other part.
+        label: CSV: the column of the class; "label".
+        subject: CSV: the column of the subject; "subject" where there is one.
+        target: regression tables: the columns to predict; "target".
+        task: regression tables: the column each value of which is a task; it must be given.
+        test_only: all classes (or tasks) belong to the test part: for a model that was trained on
+            other data.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    image_size: int | None = None
+    color: Color | None = None
+    features: Features | None = None
+    sample_rate: int | None = None
+    seconds: float | None = None
+    mels: int | None = None
+    coefficients: int | None = None
+    window: int | None = None
+    hop: int | None = None
+    columns: tuple[str, ...] = ()
+    label: str | None = None
+    subject: str | None = None
+    target: tuple[str, ...] = ()
+    task: str | None = None
+    test_only: bool = False
+
+    def __post_init__(self) -> None:
+        for name in (
+            *("image_size", "sample_rate", "seconds", "mels", "coefficients", "window", "hop"),
+        ):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise InputError(f"{flag(name)} is out of range", got=value, expected="more than 0")
+        for name, known in (("color", COLORS), ("features", FEATURES)):
+            value = getattr(self, name)
+            if value is not None and value not in known:
+                raise InputError(f"unknown {flag(name)}", got=value, expected=" or ".join(known))
+
+    def allow(self, layout: str, *names: str) -> None:
+        """Refuse what was set and is not among `names`.
+
+        Args:
+            layout: what the data was recognised as.
+            names: attributes that have a meaning for it.
+
+        Raises:
+            InputError: others were set; the text names them all.
+        """
+        others = [
+            field.name
+            for field in fields(self)
+            if field.name not in names and getattr(self, field.name) != field.default
+        ]
+        if others:
+            raise InputError(
+                f"options that have no meaning for {layout}",
+                got=", ".join(map(flag, others)),
+                expected=f"none but {', '.join(map(flag, names))}" if names else "none",
+                hint="leave them out, or check what TASKS names",
+            )
+
+
+def flag(name: str) -> str:
+    """Return how the command line spells an attribute."""
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,126 @@
+"""Regression tables: each value of one column is a task, other columns are input and target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from edgemeta.errors import InputError
+from edgemeta.tasks.classes import group_rows
+from edgemeta.tasks.csv_file import read_csv
+from edgemeta.tasks.dataset import ArraySamples, Dataset, number
+from edgemeta.tasks.dividing import all_test, divide
+from edgemeta.tasks.options import DataOptions
+from edgemeta.tasks.source import SPLITS, Episode, EpisodeSize, Split, TaskKind, TaskSource
+
+
+def read_table(path: Path, options: DataOptions) -> Dataset:
+    """Read a table for regression.
+
+    Args:
+        path: CSV with columns of numbers, and the column `options.task`.
+        options: `task`, `target`, `columns`.
+
+    Raises:
+        InputError: the table cannot be used.
+    """
+    if options.task is None:
+        raise InputError(f"{path} is no regression table without --task")
+    targets = options.target or ("target",)
+    roles = [options.task, *targets, *options.columns]
+    double = sorted({name for name in roles if roles.count(name) > 1})
+    if double:
+        raise InputError(
+            "columns with two parts",
+            got=", ".join(double),
+            expected="--task, --target and --columns to name different ones",
+        )
+    numbers = (*options.columns, *targets) if options.columns else None
+    table = read_csv(path, text=(options.task,), numbers=numbers)
+    missing = [name for name in targets if name not in table.number_names]
+    inputs = [name for name in table.number_names if name not in targets]
+    if missing or not inputs:
+        raise InputError(
+            f"{path} has no {'target ' + ', '.join(missing) if missing else 'input'} column",
+            got=", ".join(table.number_names),
+            hint="name what is to be predicted with --target",
+        )
+    at = [table.number_names.index(name) for name in inputs]
+    to = [table.number_names.index(name) for name in targets]
+    names, tasks = number(table.text[options.task])
+    return Dataset(
+        ArraySamples(str(path), table.numbers[:, at]),
+        tasks,
+        names,
+        targets=table.numbers[:, to],
+        preprocessing={"columns": inputs, "target": list(targets)},
+    )
+
+
+class TableSource(TaskSource):
+    """Predict the targets of a task's rows from a few of them.
+
+    Tasks are divided 60/20/20 over the parts by `split_seed`.
+
+    Args:
+        name: how the command line spells it.
+        dataset: a data set with targets.
+        split_seed: of the division.
+        test_only: put all tasks into the test part.
+    """
+
+    kind: TaskKind = "regression"
+
+    def __init__(
+        self, name: str, dataset: Dataset, *, split_seed: int = 0, test_only: bool = False
+    ) -> None:
+        if dataset.targets is None:
+            raise InputError(f"{name} has no targets")
+        self.name = name
+        self.input_shape, self.input_dtype = dataset.samples.shape, dataset.samples.dtype
+        self.target_shape = dataset.targets.shape[1:]
+        self.task_names = dataset.class_names
+        self._dataset, self._targets = dataset, dataset.targets
+        tasks = dataset.y
+        rows = (
+            all_test(len(tasks))
+            if test_only
+            else divide(tasks, None, split_seed, rows_by_split=False)
+        )
+        self._tasks = {split: group_rows(tasks, rows[split]) for split in SPLITS}
+
+    def units(self, split: Split) -> frozenset[int]:
+        """Return the ids of the part's tasks, of which no other part has any."""
+        return frozenset(self._tasks[split])
+
+    @property
+    def preprocessing(self) -> dict[str, object]:
+        """Which columns are input and target, in order."""
+        return dict(self._dataset.preprocessing)
+
+    def sample(self, split: Split, size: EpisodeSize, rng: np.random.Generator) -> Episode:
+        """Draw one task, then `shots` + `queries` of its rows, uniformly and without repetition.
+
+        Tasks with fewer rows are left out; `ways` does not apply.
+
+        Returns:
+            support_x (shots, D), support_y (shots, T), query_x (queries, D), query_y (queries, T),
+            all float32.
+
+        Raises:
+            InputError: no task of the part has that many rows.
+        """
+        need = size.shots + size.queries
+        usable = [rows for rows in self._tasks[split].values() if len(rows) >= need]
+        if not usable:
+            most = max(map(len, self._tasks[split].values()), default=0)
+            raise InputError(
+                f"{self.name}: the {split} part is too small for this episode",
+                got=f"{len(self._tasks[split])} tasks, the largest of {most} rows",
+                expected=f"a task with shots + queries = {need} rows",
+                hint="ask for fewer shots or queries, or bring more data",
+            )
+        drawn = rng.choice(usable[rng.integers(len(usable))], need, replace=False)
+        x, y = self._dataset.samples.read(drawn), self._targets[drawn]
+        return Episode(x[: size.shots], y[: size.shots], x[size.shots :], y[size.shots :])

@@ -1,0 +1,147 @@
+"""Recordings as samples: .wav files, turned into MFCC or log-mel spectra when asked for."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgemeta.errors import InputError
+from edgemeta.tasks.dataset import Dataset, number
+from edgemeta.tasks.file_samples import FileSamples
+from edgemeta.tasks.folders import list_class_folders
+from edgemeta.tasks.mfcc import Spectrum
+from edgemeta.tasks.options import DataOptions
+
+SUFFIXES = frozenset({".wav"})
+
+
+class Recording(NamedTuple):
+    """A decoded file: (n,) float32, full scale = 1, channels averaged; and its rate in Hz."""
+
+    samples: NDArray[np.float32]
+    rate: int
+
+
+def read_wav_folders(root: Path, options: DataOptions) -> Dataset:
+    """Open a folder of recordings per class: `class/*.wav` or `{train,val,test}/class/*.wav`.
+
+    Where every file name has a "_", what stands before the first is the subject, as in Google's
+    speech commands (`<speaker>_nohash_<k>.wav`).
+
+    Raises:
+        InputError: there is no readable recording, or a folder is empty.
+    """
+    files = list_class_folders(root, SUFFIXES)
+    spectrum = Spectrum(
+        features=options.features or "mfcc",
+        sample_rate=options.sample_rate or _first_rate(files.paths),
+        seconds=options.seconds or Spectrum.seconds,
+        window_ms=options.window or Spectrum.window_ms,
+        hop_ms=options.hop or Spectrum.hop_ms,
+        mels=options.mels or Spectrum.mels,
+        coefficients=options.coefficients or Spectrum.coefficients,
+    )
+    subject_names, subject = _speakers(files.paths)
+    decode = _Decoder(spectrum).decode
+    return Dataset(
+        samples=FileSamples(files.paths, spectrum.shape, np.dtype(np.float32), decode),
+        y=files.y,
+        class_names=files.class_names,
+        subject=subject,
+        subject_names=subject_names,
+        split=files.split,
+        preprocessing=spectrum.record(),
+    )
+
+
+@dataclass(frozen=True)
+class _Decoder:
+    """Reads one file into features."""
+
+    spectrum: Spectrum
+
+    def decode(self, path: Path) -> NDArray[Any]:
+        samples, rate = read_wav(path)
+        if rate != self.spectrum.sample_rate:
+            samples = resample(samples, rate, self.spectrum.sample_rate)
+        clip = np.zeros(self.spectrum.length, np.float32)
+        kept = samples[: len(clip)]
+        clip[: len(kept)] = kept
+        return self.spectrum(clip)
+
+
+def read_wav(path: Path) -> Recording:
+    """Read a PCM file of 8, 16, 24 or 32 bits.
+
+    Raises:
+        InputError: it is damaged, empty, or compressed.
+    """
+    try:
+        with wave.open(str(path), "rb") as file:
+            width, channels, rate = file.getsampwidth(), file.getnchannels(), file.getframerate()
+            content = file.readframes(file.getnframes())
+    except (OSError, EOFError, wave.Error) as error:
+        raise InputError(
+            f"{path} cannot be read as a recording",
+            got=str(error) or "a file that ends too early",
+            expected="uncompressed PCM",
+            hint="convert it to 16-bit PCM, for example with ffmpeg -i IN -c:a pcm_s16le OUT.wav",
+        ) from error
+    frame = width * channels
+    raw: NDArray[np.uint8] = np.frombuffer(
+        content[: len(content) // frame * frame], np.uint8
+    ).reshape(-1, width)
+    if not len(raw) or rate < 1 or width > 4:
+        raise InputError(
+            f"{path} holds no sound that can be used",
+            got=f"{len(raw)} samples of {width} bytes at {rate} Hz",
+            expected="some samples of 1 to 4 bytes",
+        )
+    if width == 1:  # unsigned, others are signed
+        raw = raw ^ np.uint8(0x80)
+    # To the upper bytes of a little-endian 32-bit integer: (n, width) -> (n, 4) -> (n,)
+    whole = np.zeros((len(raw), 4), np.uint8)
+    whole[:, 4 - width :] = raw
+    samples = whole.view("<i4")[:, 0] / np.float64(2**31)
+    return Recording(samples.reshape(-1, channels).mean(axis=1).astype(np.float32), rate)
+
+
+def resample(samples: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.float32]:
+    """Bring a recording to another sample rate, by cutting or filling its Fourier spectrum.
+
+    Args:
+        samples: (n,).
+        rate: theirs, in Hz.
+        wanted: in Hz.
+
+    Returns:
+        (round(n * wanted / rate),).
+    """
+    count = max(1, round(len(samples) * wanted / rate))
+    spectrum = np.fft.rfft(samples)[: count // 2 + 1]
+    changed = np.fft.irfft(spectrum, count) * (count / len(samples))
+    return changed.astype(np.float32)
+
+
+def _first_rate(paths: Sequence[Path]) -> int:
+    """Return the rate of the first file that can be read."""
+    refused: InputError | None = None
+    for path in paths:
+        try:
+            return read_wav(path).rate
+        except InputError as error:
+            refused = refused or error
+    raise refused or InputError("no recordings")
+
+
+def _speakers(paths: Sequence[Path]) -> tuple[tuple[str, ...], NDArray[np.int64] | None]:
+    """Number the speakers, if every file name has one."""
+    if not all("_" in path.name for path in paths):
+        return (), None
+    return number([path.name.split("_", 1)[0] for path in paths])

@@ -1,0 +1,203 @@
+"""Images: folders per class, lists as CSV; decoded on demand."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgemeta.errors import InputError
+from edgemeta.tasks import DataOptions, EpisodeSize, open_tasks
+from edgemeta.tasks.classes import ClassSource
+from edgemeta.tasks.file_samples import FileSamples
+
+
+def _write(path: Path, value: int, size: tuple[int, int] = (6, 4), mode: str = "RGB") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    color: Any = (value, 0, 255 - value) if mode == "RGB" else value
+    Image.new(mode, size, color).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ten classes of four images; class k has red = 10 k + number."""
+    for k in range(10):
+        for n in range(4):
+            _write(tmp_path / "data" / f"class{k}" / f"{n}.png", 10 * k + n)
+    (tmp_path / "data" / "class0" / "Thumbs.db").write_bytes(b"no image")
+    _write(tmp_path / "data" / "_other" / "0.png", 0)
+    return tmp_path / "data"
+
+
+def _open(path: Path, **options: Any) -> ClassSource:
+    source = open_tasks(str(path), options=DataOptions(**options))
+    assert isinstance(source, ClassSource)
+    return source
+
+
+def test_a_folder_per_class(folder: Path) -> None:
+    source = _open(folder)
+    assert source.input_shape == (4, 6, 3)
+    assert source.input_dtype == np.uint8
+    assert [len(source.classes(s)) for s in ("train", "val", "test")] == [6, 2, 2]
+    episode = source.episode("train", EpisodeSize(3, 1, 3), 0, 0)
+    red = np.concatenate([episode.support_x, episode.query_x])[:, 0, 0, 0]
+    labels = np.concatenate([episode.support_y, episode.query_y])
+    assert len(set(red.tolist())) == 12
+    for label in range(3):
+        assert len(set((red[labels == label] // 10).tolist())) == 1
+    assert (episode.support_x[..., 2] == 255 - episode.support_x[..., 0]).all()
+
+
+def test_folders_of_parts_are_kept(tmp_path: Path) -> None:
+    for part, names in {"train": "abcde", "val": "fg", "test": "hij"}.items():
+        for name in names:
+            _write(tmp_path / part / name / "0.jpg", 9)
+    source = _open(tmp_path)
+    assert [sorted(source.classes(s)) for s in ("train", "val", "test")] == [
+        [0, 1, 2, 3, 4],
+        [5, 6],
+        [7, 8, 9],
+    ]
+
+
+def test_size_and_colour_come_from_options(folder: Path) -> None:
+    source = _open(folder, image_size=8, color="gray")
+    assert source.input_shape == (8, 8)
+    x, _ = source.labelled("train", 3, np.random.default_rng(0))
+    assert x.shape == (3, 8, 8)
+    assert source.preprocessing == {
+        "image_size": [8, 8],
+        "color": "gray",
+        "resampling": "lanczos",
+    }
+
+
+def test_size_and_colour_come_from_the_first_image(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "0.png").write_bytes(b"broken")
+    _write(tmp_path / "a" / "1.png", 7, (5, 3), "L")
+    _write(tmp_path / "b" / "0.png", 200, (50, 30))  # brought to gray, and to 5 x 3
+    source = _open(tmp_path, test_only=True)
+    assert source.input_shape == (3, 5)
+    assert not source.classes("train")
+    assert source.classes("test") == {0, 1}
+    b = next(p for p in source.pools("test")).samples[1]
+    gray = source._load(1, b, np.random.default_rng(0))
+    # ITU-R 601, as pillow documents: 0.299 R + 0.114 B
+    assert abs(int(gray[0, 0, 0]) - (0.299 * 200 + 0.114 * 55)) < 1
+    with pytest.raises(InputError, match=r"0\.png cannot be read as an image"):
+        source.episode("test", EpisodeSize(1, 1, 1), 0, 0)
+
+
+def test_cameras_are_held_upright(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        image = Image.new("L", (8, 4))
+        exif = Image.Exif()
+        exif[0x0112] = 6  # orientation: turned by 90 degrees
+        image.save(tmp_path / name / "0.jpg", exif=exif)
+    assert _open(tmp_path).input_shape == (8, 4)
+
+
+def _write_lists(
+    root: Path, parts: dict[str, Sequence[str]], header: str = "filename,label"
+) -> None:
+    for part, names in parts.items():
+        lines = [header]
+        for name in names:
+            for n in range(3):
+                _write(root / "images" / f"{name}{n}.jpg", 100)
+                lines.append(f"{name}{n}.jpg,{name}")
+        (root / f"{part}.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_lists_as_mini_imagenet_has_them(tmp_path: Path) -> None:
+    _write_lists(tmp_path, {"train": "abcd", "val": "e", "test": "fgh"})
+    source = _open(tmp_path)
+    assert [sorted(source.classes(s)) for s in ("train", "val", "test")] == [
+        [0, 1, 2, 3],
+        [4],
+        [5, 6, 7],
+    ]
+    assert source.episode("test", EpisodeSize(3, 1, 2), 0, 0).query_x.shape == (6, 4, 6, 3)
+
+
+def test_lists_with_another_label_column(tmp_path: Path) -> None:
+    _write_lists(tmp_path, {"train": "ab", "test": "cd"}, header="filename,kind")
+    assert len(_open(tmp_path, label="kind").classes("test")) == 2
+    with pytest.raises(InputError, match=r"has no column 'label': got filename, kind"):
+        _open(tmp_path)
+    (tmp_path / "images" / "a0.jpg").unlink()
+    with pytest.raises(InputError, match=r"got 1 of 12 missing, the first .*a0\.jpg"):
+        _open(tmp_path, label="kind")
+
+
+def test_what_is_kept_is_bounded() -> None:
+    asked: list[str] = []
+
+    def decode(path: Path) -> np.ndarray[Any, Any]:
+        asked.append(path.name)
+        return np.full((10,), int(path.name), np.uint8)
+
+    samples = FileSamples([Path(str(k)) for k in range(5)], (10,), np.dtype("uint8"), decode, 30)
+    assert samples.read(np.array([0, 1, 2, 0]))[:, 0].tolist() == [0, 1, 2, 0]
+    samples.read(np.array([3, 0, 2, 1]))  # 1 had to go, 0 was used last
+    assert asked == ["0", "1", "2", "3", "1"]
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "message"),
+    [
+        ({"a/0.png": b"x", "b/0.png": b"x"}, {}, r"a/0\.png cannot be read as an image"),
+        ({"a/0.png": b"x"}, {}, "too few classes in its folders: got 1"),
+        ({"a/0.png": b"x", "b/0.wav": b"x"}, {}, "holds both images and recordings"),
+        ({"a/0.png": b"x", "b/0.txt": b"x"}, {}, r"b has no files of the kind"),
+        ({"a/0.txt": b"x"}, {}, r"no layout that is known: got files that end in \.txt"),
+        ({"a.png": b"x"}, {}, "no layout that is known: got no folders with files"),
+        ({"train/a/0.png": b"x"}, {}, "names only some of its parts: got train, expected train"),
+        ({"a/0.png": b"x"}, {"mels": 3}, "no meaning for a folder of images.*got --mels"),
+        ({"images_background/A/b/0.png": b""}, {}, "holds Omniglot; use omniglot with --root"),
+        ({"MNIST/raw/t10k-images-idx3-ubyte.gz": b""}, {}, "holds IDX files; name them"),
+    ],
+)
+def test_what_cannot_be_opened(
+    tmp_path: Path, files: dict[str, bytes], options: dict[str, Any], message: str
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        _open(tmp_path, **options)
+
+
+def test_deep_images_are_refused(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / name / "0.png")
+    with pytest.raises(InputError, match="too many bits per pixel: got pillow's mode I;16"):
+        _open(tmp_path)
+
+
+def test_without_pillow(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(InputError, match=r'pip install "edgemeta\[desk\]"'):
+        _open(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_size": 0}, "--image-size is out of range: got 0"),
+        ({"seconds": float("nan")}, "--seconds is out of range"),
+        ({"color": "cmyk"}, "unknown --color: got cmyk, expected gray or rgb"),
+    ],
+)
+def test_options_out_of_range(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        DataOptions(**options)
