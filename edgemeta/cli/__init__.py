@@ -13,6 +13,7 @@ from edgemeta import __version__
 from edgemeta.errors import EdgemetaError
 
 COMMANDS = {
+    "data": "Check a data set before training on it.",
     "train": "Meta-train an init on tasks.",
     "export": "Compile a run into a bundle.",
     "adapt": "Adapt a bundle to a support set.",

@@ -11,13 +11,15 @@ import click
 import numpy as np
 
 from edgemeta.bundle import MANIFEST
+from edgemeta.cli.data_options import by_option, data_options, root_option
 from edgemeta.cli.files import check_out
 from edgemeta.cli.options import json_option, threads_option
 from edgemeta.errors import InputError
 from edgemeta.evaluate import Adapter, BundleAdapter, Evaluation, evaluate
 from edgemeta.files import write_atomically
 from edgemeta.runner import Runner
-from edgemeta.tasks import EpisodeSize, open_tasks
+from edgemeta.tasks import DataOptions, EpisodeSize, open_tasks
+from edgemeta.tasks.classes import Unit
 from edgemeta.tasks.source import SPLITS, Split
 
 RUN_CONFIG = "config.toml"
@@ -26,14 +28,8 @@ RUN_CONFIG = "config.toml"
 @click.command("eval")
 @click.argument("what", metavar="RUN|BUNDLE", type=click.Path(path_type=Path))
 @click.argument("tasks")
-@click.option("--root", type=click.Path(path_type=Path), help="Where the data of TASKS lie.")
-@click.option(
-    "--by",
-    type=click.Choice(["class", "subject"]),
-    default="class",
-    show_default=True,
-    help="For an .npz: what is new at test time.",
-)
+@root_option
+@by_option
 @click.option("--episodes", default=600, show_default=True, help="How many.")
 @click.option("--shots", type=int, help="Support samples per class. [default: as trained]")
 @click.option("--ways", type=int, help="Classes per episode. [default: as trained]")
@@ -46,13 +42,14 @@ RUN_CONFIG = "config.toml"
     type=click.Path(path_type=Path),
     help="Write the prediction of every query to this .npz.",
 )
+@data_options
 @threads_option
 @json_option
 def eval_(
     what: Path,
     tasks: str,
     root: Path | None,
-    by: str,
+    by: Unit,
     episodes: int,
     shots: int | None,
     ways: int | None,
@@ -61,6 +58,7 @@ def eval_(
     seed: int,
     split: Split,
     predictions: Path | None,
+    data: DataOptions,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -77,7 +75,7 @@ def eval_(
         check_out(predictions)
     runtime, adapter, trained_shots = _open(what, threads)
     shots = trained_shots if shots is None else shots
-    source = open_tasks(tasks, root, by="subject" if by == "subject" else "class")
+    source = open_tasks(tasks, root, by=by, options=data)
     size = EpisodeSize(adapter.ways or 1 if ways is None else ways, shots, queries)
     with click.progressbar(
         length=episodes, label="episodes", file=sys.stderr, hidden=not sys.stderr.isatty()

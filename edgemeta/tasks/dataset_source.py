@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta.errors import InputError
-from edgemeta.tasks.classes import ClassSource, Pool, Unit, group_rows
+from edgemeta.tasks.classes import UNITS, ClassSource, Pool, Unit, group_rows
 from edgemeta.tasks.dataset import Dataset
 from edgemeta.tasks.dividing import Rows, all_test, divide
 from edgemeta.tasks.source import SPLITS, Split
@@ -46,6 +46,7 @@ class DatasetSource(ClassSource):
     Attributes:
         class_names: the name of class id k at index k.
         subject_names: the name of subject id k at index k; empty without subjects.
+        rows: (n,) int64 the samples of each part, ascending.
 
     Raises:
         InputError: `by` needs subjects, and there are none.
@@ -60,7 +61,7 @@ class DatasetSource(ClassSource):
         split_seed: int = 0,
         test_only: bool = False,
     ) -> None:
-        if by not in get_args(Unit):
+        if by not in UNITS:
             raise InputError(
                 "unknown way to divide", got=by, expected='"class", "subject" or "both"'
             )
@@ -73,6 +74,7 @@ class DatasetSource(ClassSource):
         subject = None if by == "class" else _checked_subjects(name, by, dataset.subject)
         units = dataset.y if subject is None or by == "both" else subject
         rows = all_test(len(units)) if test_only else _rows(dataset, by, subject, split_seed)
+        self.rows = rows
         self._units = {s: frozenset(np.unique(units[rows[s]]).tolist()) for s in SPLITS}
         self._pools: dict[Split, tuple[Pool, ...]] = {
             s: tuple(

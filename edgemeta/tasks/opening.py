@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgemeta.errors import InputError
 from edgemeta.tasks.classes import Unit
+from edgemeta.tasks.dataset import Dataset
 from edgemeta.tasks.dataset_source import DatasetSource
 from edgemeta.tasks.glyphs import GlyphSource
 from edgemeta.tasks.layouts import DATA_NAMES, recognise
@@ -49,18 +50,28 @@ def open_tasks(
     layout = recognise(spec, root, options)
     if layout is None:
         raise unknown(spec)
-    dataset = layout.read(options)
+    return divided(spec, layout.read(options), by=by, split_seed=split_seed, options=options)
+
+
+def divided(
+    name: str, dataset: Dataset, *, by: Unit, split_seed: int, options: DataOptions
+) -> DatasetSource | TableSource:
+    """Divide a data set over the parts; arguments as for `open_tasks`.
+
+    Raises:
+        InputError: it cannot be divided by that.
+    """
     if dataset.targets is None:
         return DatasetSource(
-            spec, dataset, by=by, split_seed=split_seed, test_only=options.test_only
+            name, dataset, by=by, split_seed=split_seed, test_only=options.test_only
         )
     if by != "class":
         raise InputError(
-            f"{spec} is a regression table, whose tasks are divided",
+            f"{name} is a regression table, whose tasks are divided",
             got=f'by="{by}"',
             hint="leave --by out",
         )
-    return TableSource(spec, dataset, split_seed=split_seed, test_only=options.test_only)
+    return TableSource(name, dataset, split_seed=split_seed, test_only=options.test_only)
 
 
 def unknown(spec: str) -> InputError:

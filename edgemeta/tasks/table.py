@@ -68,6 +68,10 @@ class TableSource(TaskSource):
         dataset: a data set with targets.
         split_seed: of the division.
         test_only: put all tasks into the test part.
+
+    Attributes:
+        task_names: the name of task k at index k.
+        rows: (n,) int64 the rows of each part, ascending.
     """
 
     kind: TaskKind = "regression"
@@ -83,12 +87,12 @@ class TableSource(TaskSource):
         self.task_names = dataset.class_names
         self._dataset, self._targets = dataset, dataset.targets
         tasks = dataset.y
-        rows = (
+        self.rows = (
             all_test(len(tasks))
             if test_only
             else divide(tasks, None, split_seed, rows_by_split=False)
         )
-        self._tasks = {split: group_rows(tasks, rows[split]) for split in SPLITS}
+        self._tasks = {split: group_rows(tasks, self.rows[split]) for split in SPLITS}
 
     def units(self, split: Split) -> frozenset[int]:
         """Return the ids of the part's tasks, of which no other part has any."""

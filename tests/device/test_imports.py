@@ -20,6 +20,7 @@ DEVICE_MODULES = (
     "edgemeta.verify",
     "edgemeta.cli.adapt",
     "edgemeta.cli.bench",
+    "edgemeta.cli.data",
     "edgemeta.cli.eval",
     "edgemeta.cli.inspect",
     "edgemeta.cli.predict",

@@ -1,0 +1,114 @@
+"""`edgemeta data`: look at a data set before training on it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from edgemeta.cli.data_options import by_option, data_options, root_option
+from edgemeta.cli.options import json_option
+from edgemeta.cli.table import table
+from edgemeta.errors import EdgemetaError, InputError
+from edgemeta.tasks.check import DataReport, check_dataset
+from edgemeta.tasks.classes import Unit
+from edgemeta.tasks.layouts import recognise
+from edgemeta.tasks.opening import NAMES, divided, unknown
+from edgemeta.tasks.options import DataOptions
+
+
+@click.group()
+def data() -> None:
+    """Look at data before training on it.
+
+    \b
+    Example:
+      edgemeta data check pictures
+    """
+
+
+@data.command()
+@click.argument("tasks", metavar="DIR|FILE")
+@root_option
+@by_option
+@click.option("--split-seed", default=0, show_default=True, help="Of divisions left open.")
+@data_options
+@json_option
+def check(
+    tasks: str, root: Path | None, by: Unit, split_seed: int, data: DataOptions, as_json: bool
+) -> None:
+    """Read every sample of DIR or FILE, and report counts, sizes, duplicates and damage.
+
+    The options are those of training. Exit code 1 says that something is wrong with the data.
+
+    \b
+    Example:
+      edgemeta data check recordings --by subject
+    """
+    if tasks in NAMES:
+        raise InputError(f"{tasks} is no data of yours", expected="a folder, an .npz or a .csv")
+    layout = recognise(tasks, root, data)
+    if layout is None:
+        raise unknown(tasks)
+    try:
+        dataset = layout.read(data)
+    except InputError as error:
+        if not (root or Path(tasks)).exists():
+            raise
+        _report_refusal(layout.name, error, as_json)
+        raise EdgemetaError(f"{tasks} cannot be used as {layout.name}") from error
+    source = divided(tasks, dataset, by=by, split_seed=split_seed, options=data)
+    with click.progressbar(
+        length=len(dataset.samples),
+        label="samples",
+        file=sys.stderr,
+        hidden=not sys.stderr.isatty(),
+    ) as progress:
+        found = check_dataset(
+            layout.name, root or Path(tasks), dataset, source.rows, progress.update
+        )
+    click.echo(json.dumps(asdict(found)) if as_json else _text(found))
+    if found.problems:
+        count = len(found.problems)
+        raise EdgemetaError(f"{tasks} has {count} problem{'s' if count > 1 else ''}, listed above")
+
+
+def _report_refusal(layout: str, error: InputError, as_json: bool) -> None:
+    record = {"layout": layout, "problems": [str(error)]}
+    click.echo(json.dumps(record) if as_json else f"problem: {error}")
+
+
+def _text(found: DataReport) -> str:
+    shape = " x ".join(map(str, found.shape))
+    low, middle, high = found.per_class
+    kind = "tasks" if found.layout == "a regression table" else "classes"
+    facts = [
+        ("layout", found.layout),
+        ("samples", f"{found.samples}, each {shape} {found.dtype}"),
+        ("size", f"{_size(found.sample_bytes)} as read, {_size(found.disk_bytes)} on disk"),
+        (kind, f"{found.classes}, of {low} / {middle:g} / {high} samples (min / median / max)"),
+        ("subjects", "unknown" if found.subjects is None else str(found.subjects)),
+        ("repeated", f"{found.duplicates} samples repeat another of their part"),
+    ]
+    rows = [[part.part, part.classes, part.samples] for part in found.parts]
+    return "\n".join(
+        [
+            *(f"{name:<10} {value}" for name, value in facts),
+            "",
+            table(["part", kind, "samples"], rows),
+            "",
+            *(f"problem: {problem}" for problem in found.problems or ()),
+            *([] if found.problems else ["no problems"]),
+        ]
+    )
+
+
+def _size(count: int) -> str:
+    """Return a number of bytes for people."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"

@@ -1,0 +1,74 @@
+"""The options that say where a user's data lies and how it is read."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgemeta.tasks.classes import UNITS
+from edgemeta.tasks.options import COLORS, FEATURES, DataOptions, flag
+
+root_option = click.option(
+    "--root", type=click.Path(path_type=Path), help="Where the data of a named TASKS lie."
+)
+by_option = click.option(
+    "--by",
+    type=click.Choice(UNITS),
+    default="class",
+    show_default=True,
+    help="Your own data: what is new at test time.",
+)
+
+
+def _names(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    """Parse "ax,ay"."""
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def _list(name: str, help: str) -> Any:
+    return click.option(
+        flag(name), name, default="", callback=_names, metavar="NAME,...", help=help
+    )
+
+
+def _one(name: str, help: str, type: Any = int) -> Any:
+    return click.option(flag(name), name, type=type, help=help)
+
+
+_COLUMN = click.STRING
+# One for each field of `DataOptions`, in their order.
+_OPTIONS = (
+    _one("image_size", "Images: sides in pixels. [default: the first image's]"),
+    _one("color", "Images. [default: the first image's]", click.Choice(COLORS)),
+    _one("features", "Wav. [default: mfcc]", click.Choice(FEATURES)),
+    _one("sample_rate", "Wav: in Hz. [default: the first file's]"),
+    _one("seconds", "Wav: length that clips are cut or filled to. [default: 1]", float),
+    _one("mels", "Wav: mel bands. [default: 40]"),
+    _one("coefficients", "Wav: MFCC that are kept. [default: 10]"),
+    _one("window", "Time series: steps per sample. Wav: ms per frame. [default: 40]"),
+    _one("hop", "Time series: steps between windows. [default: window] Wav: ms. [default: 20]"),
+    _list("columns", "CSV: input columns. [default: all others]"),
+    _one("label", "CSV: column of the class. [default: label]", _COLUMN),
+    _one("subject", "CSV: column of the subject. [default: subject, if any]", _COLUMN),
+    _list("target", "Regression table: columns to predict. [default: target]"),
+    _one("task", "Regression table: column whose values are the tasks.", _COLUMN),
+    click.option("--test-only", is_flag=True, help="All of the data is the test part."),
+)
+DATA_OPTIONS = tuple(DataOptions.__dataclass_fields__)
+
+
+def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of `DataOptions`, which it gets as the argument `data`."""
+
+    @functools.wraps(command)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        data = DataOptions(**{name: options.pop(name) for name in DATA_OPTIONS})
+        return command(*arguments, data=data, **options)
+
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
