@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta.errors import InputError
-from edgemeta.tasks.dataset import Dataset, number
+from edgemeta.tasks.dataset import Dataset, checked_split, number
 from edgemeta.tasks.file_samples import FileSamples
 from edgemeta.tasks.folders import list_class_folders
 from edgemeta.tasks.mfcc import Spectrum
@@ -31,8 +31,9 @@ class Recording(NamedTuple):
 def read_wav_folders(root: Path, options: DataOptions) -> Dataset:
     """Open a folder of recordings per class: `class/*.wav` or `{train,val,test}/class/*.wav`.
 
-    Where every file name has a "_", what stands before the first is the subject, as in Google's
-    speech commands (`<speaker>_nohash_<k>.wav`).
+    Google's speech commands are taken as they are: where every file name has a "_", what stands
+    before the first is the subject (`<speaker>_nohash_<k>.wav`), and the files that
+    `validation_list.txt` and `testing_list.txt` name are the samples of split 1 and 2.
 
     Raises:
         InputError: there is no readable recording, or a folder is empty.
@@ -55,7 +56,7 @@ def read_wav_folders(root: Path, options: DataOptions) -> Dataset:
         class_names=files.class_names,
         subject=subject,
         subject_names=subject_names,
-        split=files.split,
+        split=_listed_split(root, files.paths) if files.split is None else files.split,
         preprocessing=spectrum.record(),
     )
 
@@ -138,6 +139,20 @@ def _first_rate(paths: Sequence[Path]) -> int:
         except InputError as error:
             refused = refused or error
     raise refused or InputError("no recordings")
+
+
+def _listed_split(root: Path, paths: Sequence[Path]) -> NDArray[np.int64] | None:
+    """Read the split of Google's speech commands, if its two lists are there."""
+    lists = {1: root / "validation_list.txt", 2: root / "testing_list.txt"}
+    if not all(path.is_file() for path in lists.values()):
+        return None
+    part = {
+        root / line.strip(): number
+        for number, path in lists.items()
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    }
+    return checked_split(str(root), np.array([part.get(path, 0) for path in paths]))
 
 
 def _speakers(paths: Sequence[Path]) -> tuple[tuple[str, ...], NDArray[np.int64] | None]:

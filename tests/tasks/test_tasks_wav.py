@@ -17,7 +17,7 @@ from edgemeta.tasks import DataOptions, EpisodeSize, open_tasks
 from edgemeta.tasks.dataset_source import DatasetSource
 from edgemeta.tasks.mfcc import Spectrum
 from edgemeta.tasks.options import Features
-from edgemeta.tasks.wav import read_wav, resample
+from edgemeta.tasks.wav import read_wav, read_wav_folders, resample
 
 RATE = 16_000
 
@@ -176,6 +176,19 @@ def test_speech_commands_by_word_and_by_speaker(commands: Path) -> None:
     assert [len(people.units(s)) for s in ("train", "val", "test")] == [3, 1, 1]
     episode = people.episode("test", EpisodeSize(6, 1, 1), 0, 0)
     assert episode.query_x.shape == (6, 49, 10)
+
+
+def test_the_lists_of_speech_commands_are_its_split(commands: Path) -> None:
+    words = [f"word{k}" for k in range(6)]
+    for name, speaker in (("validation_list.txt", 3), ("testing_list.txt", 4)):
+        lines = [f"{word}/s{speaker}_nohash_{n}.wav\n" for word in words for n in range(2)]
+        (commands / name).write_text("".join(lines))
+    data = read_wav_folders(commands, DataOptions())
+    assert data.split is not None
+    assert data.subject is not None
+    assert data.split.tolist() == np.array([0, 0, 0, 1, 2])[data.subject].tolist()
+    people = _open(commands, by="subject")
+    assert [sorted(people.units(s)) for s in ("train", "val", "test")] == [[0, 1, 2], [3], [4]]
 
 
 def test_options_of_recordings(commands: Path) -> None:
