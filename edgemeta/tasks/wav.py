@@ -87,7 +87,8 @@ def read_wav(path: Path) -> Recording:
         with wave.open(str(path), "rb") as file:
             width, channels, rate = file.getsampwidth(), file.getnchannels(), file.getframerate()
             content = file.readframes(file.getnframes())
-    except (OSError, EOFError, wave.Error) as error:
+    # RuntimeError: a chunk that reaches beyond the file
+    except (OSError, EOFError, RuntimeError, wave.Error) as error:
         raise InputError(
             f"{path} cannot be read as a recording",
             got=str(error) or "a file that ends too early",

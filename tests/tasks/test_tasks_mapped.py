@@ -57,6 +57,11 @@ def test_arrays_that_end_too_early(tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(content[:-4])
     with pytest.raises(InputError, match="cannot be read"):
         read_npy(tmp_path / "x.npy", mapped=True)
+    header = content.index(b"}")
+    for place in (header, header - 8):  # numpy lets its parser's errors through
+        (tmp_path / "x.npy").write_bytes(content[:place] + b"(" + content[place + 1 :])
+        with pytest.raises(InputError, match="cannot be read"):
+            read_npy(tmp_path / "x.npy", mapped=True)
     np.save(tmp_path / "o.npy", np.array([{}]))
     with pytest.raises(InputError, match="Python objects"):
         read_npy(tmp_path / "o.npy", mapped=True)

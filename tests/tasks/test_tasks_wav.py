@@ -227,7 +227,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     _write(path, _tone(100, 0.01))
     content = path.read_bytes()
     compressed = content.replace(struct.pack("<HH", 1, 1), struct.pack("<HH", 3, 1), 1)
-    for damaged in (b"", b"RIFF", content[:30], compressed, content[:44]):
+    beyond = content[:12] + b"junk" + struct.pack("<I", 2**31) + content[12:]
+    for damaged in (b"", b"RIFF", content[:30], compressed, content[:44], beyond):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match=r"a\.wav (cannot be read|holds no sound)") as caught:
             read_wav(path)
