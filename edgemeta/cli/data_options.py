@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from edgemeta.tasks.classes import UNITS
-from edgemeta.tasks.options import COLORS, FEATURES, DataOptions, flag
+from edgemeta.tasks.options import COLORS, DRAWS, FEATURES, DataOptions, flag
 
 root_option = click.option(
     "--root", type=click.Path(path_type=Path), help="Where the data of a named TASKS lie."
@@ -56,6 +56,11 @@ _OPTIONS = (
     _one("subject", "CSV: column of the subject. [default: subject, if any]", _COLUMN),
     _list("target", "Regression table: columns to predict. [default: target]"),
     _one("task", "Regression table: column whose values are the tasks.", _COLUMN),
+    _one(
+        "draw",
+        "Whose samples one task shows: one person's, or all. [default: subject with --by subject]",
+        click.Choice(DRAWS),
+    ),
     click.option("--test-only", is_flag=True, help="All of the data is the test part."),
 )
 DATA_OPTIONS = tuple(DataOptions.__dataclass_fields__)

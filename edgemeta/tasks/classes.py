@@ -67,6 +67,7 @@ class ClassSource(TaskSource):
 
     kind: TaskKind = "classification"
     unit: Unit = "class"
+    _of_one_subject = False  # whether each pool is one subject's
 
     @abstractmethod
     def pools(self, split: Split) -> Sequence[Pool]:
@@ -166,7 +167,7 @@ class ClassSource(TaskSource):
 
     def _too_small(self, split: Split, size: EpisodeSize, most: int) -> InputError:
         need = size.shots + size.queries
-        of_one = " of one subject" if self.unit == "subject" else ""
+        of_one = " of one subject" if self._of_one_subject else ""
         return InputError(
             f"{self.name}: the {split} part is too small for this episode",
             got=f"{most} of {len(self.classes(split))} classes with {need} samples{of_one}",

@@ -12,6 +12,7 @@ from edgemeta.errors import InputError
 from edgemeta.tasks.classes import UNITS, ClassSource, Pool, Unit, group_rows
 from edgemeta.tasks.dataset import Dataset
 from edgemeta.tasks.dividing import Rows, all_test, divide
+from edgemeta.tasks.options import Draw
 from edgemeta.tasks.source import SPLITS, Split
 
 
@@ -26,12 +27,11 @@ class DatasetSource(ClassSource):
     there is no 1.
 
     With `by="subject"` the person is new and the classes are the same: every episode is drawn
-    from one subject. Subjects are divided by `split` if it separates them, else 60/20/20 by
-    `split_seed`.
+    from one subject, unless `draw` says otherwise. Subjects are divided by `split` if it separates
+    them, else 60/20/20 by `split_seed`.
 
     With `by="both"` classes and people are new: both are divided as above, each for itself, and a
-    part has the samples of its classes by its people; the rest is left out. Episodes are drawn
-    across the people of a part.
+    part has the samples of its classes by its people; the rest is left out.
 
     Where `split` separates the units but names no validation, 15 % of the training units, chosen
     by `split_seed`, serve as validation.
@@ -41,6 +41,8 @@ class DatasetSource(ClassSource):
         dataset: the data.
         by: what is new at test time.
         split_seed: decides every division that the data leaves open.
+        draw: "subject" draws every episode from one subject, "all" from all of a part; None means
+            "subject" with `by="subject"`, else "all".
         test_only: put all of it into the test part.
 
     Attributes:
@@ -49,7 +51,7 @@ class DatasetSource(ClassSource):
         rows: (n,) int64 the samples of each part, ascending.
 
     Raises:
-        InputError: `by` needs subjects, and there are none.
+        InputError: `by` or `draw` needs subjects, and there are none.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class DatasetSource(ClassSource):
         *,
         by: Unit = "class",
         split_seed: int = 0,
+        draw: Draw | None = None,
         test_only: bool = False,
     ) -> None:
         if by not in UNITS:
@@ -71,22 +74,19 @@ class DatasetSource(ClassSource):
         self._dataset = dataset
         if by == "class" and dataset.subject is not None:
             self._too_small_hint += ', or divide by="subject"'
-        subject = None if by == "class" else _checked_subjects(name, by, dataset.subject)
-        units = dataset.y if subject is None or by == "both" else subject
-        rows = all_test(len(units)) if test_only else _rows(dataset, by, subject, split_seed)
-        self.rows = rows
-        self._units = {s: frozenset(np.unique(units[rows[s]]).tolist()) for s in SPLITS}
-        self._pools: dict[Split, tuple[Pool, ...]] = {
-            s: tuple(
-                Pool.of(group_rows(dataset.y, own))
-                for own in (
-                    group_rows(subject, rows[s]).values()
-                    if subject is not None and by == "subject"
-                    else (rows[s],)
-                )
-            )
-            for s in SPLITS
-        }
+        self._of_one_subject = (draw or ("subject" if by == "subject" else "all")) == "subject"
+        subject = None
+        if by != "class" or self._of_one_subject:
+            subject = _checked_subjects(name, dataset.subject)
+        units = subject if by == "subject" and subject is not None else dataset.y
+        self.rows = all_test(len(units)) if test_only else _rows(dataset, by, subject, split_seed)
+        self._units = {s: frozenset(np.unique(units[self.rows[s]]).tolist()) for s in SPLITS}
+        self._pools: dict[Split, tuple[Pool, ...]] = {}
+        for split, rows in self.rows.items():
+            shares = [rows]
+            if subject is not None and self._of_one_subject:
+                shares = list(group_rows(subject, rows).values())
+            self._pools[split] = tuple(Pool.of(group_rows(dataset.y, share)) for share in shares)
 
     @property
     def preprocessing(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class DatasetSource(ClassSource):
         return dict(self._dataset.preprocessing)
 
     def pools(self, split: Split) -> Sequence[Pool]:
-        """Return one pool for all classes of the part, or one for each of its subjects."""
+        """Return one pool for all of the part, or one for each of its subjects; see `draw`."""
         return self._pools[split]
 
     def units(self, split: Split) -> frozenset[int]:
@@ -108,7 +108,7 @@ class DatasetSource(ClassSource):
 
 
 def _rows(dataset: Dataset, by: Unit, subject: NDArray[np.int64] | None, seed: int) -> Rows:
-    if subject is None:
+    if by == "class" or subject is None:
         return divide(dataset.y, dataset.split, seed, rows_by_split=True)
     by_subject = divide(subject, dataset.split, seed, rows_by_split=False)
     if by == "subject":
@@ -117,12 +117,13 @@ def _rows(dataset: Dataset, by: Unit, subject: NDArray[np.int64] | None, seed: i
     return {s: np.intersect1d(by_class[s], by_subject[s], assume_unique=True) for s in SPLITS}
 
 
-def _checked_subjects(name: str, by: Unit, subject: NDArray[np.int64] | None) -> NDArray[np.int64]:
+def _checked_subjects(name: str, subject: NDArray[np.int64] | None) -> NDArray[np.int64]:
     if subject is None:
         raise InputError(
             f"{name} names no subjects",
-            expected=f'"subject" (N,) for by="{by}": an array, a column, or a part of file names',
-            hint='add them, or divide by="class"',
+            expected='"subject" (N,), to divide or to draw by it: an array, a column, or a part of '
+            "file names",
+            hint='add them, or divide by="class" and draw from "all"',
         )
     if subject.max() < 1:
         raise InputError(

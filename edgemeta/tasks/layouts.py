@@ -37,7 +37,7 @@ class Layout:
     Attributes:
         name: what errors call it: "a folder of images per class".
         read: reads and checks it.
-        options: the `DataOptions` that have a meaning for it, besides `test_only`.
+        options: the `DataOptions` that have a meaning for it, besides `draw` and `test_only`.
     """
 
     name: str
@@ -63,7 +63,12 @@ def recognise(spec: str, root: Path | None, options: DataOptions) -> Layout | No
     if spec not in DATA_NAMES and (path.suffix in DATA_SUFFIXES or path.is_dir()):
         if root is not None:
             raise InputError(f"{spec} takes no root", got=root, hint="leave --root out")
-        layout = _folder(path) if path.is_dir() else _file(path, options)
+        try:
+            layout = _folder(path) if path.is_dir() else _file(path, options)
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be looked into", got=error.strerror, hint="check its permissions"
+            ) from error
     elif spec in DATA_NAMES:
         if root is None:
             raise InputError(
@@ -73,7 +78,7 @@ def recognise(spec: str, root: Path | None, options: DataOptions) -> Layout | No
         layout = Layout(f"{spec}'s IDX files", partial(read_idx, spec, root))
     else:
         return None
-    options.allow(layout.name, "test_only", *layout.options)
+    options.allow(layout.name, "draw", "test_only", *layout.options)
     return layout
 
 

@@ -63,13 +63,17 @@ def divided(
     """
     if dataset.targets is None:
         return DatasetSource(
-            name, dataset, by=by, split_seed=split_seed, test_only=options.test_only
+            name,
+            dataset,
+            by=by,
+            split_seed=split_seed,
+            draw=options.draw,
+            test_only=options.test_only,
         )
-    if by != "class":
+    if by != "class" or options.draw is not None:
         raise InputError(
-            f"{name} is a regression table, whose tasks are divided",
-            got=f'by="{by}"',
-            hint="leave --by out",
+            f"{name} is a regression table, whose tasks are divided and drawn",
+            hint="leave --by and --draw out",
         )
     return TableSource(name, dataset, split_seed=split_seed, test_only=options.test_only)
 

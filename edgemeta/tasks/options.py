@@ -9,8 +9,10 @@ from edgemeta.errors import InputError
 
 Color = Literal["gray", "rgb"]
 Features = Literal["mfcc", "logmel"]
+Draw = Literal["subject", "all"]
 COLORS: tuple[Color, ...] = get_args(Color)
 FEATURES: tuple[Features, ...] = get_args(Features)
+DRAWS: tuple[Draw, ...] = get_args(Draw)
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ class DataOptions:
         subject: CSV: the column of the subject; "subject" where there is one.
         target: regression tables: the columns to predict; "target".
         task: regression tables: the column each value of which is a task; it must be given.
+        draw: whose samples one task shows: "subject" (one person's, as for personalisation) or
+            "all" (those of everybody in the part); "subject" where subjects alone are divided, else
+            "all".
         test_only: all classes (or tasks) belong to the test part: for a model that was trained on
             other data.
 
@@ -59,6 +64,7 @@ class DataOptions:
     subject: str | None = None
     target: tuple[str, ...] = ()
     task: str | None = None
+    draw: Draw | None = None
     test_only: bool = False
 
     def __post_init__(self) -> None:
@@ -68,7 +74,7 @@ class DataOptions:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"{flag(name)} is out of range", got=value, expected="more than 0")
-        for name, known in (("color", COLORS), ("features", FEATURES)):
+        for name, known in (("color", COLORS), ("features", FEATURES), ("draw", DRAWS)):
             value = getattr(self, name)
             if value is not None and value not in known:
                 raise InputError(f"unknown {flag(name)}", got=value, expected=" or ".join(known))

@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 
 from edgemeta.errors import InputError
 from edgemeta.tasks.array_file import read_array_file
-from edgemeta.tasks.classes import Unit
+from edgemeta.tasks.classes import UNITS, Unit
 from edgemeta.tasks.dataset_source import DatasetSource
+from edgemeta.tasks.options import DRAWS, Draw
 from edgemeta.tasks.source import SPLITS, EpisodeSize, Split
 
 SPLIT_NUMBER: dict[Split, int] = {"train": 0, "val": 1, "test": 2}
 
 
-def _open(path: Path, *, by: Unit = "class", split_seed: int = 0) -> DatasetSource:
-    return DatasetSource(str(path), read_array_file(path), by=by, split_seed=split_seed)
+def _open(
+    path: Path, *, by: Unit = "class", split_seed: int = 0, draw: Draw | None = None
+) -> DatasetSource:
+    return DatasetSource(str(path), read_array_file(path), by=by, split_seed=split_seed, draw=draw)
 
 
 def _rows(count: int) -> NDArray[np.int32]:
@@ -265,5 +268,25 @@ def test_by_both_episodes_mix_the_people_of_a_part(write_npz: Callable[..., Path
     assert [len(source.classes(split)) for split in SPLITS] == [12, 4, 4]
     rows = list(_seen(source, "train", EpisodeSize(5, 1, 10)))
     assert len(set(subject[rows].tolist())) == 6
-    with pytest.raises(InputError, match=r'names no subjects.*by="both"'):
-        _open(write_npz(x=_rows(4), y=np.arange(4)), by="both")
+    without = write_npz(x=_rows(4), y=np.arange(4))
+    with pytest.raises(InputError, match="names no subjects"):
+        _open(without, by="both")
+    with pytest.raises(InputError, match="names no subjects"):
+        _open(without, draw="subject")
+
+
+@pytest.mark.parametrize("by", UNITS)
+@pytest.mark.parametrize("draw", DRAWS)
+def test_who_is_shown_does_not_depend_on_what_is_divided(
+    write_npz: Callable[..., Path], by: Unit, draw: Draw
+) -> None:
+    rng = np.random.default_rng(0)
+    y, subject = rng.integers(0, 20, 6000), rng.integers(0, 10, 6000)
+    path = write_npz(x=_rows(6000), y=y, subject=subject)
+    source, usual = _open(path, by=by, draw=draw), _open(path, by=by)
+    for split in SPLITS:
+        assert np.array_equal(source.rows[split], usual.rows[split])
+        assert source.units(split) == usual.units(split)
+        episode = source.episode(split, EpisodeSize(4, 1, 6), 0, 0)
+        rows = np.concatenate([episode.support_x, episode.query_x])[:, 0]
+        assert (len(set(subject[rows].tolist())) == 1) == (draw == "subject")

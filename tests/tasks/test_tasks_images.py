@@ -176,6 +176,15 @@ def test_what_cannot_be_opened(
         _open(tmp_path, **options)
 
 
+def test_a_folder_that_may_not_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(InputError, match="cannot be looked into: got Permission denied"):
+        _open(folder)
+
+
 def test_deep_images_are_refused(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).mkdir()
