@@ -60,7 +60,7 @@ def read_npz(
             with np.load(stream, allow_pickle=False) as file:
                 places = {n: _place(file.zip, stream, n) for n in mapped if n in file.files}
                 return {
-                    name: file[name] if places.get(name) is None else _map(path, places[name])
+                    name: _map(path, place) if (place := places.get(name)) else file[name]
                     for name in names
                     if name in file.files
                 }

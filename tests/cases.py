@@ -15,7 +15,8 @@ from torch import nn
 from edgemeta import Runner
 from edgemeta.bundle import TensorSpec
 from edgemeta.meta.inner import LOSSES, InnerLoop, State, Task
-from edgemeta.meta.models import Norm, Pool, build_model
+from edgemeta.meta.models import build_model
+from edgemeta.meta.parts import Norm, Pool
 from edgemeta_export import export_bundle
 
 INNER_LR = 0.1

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from edgemeta.cli.data_options import data_options
 from edgemeta.errors import InputError
 from edgemeta.meta.algorithms import (
     INNER_UPDATES,
@@ -21,10 +22,14 @@ from edgemeta.meta.algorithms import (
     STRATEGIES,
 )
 from edgemeta.meta.config import ALGORITHMS, DEVICES, PRECISIONS, TrainConfig, read_toml
-from edgemeta.meta.models import HEADS, MODELS, NORMS, POOLS
+from edgemeta.meta.models import MODELS
+from edgemeta.meta.parts import HEADS, NORMS, POOLS
 from edgemeta.meta.ranks import Ranks
 from edgemeta.meta.run import Run
 from edgemeta.meta.trainer import Trainer, resumed_config
+from edgemeta.tasks.classes import UNITS
+from edgemeta.tasks.opening import EXPECTED
+from edgemeta.tasks.options import DataOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -78,8 +83,8 @@ def _widths(
     help="The run's directory.",
 )
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
-@_option("root", "Where the data of TASKS lie.")
-@_option("by", "What is new at test time.", type=click.Choice(["class", "subject"]))
+@_option("root", "Where the data of a named TASKS lie.")
+@_option("by", "Your own data: what is new at test time.", type=click.Choice(UNITS))
 @_option(
     "algorithm",
     "A name for some of the choices below; each of them may be chosen otherwise.",
@@ -112,11 +117,11 @@ def _widths(
 @_option("teacher", "A run whose adapted predictions are learned, too.", metavar="RUN")
 @_option("distill", "The teacher's share of the outer loss.")
 @_option("model", "The network.", type=click.Choice(MODELS))
-@_option("width", "conv4: filters per block.")
+@_option("width", "conv4, ds-cnn: filters per convolution.")
 @_option("pool", "conv4: how a block halves the image.", type=click.Choice(POOLS))
 @_option(
     "norm",
-    "conv4: group and support (support-set statistics) predict one sample at a time; "
+    "conv4, ds-cnn: group and support (support-set statistics) predict one sample at a time; "
     "transductive, for comparison, needs all queries at once.",
     type=click.Choice(NORMS),
 )
@@ -154,30 +159,34 @@ def _widths(
 @_option("chunk", "vmap: tasks at once; 0: all of them.")
 @_option("checkpointing", "Less memory: compute the inner steps twice, keep none.")
 @_option("precision", "tf32 and bf16 are for CUDA.", type=click.Choice(PRECISIONS))
+@data_options
 def train(
     tasks: str | None,
     config: Path | None,
     out: Path,
     resume: bool,
+    data: DataOptions,
     **options: Any,
 ) -> None:
     """Meta-train an init on TASKS.
 
-    TASKS is sinusoid, glyphs, omniglot, omniglot-vinyals, or the path of an .npz with x and y.
+    TASKS is sinusoid, glyphs, omniglot, omniglot-vinyals, mnist and its like, or the path of your
+    own data: an .npz, a .csv, a folder of images or recordings; the last options say how it is
+    read.
     The init that validates best is kept, and evaluated once on the test part at the end.
 
     \b
     Example:
       edgemeta train glyphs --out runs/glyphs --iterations 2000
     """
-    chosen = {"tasks": tasks} | options
+    chosen = {"tasks": tasks, "data": data if data != DataOptions() else None} | options
     given = {name: value for name, value in chosen.items() if value not in (None, ())}
     if resume or Ranks.restarted():
         settings = resumed_config(Run(out), given)
     else:
         given = (read_toml(config) if config else {}) | given
         if "tasks" not in given:
-            raise InputError("no TASKS given", expected="sinusoid, glyphs, omniglot or an .npz")
+            raise InputError("no TASKS given", expected=EXPECTED)
         settings = TrainConfig.of(**given)
     trainer = Trainer(settings, out, resume=resume or Ranks.restarted())
     try:

@@ -31,15 +31,18 @@ from edgemeta.meta.algorithms import (
     Schedule,
     Strategy,
 )
-from edgemeta.meta.models import HEADS, MODELS, NORMS, POOLS, Head, Norm, Pool
+from edgemeta.meta.models import MODELS
+from edgemeta.meta.parts import HEADS, NORMS, POOLS, Head, Norm, Pool
 from edgemeta.meta.updates import Update
-from edgemeta.tasks.classes import Unit
+from edgemeta.tasks.classes import UNITS, Unit
+from edgemeta.tasks.options import DataOptions
 
 ALGORITHMS = tuple(PRESETS)
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "tf32", "bf16")
 
 
+AS_IT_IS = DataOptions()
 _MAY_BE_ZERO = ("seed", "inner_steps", "patience", "threads", "chunk")
 _SHARES = ("first_order_share", "multi_step_share", "distill")
 
@@ -51,7 +54,8 @@ class TrainConfig:
     Attributes:
         tasks: a task source, as `edgemeta.tasks.open_tasks` spells it.
         root: where its data lie; "" for embedded sources.
-        by: what is new at test time: "class" or "subject".
+        by: what is new at test time: "class", "subject" or "both".
+        data: how a user's own data is read.
         algorithm: name of the preset that the choices started from; `of` applies it.
         adapt: what the inner step updates, as patterns over parameter names; see `InnerLoop`.
         order: of the meta-gradient: "second" (MAML) or "first" (FOMAML).
@@ -68,9 +72,9 @@ class TrainConfig:
         teacher: directory of a run whose adapted predictions are to be learned too; "" for none.
         distill: the teacher's share of the outer loss.
         model: one of `MODELS`.
-        width: conv4: filters per block.
+        width: conv4, ds-cnn: filters per convolution.
         pool: conv4: "max" or "stride".
-        norm: conv4: "support" and "group" are inductive, "transductive" is for comparison.
+        norm: conv4, ds-cnn: "support" and "group" are inductive, "transductive" is for comparison.
         hidden: mlp: width of each hidden layer.
         head: "linear" for tasks of up to `ways` classes, "shared" for tasks of any number.
         ways: classes per task.
@@ -103,6 +107,7 @@ class TrainConfig:
     tasks: str
     root: str = ""
     by: Unit = "class"
+    data: DataOptions = AS_IT_IS
     algorithm: str = "maml"
     adapt: tuple[str, ...] = ("*",)
     order: Order = "second"
@@ -174,7 +179,7 @@ class TrainConfig:
             ("norm", NORMS),
             ("head", HEADS),
             ("device", DEVICES),
-            ("by", ("class", "subject")),
+            ("by", UNITS),
         ):
             if getattr(self, name) not in allowed:
                 raise InputError(
@@ -230,7 +235,14 @@ class TrainConfig:
 
     def write(self, path: Path) -> None:
         """Write the record as TOML."""
-        write_atomically(path, tomli_w.dumps(asdict(self)).encode())
+        write_atomically(path, tomli_w.dumps(self.record()).encode())
+
+    def record(self) -> dict[str, Any]:
+        """Return the record as plain values; options of `data` that are not set are left out."""
+        plain = asdict(self)
+        defaults = asdict(DataOptions())
+        plain["data"] = {k: v for k, v in plain["data"].items() if v != defaults[k]}
+        return plain
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -248,7 +260,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"cannot read {path}", got=error.strerror) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML", got=str(error)) from error
-    return _checked(record, str(path))
+    return _checked(record, str(path), TrainConfig)
 
 
 def read_config(path: Path) -> TrainConfig:
@@ -263,8 +275,10 @@ def read_config(path: Path) -> TrainConfig:
     return TrainConfig.of(**record)
 
 
-def _checked(record: Mapping[str, Any], where: str) -> dict[str, Any]:
-    types = {field.name: field.type for field in fields(TrainConfig)}
+def _checked(
+    record: Mapping[str, Any], where: str, known: type[TrainConfig | DataOptions]
+) -> dict[str, Any]:
+    types = {field.name: field.type for field in fields(known)}
     checked: dict[str, Any] = {}
     for name, value in record.items():
         if name not in types:
@@ -280,6 +294,11 @@ def _checked(record: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _converted(name: str, value: Any, kind: str, where: str) -> Any:
     """Return what TOML read as the type that a field has."""
+    kind = kind.removesuffix(" | None")
+    if kind == "DataOptions":
+        if not isinstance(value, dict):
+            raise InputError(f"{where}: {name} is no table", got=repr(value))
+        return DataOptions(**_checked(value, f"{where}: [{name}]", DataOptions))
     if kind.startswith("tuple"):
         item, content = (int, "integers") if "int" in kind else (str, "strings")
         if not isinstance(value, list) or any(type(v) is not item for v in value):

@@ -26,9 +26,9 @@ from torch import Tensor, nn
 
 from edgemeta.meta.algorithms import Strategy
 from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.models import FewShotModel
 from edgemeta.meta.norms import SupportNorm
 from edgemeta.meta.objective import Ask, Tasks, displacement, query_loss
+from edgemeta.meta.parts import FewShotModel
 from edgemeta.meta.stacked import StackedLoop
 from edgemeta.meta.updates import Rates
 

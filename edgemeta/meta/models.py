@@ -2,98 +2,25 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
-from edgemeta.meta.shared_head import SharedHead
+from edgemeta.meta.parts import (
+    FewShotModel,
+    Head,
+    Norm,
+    Pool,
+    Preprocess,
+    make_head,
+    make_norm,
+)
 
-Norm = Literal["group", "support", "transductive", "none"]
-Pool = Literal["max", "stride"]
-Head = Literal["linear", "shared"]
-NORMS: tuple[Norm, ...] = ("group", "support", "transductive", "none")
-POOLS: tuple[Pool, ...] = ("max", "stride")
-HEADS: tuple[Head, ...] = ("linear", "shared")
-MODELS = ("conv4", "mlp")
-
-
-class Preprocess(nn.Module):
-    """Raw samples to what the network wants, inside the graph: no skew between desk and device.
-
-    (N, *shape) of any dtype -> (N, C, H, W) float32 for "image", (N, D) for "vector". An image may
-    be (H, W), (H, W, C) or, with C of 1 or 3 in front and larger sides, (C, H, W).
-
-    Args:
-        input: one sample.
-        layout: what comes out.
-        mean: subtracted; scalar or over the last axis of the input.
-        std: divided by; like mean.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(
-        self,
-        input: TensorSpec,
-        layout: Literal["image", "vector"],
-        mean: Sequence[float] = (0.0,),
-        std: Sequence[float] = (1.0,),
-    ) -> None:
-        super().__init__()
-        self.layout = layout
-        self.register_buffer("mean", torch.tensor(mean))
-        self.register_buffer("std", torch.tensor(std))
-        shape = input.shape
-        if layout == "image" and len(shape) not in (2, 3):
-            raise InputError(
-                "conv4 needs images", got=f"samples of shape {shape}", hint="use --model mlp"
-            )
-        self.channels_last = len(shape) == 3 and not (shape[0] in (1, 3) and min(shape[1:]) > 3)
-        if layout == "vector":
-            self.features = int(torch.Size(shape).numel())
-        elif len(shape) == 2:
-            self.features = 1
-        else:
-            self.features = shape[-1] if self.channels_last else shape[0]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Scale and lay out (N, *shape)."""
-        x = (x.float() - self.mean) / self.std
-        if self.layout == "vector":
-            return x.flatten(1)  # (N, *shape) -> (N, D)
-        if x.ndim == 3:
-            return x.unsqueeze(1)  # (N, H, W) -> (N, 1, H, W)
-        return x.permute(0, 3, 1, 2) if self.channels_last else x  # (N, H, W, C) -> (N, C, H, W)
-
-
-class FewShotModel(nn.Module, ABC):
-    """A body that makes features, and a head that reads them: `head(features(x))`.
-
-    Attributes:
-        head: the last layer; its parameters are named "head.*".
-    """
-
-    head: nn.Linear | SharedHead
-
-    @abstractmethod
-    def features(self, x: Tensor) -> Tensor:
-        """Map a raw batch (N, *shape) to features (N, D)."""
-
-    def read(self, features: Tensor) -> Tensor:
-        """Map features (N, D) to outputs (N, outputs)."""
-        output: Tensor = self.head(features)
-        return output
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map a raw batch (N, *shape) to outputs (N, outputs)."""
-        return self.read(self.features(x))
+MODELS = ("conv4", "ds-cnn", "mlp")
 
 
 class Conv4(FewShotModel):
@@ -131,7 +58,7 @@ class Conv4(FewShotModel):
             *(
                 nn.Sequential(
                     nn.Conv2d(inside, outside, 3, stride=stride, padding=1),
-                    _norm(norm, outside),
+                    make_norm(norm, outside),
                     nn.ReLU(),
                     nn.MaxPool2d(2) if pool == "max" else nn.Identity(),
                 )
@@ -142,9 +69,7 @@ class Conv4(FewShotModel):
             nn.init.kaiming_normal_(block[0].weight, nonlinearity="relu")  # type: ignore[index]
             nn.init.zeros_(block[0].bias)  # type: ignore[index]
         features = self._count_features(input, pool)
-        self.head = _head(head, features, outputs)
-        for parameter in self.head.parameters():
-            nn.init.zeros_(parameter)  # no class is likelier than another before adapting
+        self.head = make_head(head, features, outputs)
 
     def features(self, x: Tensor) -> Tensor:
         """Map a raw batch (N, *shape) to (N, D)."""
@@ -163,6 +88,54 @@ class Conv4(FewShotModel):
                 got=f"samples of shape {input.shape}",
                 hint="use --pool stride" if pool == "max" else "use --model mlp",
             ) from error
+
+
+class DSCNN(FewShotModel):
+    """A keyword spotter of depthwise separable convolutions, with some 30,000 parameters.
+
+    A 10x4 convolution with stride 2, four blocks of a depthwise 3x3 and a pointwise convolution,
+    each with norm and ReLU, and the mean over time and frequency. Source: Zhang et al. 2017,
+    "Hello Edge: Keyword Spotting on Microcontrollers", DS-CNN of small size.
+
+    Args:
+        preprocess: makes (N, 1, time, coefficients) of a raw batch.
+        outputs: ways.
+        width: filters of each convolution.
+        norm: see `Conv4`.
+        head: see `Conv4`.
+    """
+
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        outputs: int,
+        *,
+        width: int = 64,
+        norm: Norm = "group",
+        head: Head = "linear",
+    ) -> None:
+        super().__init__()
+        self.preprocess = preprocess
+        first = nn.Conv2d(preprocess.features, width, (10, 4), stride=2, padding=(5, 1))
+        layers: list[nn.Module] = [first, make_norm(norm, width), nn.ReLU()]
+        for _ in range(4):
+            depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
+            pointwise = nn.Conv2d(width, width, 1)
+            for convolution in (depthwise, pointwise):
+                layers += [convolution, make_norm(norm, width), nn.ReLU()]
+        self.body = nn.Sequential(*layers)
+        for layer in self.body:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                assert layer.bias is not None  # noqa: S101
+                nn.init.zeros_(layer.bias)
+        self.head = make_head(head, width, outputs)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map a raw batch (N, *shape) to (N, width)."""
+        # (N, *shape) -> (N, C, time, coefficients) -> (N, width, t, c) -> (N, width)
+        features: Tensor = self.body(self.preprocess(x)).mean((2, 3))
+        return features
 
 
 class MLP(FewShotModel):
@@ -192,7 +165,7 @@ class MLP(FewShotModel):
         for inside, outside in pairwise((preprocess.features, *hidden)):
             layers += [nn.Linear(inside, outside), nn.ReLU()]
         self.body = nn.Sequential(*layers)
-        self.head = _head(head, hidden[-1], outputs)
+        self.head = make_head(head, hidden[-1], outputs)
 
     def features(self, x: Tensor) -> Tensor:
         """Map a raw batch (N, *shape) to (N, hidden[-1])."""
@@ -224,13 +197,13 @@ def build_model(
     """Build one of `MODELS` with fresh weights (drawn from torch's global generator).
 
     Args:
-        name: "conv4" or "mlp".
+        name: one of `MODELS`.
         input: one raw sample.
         ways: number of classes; None for regression, whose target is `target_shape`.
         target_shape: shape of one regression target.
-        width: conv4: filters per block.
+        width: conv4, ds-cnn: filters per convolution.
         pool: conv4: "max" or "stride".
-        norm: conv4: see `Conv4`.
+        norm: conv4, ds-cnn: see `Conv4`.
         hidden: mlp: width of each hidden layer.
         head: "linear" for a fixed number of classes, "shared" for any.
         mean: see `Preprocess`.
@@ -247,23 +220,11 @@ def build_model(
             return MLP(preprocess, ways, hidden=hidden, head=head)
         outputs = int(torch.Size(target_shape).numel())
         return MLP(preprocess, outputs, target_shape=target_shape, hidden=hidden)
-    if name == "conv4":
+    if name in MODELS:
         if ways is None:
-            raise InputError("conv4 is for classification", hint="use --model mlp")
+            raise InputError(f"{name} is for classification", hint="use --model mlp")
         preprocess = Preprocess(input, "image", mean, std)
+        if name == "ds-cnn":
+            return DSCNN(preprocess, ways, width=width, norm=norm, head=head)
         return Conv4(preprocess, input, ways, width=width, pool=pool, norm=norm, head=head)
     raise InputError("unknown model", got=name, expected=" or ".join(MODELS))
-
-
-def _head(head: Head, features: int, outputs: int) -> nn.Linear | SharedHead:
-    return SharedHead(features) if head == "shared" else nn.Linear(features, outputs)
-
-
-def _norm(norm: Norm, channels: int) -> nn.Module:
-    if norm == "support":
-        return nn.BatchNorm2d(channels)
-    if norm == "transductive":
-        return nn.BatchNorm2d(channels, track_running_stats=False)
-    if norm == "group":
-        return nn.GroupNorm(min(8, channels), channels)
-    return nn.Identity()

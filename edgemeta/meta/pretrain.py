@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from edgemeta.errors import InputError
 from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.models import FewShotModel
+from edgemeta.meta.parts import FewShotModel
 from edgemeta.tasks import TaskSource
 from edgemeta.tasks.classes import ClassSource
 

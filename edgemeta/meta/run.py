@@ -15,7 +15,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -222,7 +222,7 @@ class Run:
 
         Where the data lay on this machine is nobody's business on a device: names, not paths.
         """
-        config = asdict(self.config())
+        config = self.config().record()
         config["tasks"] = Path(config["tasks"]).name
         del config["root"]
         result = self.result()

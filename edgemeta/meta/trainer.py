@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,8 @@ class Trainer:
         self.run = Run(path)
         self.ranks = Ranks()
         self.device = _device(config.device)
-        self.source = open_tasks(
-            config.tasks, Path(config.root) if config.root else None, by=config.by
-        )
+        root = Path(config.root) if config.root else None
+        self.source = open_tasks(config.tasks, root, by=config.by, options=config.data)
         self.size = EpisodeSize(config.ways, config.shots, config.queries)
         self.best: float | None = None
         self.best_iteration = self.iteration = self.stale = 0
@@ -286,6 +285,7 @@ class Trainer:
             "iterations": self.iteration,
             "best_iteration": best.best_iteration,
             "validation": best.validation,
+            "preprocessing": self.source.preprocessing,
         }
         self.run.write_result(result)
         return result
@@ -363,11 +363,11 @@ def resumed_config(run: Run, given: dict[str, Any]) -> TrainConfig:
         raise InputError(f"{run.path} holds no run to resume", hint="leave out --resume")
     config = run.config()
     for name, value in given.items():
-        if asdict(config)[name] != value:
+        if getattr(config, name) != value:
             raise InputError(
                 f"--{name.replace('_', '-')} differs from the run's",
                 got=value,
-                expected=asdict(config)[name],
+                expected=getattr(config, name),
                 hint="a resumed run keeps its config; start another with --out",
             )
     return config

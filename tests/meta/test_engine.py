@@ -11,10 +11,9 @@ from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.engine import LOOP, Engine, Plan, fastest, plans
-from edgemeta.meta.facts import DataFacts
 from edgemeta.meta.objective import Ask, Tasks
 from edgemeta.meta.rates import start_rates
-from edgemeta.meta.run import make_loop, make_model
+from edgemeta.meta.run import DataFacts, make_loop, make_model
 
 TASKS = 5
 # float64; the batched form sums in another order. Largest seen: 3e-13 of the largest gradient, and
@@ -39,8 +38,7 @@ def make_engine(config: TrainConfig) -> Engine:
     rates = start_rates(config.rates, loop.init().params, config.inner_lr, config.inner_steps)
     if isinstance(rates, dict):
         rates = {name: nn.Parameter(rate.data.double()) for name, rate in rates.items()}
-    objective = "displacement" if config.objective == "displacement" else "query"
-    return Engine(loop, rates, objective)
+    return Engine(loop, rates, "displacement" if config.objective == "displacement" else "query")
 
 
 def make_tasks(teacher: bool = False) -> Tasks:

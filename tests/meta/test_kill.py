@@ -56,7 +56,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(tmp_path: 
         finish(start(*TRAIN, "--out", cut.path, "--resume"))
     whole = Run(tmp_path / "whole")
     for which in ("last", "best"):
-        left, right = (Checkpoint.from_file(run.checkpoint_path(which)) for run in (whole, cut))  # type: ignore[arg-type]
+        left, right = (Checkpoint.from_file(run.checkpoint_path(which)) for run in (whole, cut))
         assert left.iteration == right.iteration
         for name, tensor in {**left.model, **(left.rates or {})}.items():
             assert torch.equal(tensor, {**right.model, **(right.rates or {})}[name]), name

@@ -6,8 +6,9 @@ from torch import nn
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
-from edgemeta.meta.models import NORMS, Norm, Preprocess, build_model
+from edgemeta.meta.models import build_model
 from edgemeta.meta.norms import SupportNorm, with_support_norms
+from edgemeta.meta.parts import NORMS, Norm, Preprocess
 
 
 @pytest.mark.parametrize(
@@ -79,3 +80,10 @@ def test_support_norm_is_batch_norm_in_both_modes() -> None:
 def test_a_transductive_batch_norm_stays() -> None:
     norm = nn.BatchNorm2d(3, track_running_stats=False)
     assert with_support_norms(norm) is norm
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_keyword_spotter_is_small(norm: Norm) -> None:
+    model = build_model("ds-cnn", TensorSpec((49, 10), "float16"), ways=5, norm=norm)
+    assert model(torch.zeros((3, 49, 10), dtype=torch.float16)).shape == (3, 5)
+    assert 20_000 < sum(p.numel() for p in model.parameters()) < 40_000
