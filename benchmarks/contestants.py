@@ -6,7 +6,7 @@ import json
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol, Self, cast
@@ -225,20 +225,31 @@ class Forward:
         self.run: Round = local(lambda: session.run(None, inputs))
 
 
-class Peer:
+class PeerProcess:
     """Another system, in a process of its own that speaks JSON lines; see `benchmarks/peers`.
 
     Args:
         name: of the peer: `benchmarks/peers/NAME_peer.py` is run.
         python: the interpreter that has its packages.
-        case: what to adapt.
         threads: how many cores the process may use.
+        arrays: what the peer is to work on, in a file that it is told.
+        request: of the case, in the peer's own words.
+
+    Attributes:
+        packages: versions of the peer's packages.
 
     Raises:
         ValueError: the peer cannot do this case.
     """
 
-    def __init__(self, name: str, python: str, case: Case, threads: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        python: str,
+        threads: int,
+        arrays: Mapping[str, NDArray[Any]],
+        **request: Any,
+    ) -> None:
         script = Path(__file__).parent / "peers" / f"{name}_peer.py"
         self._folder = tempfile.TemporaryDirectory()
         self._process = subprocess.Popen(
@@ -249,13 +260,9 @@ class Peer:
         )
         self._requests = cast(IO[str], self._process.stdin)
         self._answers = cast(IO[str], self._process.stdout)
-        arrays = Path(self._folder.name) / "case.npz"
-        x, y = case.support()
-        model = case.model()
-        params = {f"p:{n}": p.detach().numpy() for n, p in model.named_parameters()}
-        np.savez(arrays, allow_pickle=False, x=x, y=y, **params)
-        adapted = [n for n, p in model.named_parameters() if p.requires_grad]
-        self._ask(case=case.name, arrays=str(arrays), adapted=adapted, steps=STEPS, lr=LR)
+        path = Path(self._folder.name) / "case.npz"
+        np.savez(path, allow_pickle=False, **arrays)
+        self.packages: dict[str, str] = self._ask(arrays=str(path), **request)["packages"]
 
     def run(self, calls: int) -> list[float]:
         """See `Contestant`."""
@@ -285,3 +292,22 @@ class Peer:
         self._answers.close()
         self._process.wait()
         self._folder.cleanup()
+
+
+class Peer(PeerProcess):
+    """A peer that adapts a case; see `PeerProcess`."""
+
+    def __init__(self, name: str, python: str, case: Case, threads: int) -> None:
+        x, y = case.support()
+        model = case.model()
+        params = {f"p:{n}": p.detach().numpy() for n, p in model.named_parameters()}
+        super().__init__(
+            name,
+            python,
+            threads,
+            {"x": x, "y": y, **params},
+            case=case.name,
+            adapted=[n for n, p in model.named_parameters() if p.requires_grad],
+            steps=STEPS,
+            lr=LR,
+        )
