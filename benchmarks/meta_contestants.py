@@ -212,12 +212,14 @@ def edgemeta_contestant(case: MetaCase, model: nn.Module) -> Step:
     """Train with edgemeta's engine, by the plan that it measures to be the fastest here."""
     loop = InnerLoop(model, case.loss, HEAD if case.algorithm == "anil" else ("*",))
     reptile = case.algorithm == "reptile"
-    engine = Engine(loop, case.inner_lr, "displacement" if reptile else "query")
+    threads = torch.get_num_threads()
+    objective: Literal["query", "displacement"] = "displacement" if reptile else "query"
+    engine = Engine(loop, case.inner_lr, objective, threads=threads)
     tasks = stack_episodes(case.tasks(), torch.device("cpu"))
     if reptile:  # where the engine trains on the queries too
         tasks = tasks._replace(query_x=tasks.query_x[:, :0], query_y=tasks.query_y[:, :0])
     ask = Ask(case.steps, 1 if case.algorithm == "fomaml" or reptile else 2)
-    fastest(engine, plans("auto", case.meta_batch, torch.get_num_threads()), tasks, ask)
+    fastest(engine, plans("auto", case.meta_batch, threads), tasks, ask)
     optimizer = case.optimizer(model)
 
     def step() -> None:

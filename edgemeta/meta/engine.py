@@ -110,6 +110,7 @@ class Engine:
         rates: the inner rates; where they are learned, they get gradients too.
         objective: "query" or "displacement", see `edgemeta.meta.objective`.
         plan: how to compute a batch.
+        threads: CPU threads at hand; the workers of a plan share them.
         precision: "bf16" computes the forwards of a GPU in bfloat16.
     """
 
@@ -117,6 +118,7 @@ class Engine:
     rates: Rates
     objective: Literal["query", "displacement"] = "query"
     plan: Plan = LOOP
+    threads: int = 1
     precision: str = "float32"
 
     def __post_init__(self) -> None:
@@ -156,6 +158,16 @@ class Engine:
         chunks = [
             tasks.select(slice(k, k + self.plan.chunk)) for k in range(0, count, self.plan.chunk)
         ]
+        before = torch.get_num_threads()
+        # Without this, each worker would take as many threads as there are cores.
+        torch.set_num_threads(max(1, self.threads // self.plan.workers))
+        try:
+            return self._add_up(chunks, ask, share)
+        finally:
+            torch.set_num_threads(before)
+
+    def _add_up(self, chunks: Sequence[Tasks], ask: Ask, share: float) -> float:
+        """Compute the chunks, and add their gradients in their order."""
         results = (self._pool.map if self._pool else map)(lambda c: self._gradient(c, ask), chunks)
         total = 0.0
         for loss, grads in results:

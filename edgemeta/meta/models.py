@@ -18,6 +18,7 @@ from edgemeta.meta.parts import (
     Preprocess,
     make_head,
     make_norm,
+    zeroed,
 )
 
 MODELS = ("conv4", "ds-cnn", "mlp")
@@ -69,7 +70,7 @@ class Conv4(FewShotModel):
             nn.init.kaiming_normal_(block[0].weight, nonlinearity="relu")  # type: ignore[index]
             nn.init.zeros_(block[0].bias)  # type: ignore[index]
         features = self._count_features(input, pool)
-        self.head = make_head(head, features, outputs)
+        self.head = zeroed(make_head(head, features, outputs))
 
     def features(self, x: Tensor) -> Tensor:
         """Map a raw batch (N, *shape) to (N, D)."""
@@ -129,7 +130,7 @@ class DSCNN(FewShotModel):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 assert layer.bias is not None  # noqa: S101
                 nn.init.zeros_(layer.bias)
-        self.head = make_head(head, width, outputs)
+        self.head = zeroed(make_head(head, width, outputs))
 
     def features(self, x: Tensor) -> Tensor:
         """Map a raw batch (N, *shape) to (N, width)."""

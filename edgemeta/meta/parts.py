@@ -95,11 +95,15 @@ class FewShotModel(nn.Module, ABC):
 
 
 def make_head(head: Head, features: int, outputs: int) -> nn.Linear | SharedHead:
-    """Return a head (N, features) -> (N, outputs) of zeros: no class is likelier than another."""
-    made = SharedHead(features) if head == "shared" else nn.Linear(features, outputs)
-    for parameter in made.parameters():
+    """Return a head (N, features) -> (N, outputs)."""
+    return SharedHead(features) if head == "shared" else nn.Linear(features, outputs)
+
+
+def zeroed(head: nn.Linear | SharedHead) -> nn.Linear | SharedHead:
+    """Set a head to zeros, in place: no class is likelier than another before adapting."""
+    for parameter in head.parameters():
         nn.init.zeros_(parameter)
-    return made
+    return head
 
 
 def make_norm(norm: Norm, channels: int) -> nn.Module:

@@ -77,6 +77,7 @@ class Trainer:
             self.loop,
             self.rates,
             "displacement" if config.objective == "displacement" else "query",
+            threads=config.cores,
             precision=config.precision,
         )
         self.leaves = (self.pretraining or self.engine).leaves

@@ -176,3 +176,61 @@ def test_the_outer_learning_rate_falls_along_half_a_cosine() -> None:
     assert scheduled_lr(config, 0) == 2e-3
     assert scheduled_lr(config, 50) == pytest.approx(1e-3)
     assert 0 < scheduled_lr(config, 99) < 1e-6
+
+
+def test_patience_stops_a_run_that_no_longer_improves(tmp_path: Path) -> None:
+    # An outer rate of next to nothing: the first validation stays the best.
+    config = replace(SINUSOID, meta_lr=1e-30, iterations=40, patience=3)
+    result = Trainer(config, tmp_path / "run").train()
+    assert result is not None
+    assert result["best_iteration"] == 2
+    assert result["iterations"] == 8
+    assert Trainer(config, tmp_path / "run", resume=True).stale == 3
+
+
+def test_a_student_moves_towards_its_teacher(tmp_path: Path) -> None:
+    Trainer(replace(SINUSOID, iterations=20, meta_lr=0.01), tmp_path / "teacher").train()
+    student = replace(
+        SINUSOID,
+        hidden=(8,),
+        teacher=str(tmp_path / "teacher"),
+        distill=1.0,
+        iterations=150,
+        validate_every=150,
+        meta_lr=0.01,
+        meta_batch=8,
+    )
+    trainer = Trainer(student, tmp_path / "student")
+    first = trainer.outer_step()
+    trainer.train()
+    # The loss is the distance to the teacher alone, which is another function than the sine.
+    assert Run(tmp_path / "student").metrics()[-1]["loss"] < 0.5 * first
+
+
+def test_a_teacher_of_classes_softens_the_labels(tmp_path: Path) -> None:
+    Trainer(GLYPHS, tmp_path / "teacher").train()
+    student = replace(GLYPHS, width=4, teacher=str(tmp_path / "teacher"))
+    plain = Trainer(replace(student, teacher=""), tmp_path / "plain")
+    taught = Trainer(student, tmp_path / "taught")
+    assert taught.outer_step() != plain.outer_step()
+    assert plain.outer_step() > 0
+    gone = replace(student, teacher=str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="cannot read"):
+        Trainer(gone, tmp_path / "gone")
+
+
+@pytest.mark.parametrize("strategy", ["loop", "workers", "vmap", "auto"])
+def test_every_strategy_trains_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    monkeypatch.setattr("edgemeta.meta.trainer.WORTH_MEASURING", 0)
+    monkeypatch.setattr("edgemeta.meta.engine.MEASURING_SECONDS", 0.01)
+    Trainer(replace(SINUSOID, threads=1), tmp_path / "one").train()
+    config = replace(SINUSOID, threads=2, strategy=strategy)  # type: ignore[arg-type]
+    Trainer(config, tmp_path / "other").train()
+    for name, tensor in weights(tmp_path / "one").items():
+        # float32, six outer steps of Adam; largest seen 3e-6.
+        assert torch.allclose(tensor, weights(tmp_path / "other")[name], atol=1e-4), name
+    plan = Checkpoint.from_file(Run(tmp_path / "other").checkpoint_path("last")).plan
+    resumed = Trainer(config, tmp_path / "other", resume=True)
+    assert resumed.engine.plan == plan
