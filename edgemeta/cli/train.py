@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -189,6 +190,8 @@ def train(
             raise InputError("no TASKS given", expected=EXPECTED)
         settings = TrainConfig.of(**given)
     trainer = Trainer(settings, out, resume=resume or Ranks.restarted())
+    # What schedulers and containers send first; like Ctrl-C, it loses nothing.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         result = trainer.train()
     except KeyboardInterrupt:
@@ -199,6 +202,7 @@ def train(
         )
         raise
     finally:
+        signal.signal(signal.SIGTERM, before)
         trainer.ranks.close()
     if result is None:
         return

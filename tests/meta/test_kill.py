@@ -33,6 +33,21 @@ def finish(process: subprocess.Popen[bytes]) -> None:
     assert process.returncode == 0, stderr.decode()
 
 
+def test_sigterm_stops_like_ctrl_c(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    endless = ("train", "sinusoid", "--model", "mlp", "--iterations", "1000000", "--out", run.path)
+    process = start(*endless, "--strategy", "loop", "--validate-every", "1000000")
+    while not run.checkpoint_path("last").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(1)  # into the outer loop
+    process.terminate()
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert b"continue with `edgemeta train --resume" in stderr
+    assert Checkpoint.from_file(run.checkpoint_path("last")).iteration > 0
+
+
 @pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(tmp_path: Path) -> None:
     began = time.perf_counter()
