@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,22 +109,36 @@ def evaluate(
     for index in range(episodes):
         episode = source.episode(split, size, seed, index)
         output = adapter.adapt_and_predict(episode, steps)
-        if adapter.task == "classification":
-            labels = output.argmax(1)
-            scores.append(float(np.mean(labels == episode.query_y)))
-            predictions.append(labels)
-        else:
-            scores.append(float(np.mean((output - episode.query_y) ** 2)))
-            predictions.append(output)
+        scores.append(score(adapter.task, output, episode.query_y))
+        predictions.append(output.argmax(1) if adapter.task == "classification" else output)
         if tick is not None:
             tick()
     return Evaluation(
         metric="accuracy" if adapter.task == "classification" else "mse",
-        mean=float(np.mean(scores)),
-        ci95=float(1.96 * np.std(scores, ddof=1) / math.sqrt(episodes)),
+        **mean_and_ci95(scores)._asdict(),
         episodes=episodes,
         predictions=np.stack(predictions),
     )
+
+
+def score(task: str, output: NDArray[np.float32], y: NDArray[Any]) -> float:
+    """Return the accuracy of logits (Q, ways), or the MSE of outputs like y (Q, *target_shape)."""
+    if task == "classification":
+        return float(np.mean(output.argmax(1) == y))
+    return float(np.mean((output - y) ** 2))
+
+
+class Estimate(NamedTuple):
+    """A mean over episodes, and half of its 95 % confidence interval."""
+
+    mean: float
+    ci95: float
+
+
+def mean_and_ci95(scores: Sequence[float]) -> Estimate:
+    """Estimate a mean from at least two independent scores; ± 1.96 standard errors."""
+    deviation = np.std(scores, ddof=1)
+    return Estimate(float(np.mean(scores)), float(1.96 * deviation / math.sqrt(len(scores))))
 
 
 def check_fit(adapter: Adapter, source: TaskSource, size: EpisodeSize) -> None:

@@ -19,6 +19,7 @@ COMMANDS = {
     "adapt": "Adapt a bundle to a support set.",
     "predict": "Predict with a bundle and an adapted state.",
     "eval": "Measure a run or a bundle on sampled episodes.",
+    "baselines": "Compare a run with what one would do without meta-learning.",
     "verify": "Replay a bundle's selftest on this machine.",
     "inspect": "Show what is in a bundle.",
     "bench": "Measure latency and memory of a bundle.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgemeta.bundle import MAX_WAYS, TensorSpec
+from edgemeta.errors import InputError
+from edgemeta.evaluate import Estimate, check_fit, mean_and_ci95, score
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.inner import InnerLoop, State
 from edgemeta.meta.run import DataFacts, Run, head_ways
 from edgemeta.meta.updates import Rates
-from edgemeta.tasks import Episode
+from edgemeta.tasks import Episode, EpisodeSize, Split, TaskSource
 
 
 class TorchAdapter:
@@ -63,15 +66,34 @@ class TorchAdapter:
         Returns:
             (Q, ways) logits or (Q, *target_shape) outputs.
         """
+        steps = self.inner_steps if steps is None else steps
+        return self.predict_after(episode, (steps,))[steps]
+
+    def predict_after(
+        self, episode: Episode, steps: Collection[int]
+    ) -> dict[int, NDArray[np.float32]]:
+        """Adapt the init to the support set once, and predict the queries on the way.
+
+        Args:
+            episode: the task.
+            steps: after how many inner steps to predict; 0 is the init itself.
+
+        Returns:
+            By the number of steps: (Q, ways) logits or (Q, *target_shape) outputs.
+        """
         init = self._loop.init()
         x, y, queries, _ = _tensors(episode, init)
-        steps = self.inner_steps if steps is None else steps
         if self.ways is not None:
             init = init._replace(ways=y.max() + 1)
-        state = self._loop.adapt(init, x, y, steps=steps, lr=self.inner_lr)
-        with torch.no_grad():
-            output: NDArray[np.float32] = self._loop.predict(state, queries).cpu().numpy()
-        return output if state.ways is None else output[:, : int(state.ways)]
+        states = self._loop.trajectory(init, x, y, steps=max(steps), lr=self.inner_lr)
+        found: dict[int, NDArray[np.float32]] = {}
+        for step, state in enumerate(states):
+            if step in steps:
+                ready = self._loop.settled(state, x, y) if step else state
+                with torch.no_grad():
+                    output = self._loop.predict(ready, queries).cpu().numpy()
+                found[step] = output if state.ways is None else output[:, : int(state.ways)]
+        return found
 
 
 def run_adapter(path: Path, threads: int | None = None) -> TorchAdapter:
@@ -87,6 +109,49 @@ def run_adapter(path: Path, threads: int | None = None) -> TorchAdapter:
     trained = Run(path).best()
     torch.set_num_threads(threads or trained.config.cores)
     return TorchAdapter.of(trained.loop(), trained.config, trained.facts, trained.rates)
+
+
+def evaluate_steps(
+    adapter: TorchAdapter,
+    source: TaskSource,
+    size: EpisodeSize,
+    *,
+    steps: Collection[int],
+    episodes: int,
+    seed: int,
+    split: Split = "test",
+    tick: Callable[[], None] | None = None,
+) -> dict[int, Estimate]:
+    """Measure as `edgemeta.evaluate.evaluate` does, after several numbers of inner steps at once.
+
+    Args:
+        adapter: what adapts.
+        source: where the episodes come from.
+        size: of an episode.
+        steps: after how many inner steps to predict.
+        episodes: how many.
+        seed: of their stream.
+        split: the part.
+        tick: called after each episode.
+
+    Returns:
+        The accuracy, or the MSE, by the number of steps; not finite where adapting diverges.
+
+    Raises:
+        InputError: as `evaluate`.
+    """
+    check_fit(adapter, source, size)
+    if episodes < 2:
+        raise InputError("too few episodes", got=episodes, expected="at least 2")
+    scores: dict[int, list[float]] = {step: [] for step in sorted(steps)}
+    with np.errstate(over="ignore", invalid="ignore"):
+        for index in range(episodes):
+            episode = source.episode(split, size, seed, index)
+            for step, output in adapter.predict_after(episode, steps).items():
+                scores[step].append(score(adapter.task, output, episode.query_y))
+            if tick is not None:
+                tick()
+        return {step: mean_and_ci95(found) for step, found in scores.items()}
 
 
 def _tensors(episode: Episode, like: State) -> tuple[Tensor, Tensor, Tensor, Tensor]:

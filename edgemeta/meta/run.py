@@ -8,6 +8,7 @@
 | curve.png | outer loss and validation over the outer steps |
 | example.npz | one meta-training episode: the example that export compiles and records |
 | result.json | what the best checkpoint reached on the test part |
+| baselines.json, baselines/pretrained | what `edgemeta baselines` found, and the run it trained |
 """
 
 from __future__ import annotations
@@ -126,6 +127,8 @@ class Run:
         self.curve_path = path / "curve.png"
         self.result_path = path / "result.json"
         self.example_path = path / "example.npz"
+        self.baselines_path = path / "baselines.json"
+        self.pretrained_path = path / "baselines" / "pretrained"
 
     def checkpoint_path(self, which: Literal["best", "last"]) -> Path:
         """Return where the best (by validation) or the last checkpoint lies."""
@@ -179,7 +182,7 @@ class Run:
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write what the best checkpoint reached on the test part."""
-        write_atomically(self.result_path, (json.dumps(result, indent=1) + "\n").encode())
+        _write_json(self.result_path, result)
 
     def result(self) -> dict[str, Any] | None:
         """Return what `write_result` wrote; None for a run that has not ended.
@@ -187,17 +190,19 @@ class Run:
         Raises:
             InputError: the file is damaged.
         """
-        if not self.result_path.exists():
-            return None
-        try:
-            record: dict[str, Any] = json.loads(self.result_path.read_text())
-        except ValueError as error:
-            raise InputError(
-                f"{self.result_path} is damaged",
-                got=error,
-                hint="`edgemeta train --resume` writes it anew",
-            ) from error
-        return record
+        return _read_json(self.result_path, "`edgemeta train --resume` writes it anew")
+
+    def write_baselines(self, record: dict[str, Any]) -> None:
+        """Write what `edgemeta.meta.baselines.compare` found."""
+        _write_json(self.baselines_path, record)
+
+    def baselines(self) -> dict[str, Any] | None:
+        """Return what `write_baselines` wrote; None where nobody has compared.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        return _read_json(self.baselines_path, "remove it: `edgemeta baselines` writes it anew")
 
     def save_example(self, episode: Episode) -> None:
         """Keep one meta-training episode, so that export needs no access to the data."""
@@ -290,3 +295,19 @@ def make_model(config: TrainConfig, facts: DataFacts) -> nn.Module:
 def make_loop(config: TrainConfig, facts: DataFacts, model: nn.Module) -> InnerLoop:
     """Return the inner loop of a run around its model."""
     return InnerLoop(model, LOSSES[facts.kind], config.adapt, config.inner_update())
+
+
+def _write_json(path: Path, record: dict[str, Any]) -> None:
+    content = json.dumps(record, indent=1)
+    write_atomically(path, (content + "\n").encode())
+
+
+def _read_json(path: Path, hint: str) -> dict[str, Any] | None:
+    """Return a record; None where there is no file."""
+    if not path.exists():
+        return None
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path} is damaged", got=error, hint=hint) from error
+    return record

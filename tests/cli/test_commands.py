@@ -161,6 +161,22 @@ def test_verify_inspect_and_bench(call: Call, bundle_path: Path) -> None:
     assert "peak memory" in text
 
 
+def test_baselines(call: Call, run_path: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(run_path, tmp_path / "run"))
+    options = ["--episodes", 2, "--pretrain-iterations", 1]
+    done = call("baselines", run, *options)
+    assert done.code == 0, done.err
+    assert done.err == ""  # no progress bar without a terminal
+    assert "random        all weights" in done.out
+    assert "2 test episodes of glyphs, 5-way 1-shot, inductive" in done.out
+    record = json.loads(call("baselines", run, *options, "--json").out)
+    assert record == Run(run).baselines()
+    other = call("baselines", run, "--episodes", 2, "--pretrain-iterations", 2)
+    assert other.code == 2
+    assert "another pre-training" in other.err
+    assert call("baselines", tmp_path / "nowhere").code == 2
+
+
 @pytest.mark.parametrize("training", [None, {}, {"config": 1, "result": {"mean": "high"}}])
 def test_a_bundle_with_another_training_record(
     call: Call, bundle_path: Path, tmp_path: Path, training: object

@@ -1,0 +1,77 @@
+"""`edgemeta baselines`: what meta-learning buys, measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgemeta.cli.options import json_option
+from edgemeta.cli.table import table
+from edgemeta.meta.baselines import compare
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--episodes",
+    type=click.IntRange(min=2),
+    default=600,
+    show_default=True,
+    help="Of the test part.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the episodes.")
+@click.option(
+    "--pretrain-iterations",
+    type=click.IntRange(min=1),
+    help="Outer steps of the pre-training. [default: the run's]",
+)
+@json_option
+def baselines(
+    run: Path, episodes: int, seed: int, pretrain_iterations: int | None, as_json: bool
+) -> None:
+    """Compare RUN with what one would do without meta-learning, on the same test episodes.
+
+    Trains the supervised twin of RUN in RUN/baselines/pretrained: the same data, model and number
+    of samples. Then its head, or all of its weights, adapt to each episode, or the nearest
+    prototype decides; so do random weights. Steps and learning rates of the baselines are chosen on
+    the validation part. The figures go to RUN/baselines.json; those that are there already, and
+    training that was interrupted, are not done again.
+
+    \b
+    Example:
+      edgemeta baselines runs/glyphs --episodes 600
+    """
+    try:
+        record = compare(run, episodes=episodes, seed=seed, pretrain_iterations=pretrain_iterations)
+    except KeyboardInterrupt:
+        click.echo("stopped; the same command goes on from here", err=True)
+        raise
+    if as_json:
+        click.echo(json.dumps(record))
+        return
+    metric, setting, grid = record["metric"], record["setting"], record["grid"]
+    rows = [
+        [c["init"], c["method"], str(c.get("steps", "-")), str(c.get("inner_lr", "-")), figure(c)]
+        for c in record["contestants"]
+    ]
+    click.echo(table(["init", "method", "steps", "inner_lr", metric], rows))
+    click.echo(
+        f"\n{setting['episodes']} test episodes of {record['tasks']}, {_size(setting)}, "
+        f"{record['statistics']}. Steps and inner_lr of the baselines: the best of "
+        f"{len(grid['steps']) * len(grid['inner_lr'])} on {grid['episodes']} validation episodes."
+    )
+
+
+def figure(entry: dict[str, Any]) -> str:
+    """Return "0.9712 ± 0.0040"."""
+    if entry["mean"] is None or entry["ci95"] is None:
+        return "diverged"
+    return f"{entry['mean']:.4f} ± {entry['ci95']:.4f}"
+
+
+def _size(setting: dict[str, Any]) -> str:
+    ways = f"{setting['ways']}-way " if "ways" in setting else ""
+    return f"{ways}{setting['shots']}-shot"

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edgemeta.errors import InputError
+from edgemeta.evaluate import evaluate
+from edgemeta.meta import baselines, twin
+from edgemeta.meta.baselines import CONTESTANTS, GRID_RATES, GRID_STEPS, best_point, compare
+from edgemeta.meta.config import TrainConfig
+from edgemeta.meta.evaluate import TorchAdapter, evaluate_steps, run_adapter
+from edgemeta.meta.prototype import PrototypeAdapter, prototype_logits
+from edgemeta.meta.run import Checkpoint, Run, make_loop
+from edgemeta.meta.trainer import Trainer
+from edgemeta.meta.twin import twin_config
+from edgemeta.tasks import EpisodeSize, TaskSource, open_tasks
+
+GLYPHS = TrainConfig(
+    tasks="glyphs",
+    model="mlp",
+    hidden=(8,),
+    queries=2,
+    meta_batch=2,
+    iterations=2,
+    validate_every=2,
+    validation_episodes=2,
+    test_episodes=3,
+    evaluation_queries=2,
+    threads=1,
+)
+SINUSOID = replace(GLYPHS, tasks="sinusoid", shots=5, queries=5, inner_lr=0.01)
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A run on glyphs, and what comparing it on three episodes found."""
+    path = tmp_path_factory.mktemp("runs") / "run"
+    Trainer(GLYPHS, path).train()
+    return path, compare(path, episodes=3)
+
+
+@pytest.fixture
+def copied(compared: tuple[Path, dict[str, Any]], tmp_path: Path) -> Run:
+    """A copy of them that a test may change."""
+    return Run(Path(shutil.copytree(compared[0], tmp_path / "run")))
+
+
+def test_every_contestant_has_a_figure(compared: tuple[Path, dict[str, Any]]) -> None:
+    path, record = compared
+    assert Run(path).baselines() == record
+    found = {(c["init"], c["method"]): c for c in record["contestants"]}
+    assert set(found) == set(CONTESTANTS)
+    for (_, method), entry in found.items():
+        assert 0 <= entry["mean"] <= 1
+        assert entry["ci95"] >= 0
+        assert ("grid" in entry) == (method in ("head", "all weights"))
+        if "grid" in entry:
+            points = {(p["steps"], p["inner_lr"]) for p in entry["grid"]}
+            assert points == {(n, r) for n in GRID_STEPS for r in GRID_RATES["classification"]}
+            assert (entry["steps"], entry["inner_lr"]) in points
+    assert record["statistics"] == "inductive"
+    result = Run(path).result()
+    assert result is not None  # the run is tested on the same episodes as at its end
+    assert found["meta-learned", "as trained"]["mean"] == result["mean"]
+
+
+def test_the_twin_is_a_run_of_the_same_budget(compared: tuple[Path, dict[str, Any]]) -> None:
+    run = Run(compared[0] / "baselines" / "pretrained")
+    assert run.config() == replace(
+        GLYPHS,
+        algorithm="pretrain",
+        objective="classes",
+        adapt=("head.*",),
+        inner_steps=10,
+        inner_lr=0.1,
+    )
+    assert run.result() is not None
+    reptile = TrainConfig.of(tasks="glyphs", algorithm="reptile", iterations=7, meta_batch=3)
+    config = twin_config(reptile, "classification", None)
+    assert (config.meta_lr, config.optimizer, config.iterations) == (1e-3, "adam", 7)
+    assert twin_config(reptile, "classification", 9).iterations == 9
+    learned = replace(GLYPHS, rates="step", multi_step_share=0.5, teacher="runs/other")
+    assert twin_config(learned, "classification", None).objective == "classes"
+
+
+def test_nothing_is_computed_twice(copied: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError("computed again")
+
+    record = copied.baselines()
+    monkeypatch.setattr(twin, "Trainer", refuse)
+    monkeypatch.setattr(baselines, "evaluate_steps", refuse)
+    monkeypatch.setattr(baselines, "evaluate", refuse)
+    assert compare(copied.path, episodes=3) == record
+    with pytest.raises(AssertionError, match="computed again"):
+        compare(copied.path, episodes=3, seed=1)
+
+
+def test_figures_of_other_weights_are_computed_again(
+    copied: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = Checkpoint.from_file(copied.checkpoint_path("best"))
+    copied.save(replace(best, model=best.model | {"head.bias": torch.ones(5)}), "best")
+    measured = []
+
+    def spy(adapter: Any, *arguments: Any, **options: Any) -> Any:
+        measured.append(type(adapter))
+        return evaluate(adapter, *arguments, **options)
+
+    monkeypatch.setattr(baselines, "evaluate", spy)
+    compare(copied.path, episodes=3)
+    assert measured == [TorchAdapter, PrototypeAdapter]
+
+
+def test_an_interruption_keeps_what_is_measured(
+    copied: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = copied.baselines()
+    copied.baselines_path.unlink()
+    calls = []
+
+    def stop_at_the_third(*arguments: Any, **options: Any) -> Any:
+        calls.append(options["episodes"])
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(baselines, "evaluate", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        compare(copied.path, episodes=3)
+    assert compare(copied.path, episodes=3) == whole
+    assert len(calls) == len(CONTESTANTS) + 1
+
+
+def test_an_interrupted_pretraining_goes_on(copied: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = copied.baselines()
+    shutil.rmtree(copied.pretrained_path)
+    step = Trainer.outer_step
+
+    def stop_at_one(self: Trainer) -> float:
+        if self.iteration == 1:
+            raise KeyboardInterrupt
+        return step(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "outer_step", stop_at_one)
+        with pytest.raises(KeyboardInterrupt):
+            compare(copied.path, episodes=3)
+    assert compare(copied.path, episodes=3) == whole
+
+
+def test_choices_are_made_on_the_validation_part(
+    copied: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied.baselines_path.unlink()
+    drawn: list[str] = []
+    episode = TaskSource.episode
+
+    def spy(self: TaskSource, split: Any, *arguments: Any) -> Any:
+        drawn.append(split)
+        return episode(self, split, *arguments)
+
+    def no_test(*arguments: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TaskSource, "episode", spy)
+    monkeypatch.setattr(baselines, "evaluate", no_test)
+    monkeypatch.setattr(baselines, "CONTESTANTS", CONTESTANTS[1:])
+    with pytest.raises(KeyboardInterrupt):
+        compare(copied.path, episodes=3)
+    assert set(drawn) == {"val"}
+
+
+def test_regression_has_one_function_for_all_tasks_and_no_prototypes(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    Trainer(SINUSOID, run.path).train()
+    record = compare(run.path, episodes=2, pretrain_iterations=1)
+    assert [c["method"] for c in record["contestants"]] == [
+        "as trained", "head", "all weights", "all weights",
+    ]  # fmt: skip
+    assert record["metric"] == "mse"
+    config = Run(run.pretrained_path).config()
+    assert (config.inner_steps, config.iterations, config.objective) == (0, 1, "query")
+    # As many samples of each task, all but one of them in the loss.
+    assert config.shots + config.queries == SINUSOID.shots + SINUSOID.queries
+    with pytest.raises(InputError, match=r"another pre-training.*iterations 1, not 2"):
+        compare(run.path, episodes=2)
+
+
+def test_a_pretraining_has_nothing_to_compare(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    config = replace(GLYPHS, algorithm="pretrain", objective="classes", adapt=("head.*",))
+    Trainer(config, path).train()
+    with pytest.raises(InputError, match="no meta-learning to compare"):
+        compare(path)
+    assert not (path / "baselines").exists()
+
+
+def test_a_diverged_point_is_never_chosen() -> None:
+    grid: list[dict[str, Any]] = [
+        {"steps": 1, "inner_lr": 0.1, "mean": 2.0},
+        {"steps": 5, "inner_lr": 0.1, "mean": None},
+        {"steps": 10, "inner_lr": 0.1, "mean": 1.0},
+        {"steps": 20, "inner_lr": 0.1, "mean": 1.0},
+    ]
+    assert best_point(grid, "regression") == {"steps": 10, "inner_lr": 0.1}
+    assert best_point(grid, "classification") == {"steps": 1, "inner_lr": 0.1}
+    with pytest.raises(InputError, match="diverges at every point"):
+        best_point(grid[1:2], "regression")
+
+
+def test_several_steps_at_once_are_as_one_by_one(compared: tuple[Path, dict[str, Any]]) -> None:
+    adapter, source = run_adapter(compared[0]), open_tasks("glyphs")
+    size = EpisodeSize(5, 1, 2)
+    at_once = evaluate_steps(adapter, source, size, steps=(0, 2, 3), episodes=3, seed=4)
+    for steps, found in at_once.items():
+        alone = evaluate(adapter, source, size, steps=steps, episodes=3, seed=4)
+        assert (found.mean, found.ci95) == (alone.mean, alone.ci95)
+    with pytest.raises(InputError, match="too few episodes"):
+        evaluate_steps(adapter, source, size, steps=(1,), episodes=1, seed=0)
+
+
+def test_a_prototype_is_the_mean_of_its_class() -> None:
+    support = torch.tensor([[0.0, 0.0], [2.0, 0.0], [5.0, 5.0]])
+    logits = prototype_logits(support, torch.tensor([0, 0, 1]), torch.tensor([[1.0, 1.0]]))
+    assert logits.tolist() == [[-1.0, -32.0]]  # to (1, 0) and to (5, 5)
+
+
+def test_prototypes_leave_the_model_as_it_is(tmp_path: Path) -> None:
+    config = replace(GLYPHS, model="conv4", width=4, pool="stride", norm="support")
+    Trainer(config, tmp_path / "run")
+    trained = Run(tmp_path / "run")
+    checkpoint = Checkpoint.from_file(trained.checkpoint_path("last"))
+    trained.save(checkpoint, "best")
+    model = trained.best().model
+    adapter = PrototypeAdapter(model, input=checkpoint.facts.input, ways=5)
+    episode = open_tasks("glyphs").episode("test", EpisodeSize(5, 2, 3), 0, 0)
+    logits = adapter.adapt_and_predict(episode)
+    assert logits.shape == (15, 5)
+    # One query at a time gives the same: the statistics are the support set's.
+    alone = adapter.adapt_and_predict(episode._replace(query_x=episode.query_x[:1]))
+    np.testing.assert_allclose(alone, logits[:1], rtol=1e-4)
+    state = make_loop(config, checkpoint.facts, model).init()
+    assert all(torch.equal(v, checkpoint.model[n]) for n, v in state.buffers.items())
+    with pytest.raises(InputError, match="a model with features"):
+        PrototypeAdapter(torch.nn.Linear(2, 2), input=checkpoint.facts.input, ways=2)
