@@ -141,6 +141,13 @@ def mean_and_ci95(scores: Sequence[float]) -> Estimate:
     return Estimate(float(np.mean(scores)), float(1.96 * deviation / math.sqrt(len(scores))))
 
 
+def plus_minus(mean: float | None, ci95: float | None) -> str:
+    """Return "0.9712 ± 0.0040"; "diverged" for what is None, as in JSON, or not finite."""
+    if mean is None or ci95 is None or not (math.isfinite(mean) and math.isfinite(ci95)):
+        return "diverged"
+    return f"{mean:.4f} ± {ci95:.4f}"
+
+
 def check_fit(adapter: Adapter, source: TaskSource, size: EpisodeSize) -> None:
     """Check that episodes of a source can be fed to an adapter.
 

@@ -20,11 +20,12 @@ COMMANDS = {
     "predict": "Predict with a bundle and an adapted state.",
     "eval": "Measure a run or a bundle on sampled episodes.",
     "baselines": "Compare a run with what one would do without meta-learning.",
+    "report": "Write one page about a run.",
     "verify": "Replay a bundle's selftest on this machine.",
     "inspect": "Show what is in a bundle.",
     "bench": "Measure latency and memory of a bundle.",
 }
-DESK_PACKAGES = ("torch", "onnx", "onnx_ir", "onnxscript", "matplotlib", "tomli_w", "tqdm")
+DESK_PACKAGES = ("PIL", "torch", "onnx", "onnx_ir", "onnxscript", "matplotlib", "tomli_w", "tqdm")
 
 
 class LazyGroup(click.Group):

@@ -10,6 +10,7 @@ import click
 
 from edgemeta.cli.options import json_option
 from edgemeta.cli.table import table
+from edgemeta.evaluate import plus_minus
 from edgemeta.meta.baselines import compare
 
 
@@ -54,8 +55,12 @@ def baselines(
         return
     metric, setting, grid = record["metric"], record["setting"], record["grid"]
     rows = [
-        [c["init"], c["method"], str(c.get("steps", "-")), str(c.get("inner_lr", "-")), figure(c)]
-        for c in record["contestants"]
+        [
+            *(entry["init"], entry["method"]),
+            *(str(entry.get(name, "-")) for name in ("steps", "inner_lr")),
+            plus_minus(entry["mean"], entry["ci95"]),
+        ]
+        for entry in record["contestants"]
     ]
     click.echo(table(["init", "method", "steps", "inner_lr", metric], rows))
     click.echo(
@@ -63,13 +68,6 @@ def baselines(
         f"{record['statistics']}. Steps and inner_lr of the baselines: the best of "
         f"{len(grid['steps']) * len(grid['inner_lr'])} on {grid['episodes']} validation episodes."
     )
-
-
-def figure(entry: dict[str, Any]) -> str:
-    """Return "0.9712 ± 0.0040"."""
-    if entry["mean"] is None or entry["ci95"] is None:
-        return "diverged"
-    return f"{entry['mean']:.4f} ± {entry['ci95']:.4f}"
 
 
 def _size(setting: dict[str, Any]) -> str:

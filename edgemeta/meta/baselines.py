@@ -36,9 +36,9 @@ from edgemeta.meta.algorithms import HEAD
 from edgemeta.meta.evaluate import TorchAdapter, evaluate_steps
 from edgemeta.meta.inner import LOSSES, InnerLoop
 from edgemeta.meta.prototype import PrototypeAdapter
-from edgemeta.meta.run import Run, Trained, head_ways, make_model
+from edgemeta.meta.run import Run, Trained, head_ways, make_model, open_run_tasks
 from edgemeta.meta.twin import pretrained_twin, twin_config
-from edgemeta.tasks import EpisodeSize, open_tasks
+from edgemeta.tasks import EpisodeSize
 from edgemeta.tasks.source import TaskKind
 
 Init = Literal["meta-learned", "pretrained", "random"]
@@ -113,9 +113,7 @@ class _Comparison:
         self._run, self._inits, self._seed = run, inits, seed
         config, facts = inits["meta-learned"].config, inits["meta-learned"].facts
         self._kind = facts.kind
-        self._source = open_tasks(
-            config.tasks, Path(config.root) if config.root else None, by=config.by
-        )
+        self._source = open_run_tasks(config)
         self._size = EpisodeSize(config.ways, config.shots, config.evaluation_queries)
         self._contestants = [
             c for c in CONTESTANTS if facts.kind == "classification" or c.method != "prototype"

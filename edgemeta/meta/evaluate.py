@@ -19,6 +19,9 @@ from edgemeta.meta.run import DataFacts, Run, head_ways
 from edgemeta.meta.updates import Rates
 from edgemeta.tasks import Episode, EpisodeSize, Split, TaskSource
 
+Outputs = dict[int, NDArray[np.float32]]
+"""What is predicted after so many inner steps: (Q, ways) or (Q, *target_shape)."""
+
 
 class TorchAdapter:
     """Adapts and predicts with PyTorch, for validation and for comparison with a bundle.
@@ -69,9 +72,7 @@ class TorchAdapter:
         steps = self.inner_steps if steps is None else steps
         return self.predict_after(episode, (steps,))[steps]
 
-    def predict_after(
-        self, episode: Episode, steps: Collection[int]
-    ) -> dict[int, NDArray[np.float32]]:
+    def predict_after(self, episode: Episode, steps: Collection[int]) -> Outputs:
         """Adapt the init to the support set once, and predict the queries on the way.
 
         Args:
@@ -86,7 +87,7 @@ class TorchAdapter:
         if self.ways is not None:
             init = init._replace(ways=y.max() + 1)
         states = self._loop.trajectory(init, x, y, steps=max(steps), lr=self.inner_lr)
-        found: dict[int, NDArray[np.float32]] = {}
+        found: Outputs = {}
         for step, state in enumerate(states):
             if step in steps:
                 ready = self._loop.settled(state, x, y) if step else state
@@ -121,6 +122,7 @@ def evaluate_steps(
     seed: int,
     split: Split = "test",
     tick: Callable[[], None] | None = None,
+    see: Callable[[int, Episode, Outputs], None] | None = None,
 ) -> dict[int, Estimate]:
     """Measure as `edgemeta.evaluate.evaluate` does, after several numbers of inner steps at once.
 
@@ -133,6 +135,7 @@ def evaluate_steps(
         seed: of their stream.
         split: the part.
         tick: called after each episode.
+        see: called with the number, the episode and what was predicted.
 
     Returns:
         The accuracy, or the MSE, by the number of steps; not finite where adapting diverges.
@@ -147,8 +150,11 @@ def evaluate_steps(
     with np.errstate(over="ignore", invalid="ignore"):
         for index in range(episodes):
             episode = source.episode(split, size, seed, index)
-            for step, output in adapter.predict_after(episode, steps).items():
+            outputs = adapter.predict_after(episode, steps)
+            for step, output in outputs.items():
                 scores[step].append(score(adapter.task, output, episode.query_y))
+            if see is not None:
+                see(index, episode, outputs)
             if tick is not None:
                 tick()
         return {step: mean_and_ci95(found) for step, found in scores.items()}

@@ -32,7 +32,8 @@ from edgemeta.meta.inner import LOSSES, InnerLoop
 from edgemeta.meta.models import build_model
 from edgemeta.meta.norms import with_support_norms
 from edgemeta.meta.updates import Rates
-from edgemeta.tasks.source import Episode, TaskKind
+from edgemeta.tasks import Episode, TaskSource, open_tasks
+from edgemeta.tasks.source import TaskKind
 
 
 @dataclass(frozen=True)
@@ -267,6 +268,24 @@ class Trained(NamedTuple):
     def loop(self) -> InnerLoop:
         """Return the inner loop that the run adapts with."""
         return make_loop(self.config, self.facts, self.model)
+
+
+def open_run_tasks(
+    config: TrainConfig, tasks: str | None = None, root: Path | None = None
+) -> TaskSource:
+    """Open what a run was trained on.
+
+    Args:
+        config: of the run.
+        tasks: where the data lie now, if they have moved; None for where they were.
+        root: likewise.
+
+    Raises:
+        InputError: they cannot be opened.
+    """
+    if root is None and tasks is None and config.root:
+        root = Path(config.root)
+    return open_tasks(tasks or config.tasks, root, by=config.by, options=config.data)
 
 
 def head_ways(config: TrainConfig, facts: DataFacts) -> int | None:

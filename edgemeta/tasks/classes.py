@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta.errors import InputError
-from edgemeta.tasks.source import SPLITS, Episode, EpisodeSize, Split, TaskKind, TaskSource
+from edgemeta.tasks.source import (
+    SPLITS,
+    Episode,
+    EpisodeSize,
+    Split,
+    TaskKind,
+    TaskSource,
+    episode_rng,
+)
 
 Unit = Literal["class", "subject", "both"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
@@ -102,17 +110,10 @@ class ClassSource(TaskSource):
         Raises:
             InputError: no pool of the part has `ways` classes of shots + queries samples.
         """
-        need = size.shots + size.queries
-        pools = self.pools(split)
-        usable = [np.flatnonzero(pool.counts >= need) for pool in pools]
-        fitting = [i for i, places in enumerate(usable) if len(places) >= size.ways]
-        if not fitting:
-            raise self._too_small(split, size, max((len(u) for u in usable), default=0))
-        drawn = fitting[rng.integers(len(fitting))]
-        pool = pools[drawn]
+        pool, places = self._draw_classes(split, size, rng)
         samples = []
-        for place in rng.choice(usable[drawn], size.ways, replace=False):
-            ids = rng.choice(pool.samples[place], need, replace=False)
+        for place in places:
+            ids = rng.choice(pool.samples[place], size.shots + size.queries, replace=False)
             samples.append(self._load(int(pool.classes[place]), ids, rng))
         x = np.stack(samples)  # (ways, shots + queries, *input_shape)
         labels = np.arange(size.ways, dtype=np.int64)
@@ -122,6 +123,33 @@ class ClassSource(TaskSource):
             query_x=x[:, size.shots :].reshape(-1, *self.input_shape),
             query_y=labels.repeat(size.queries),
         )
+
+    def episode_classes(
+        self, split: Split, size: EpisodeSize, seed: int, index: int
+    ) -> NDArray[np.int64]:
+        """Return the class ids (ways,) that the labels 0, 1, ... of an episode stand for.
+
+        The arguments are those of `episode`.
+        """
+        pool, places = self._draw_classes(split, size, episode_rng(split, seed, index))
+        return pool.classes[places]
+
+    def class_name(self, class_id: int) -> str | None:
+        """Return what people call a class; None where classes have no names."""
+        return None
+
+    def _draw_classes(
+        self, split: Split, size: EpisodeSize, rng: np.random.Generator
+    ) -> tuple[Pool, NDArray[np.int64]]:
+        """Draw a pool that can fill an episode, then the places (ways,) of classes in it."""
+        need = size.shots + size.queries
+        pools = self.pools(split)
+        usable = [np.flatnonzero(pool.counts >= need) for pool in pools]
+        fitting = [i for i, places in enumerate(usable) if len(places) >= size.ways]
+        if not fitting:
+            raise self._too_small(split, size, max((len(u) for u in usable), default=0))
+        drawn = fitting[rng.integers(len(fitting))]
+        return pools[drawn], rng.choice(usable[drawn], size.ways, replace=False)
 
     def labelled(
         self, split: Split, count: int, rng: np.random.Generator

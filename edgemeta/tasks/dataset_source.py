@@ -97,6 +97,10 @@ class DatasetSource(ClassSource):
         """Return one pool for all of the part, or one for each of its subjects; see `draw`."""
         return self._pools[split]
 
+    def class_name(self, class_id: int) -> str:
+        """Return what the data call a class."""
+        return self.class_names[class_id]
+
     def units(self, split: Split) -> frozenset[int]:
         """Return the class ids of the part, or its subject ids with `by="subject"`."""
         return self._units[split]

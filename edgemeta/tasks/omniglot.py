@@ -86,6 +86,13 @@ class OmniglotSource(ClassSource):
         """Return the one pool of the part."""
         return (self._pools[split],)
 
+    def class_name(self, class_id: int) -> str:
+        """Return the character's name, and how far it is turned where that makes a class."""
+        if not self._turns_are_classes:
+            return self.characters[class_id]
+        character, turn = divmod(class_id, TURNS)
+        return f"{self.characters[character]}, turned by {90 * turn}°"
+
     def _load(
         self, class_id: int, samples: NDArray[np.int64], rng: np.random.Generator
     ) -> NDArray[Any]:

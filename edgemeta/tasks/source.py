@@ -94,7 +94,7 @@ class TaskSource(ABC):
         That an episode does not depend on those before it is what lets training resume, and two
         runtimes evaluate the same episodes.
         """
-        return self.sample(split, size, np.random.default_rng([seed, _SPLIT_SEED[split], index]))
+        return self.sample(split, size, episode_rng(split, seed, index))
 
     def episodes(
         self, split: Split, size: EpisodeSize, seed: int, start: int = 0
@@ -104,3 +104,8 @@ class TaskSource(ABC):
         while True:
             yield self.episode(split, size, seed, index)
             index += 1
+
+
+def episode_rng(split: Split, seed: int, index: int) -> np.random.Generator:
+    """Return the randomness of episode number `index` of the stream `seed` of a part."""
+    return np.random.default_rng([seed, _SPLIT_SEED[split], index])

@@ -177,6 +177,29 @@ def test_baselines(call: Call, run_path: Path, tmp_path: Path) -> None:
     assert call("baselines", tmp_path / "nowhere").code == 2
 
 
+def test_report(call: Call, run_path: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(run_path, tmp_path / "run"))
+    done = call("report", run, "--episodes", 2)
+    assert done.code == 0, done.err
+    assert done.err == ""
+    assert str(run / "report.html") in done.out
+    page = (run / "report.html").read_text()
+    assert page.startswith("<!doctype html>")
+    other = call("report", run, "--out", tmp_path / "page.html", "--episodes", 2)
+    assert other.code == 0, other.err
+    assert (tmp_path / "page.html").read_text() == page
+    for arguments, word in (
+        ([run, "--out", tmp_path / "none" / "page.html"], "no such directory"),
+        ([run, "--tasks", "sinusoid"], "kind of task do not fit"),
+        ([run, "--root", tmp_path], "takes no root"),
+        ([tmp_path / "nowhere"], "nowhere"),
+    ):
+        refused = call("report", *arguments)
+        assert refused.code == 2
+        assert word in refused.err
+    assert not (tmp_path / "nowhere").exists()
+
+
 @pytest.mark.parametrize("training", [None, {}, {"config": 1, "result": {"mean": "high"}}])
 def test_a_bundle_with_another_training_record(
     call: Call, bundle_path: Path, tmp_path: Path, training: object

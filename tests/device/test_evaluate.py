@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgemeta import InputError, Runner
-from edgemeta.evaluate import BundleAdapter, evaluate
+from edgemeta.evaluate import BundleAdapter, evaluate, plus_minus
 from edgemeta.meta.evaluate import TorchAdapter
 from edgemeta.tasks import EpisodeSize, open_tasks
 from tests.cases import CASE, INNER_LR, Compile
@@ -66,3 +66,9 @@ def test_tasks_that_do_not_fit(classifier: Runner, write_npz: Callable[..., Path
         evaluate(adapter, open_tasks("glyphs"), many, episodes=4, seed=0)
     with pytest.raises(InputError, match="too few episodes"):
         evaluate(adapter, open_tasks("glyphs"), SIZE, episodes=1, seed=0)
+
+
+def test_a_figure_is_shown_with_its_interval() -> None:
+    assert plus_minus(0.97123, 0.004) == "0.9712 ± 0.0040"
+    for mean, ci95 in ((None, None), (float("nan"), 0.1), (1.0, float("inf"))):
+        assert plus_minus(mean, ci95) == "diverged"

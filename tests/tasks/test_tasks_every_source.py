@@ -155,6 +155,34 @@ def test_labelled_samples_are_of_the_class_they_say(class_source: ClassSource) -
     assert all(np.array_equal(a, b) for a, b in zip((x, y), same, strict=True))
 
 
+def test_the_classes_of_an_episode_are_those_of_its_samples(class_source: ClassSource) -> None:
+    size = EpisodeSize(ways=3, shots=2, queries=1)
+    for index in range(4):
+        episode = class_source.episode("test", size, 7, index)
+        ids = class_source.episode_classes("test", size, 7, index)
+        assert len(set(ids.tolist())) == 3
+        for sample, label in zip(episode.support_x, episode.support_y, strict=True):
+            own = np.concatenate(
+                [
+                    class_source._load(ids[label], pool.samples[place], np.random.default_rng(turn))
+                    for pool in class_source.pools("test")
+                    for place in np.flatnonzero(pool.classes == ids[label])
+                    for turn in range(20)
+                ]
+            )
+            assert (own == sample).reshape(len(own), -1).all(axis=1).any()
+
+
+def test_classes_have_the_names_that_the_data_give_them(sources: dict[str, TaskSource]) -> None:
+    named = {n: s for n, s in sources.items() if isinstance(s, ClassSource)}
+    assert named["glyphs"].class_name(2300) is None
+    assert named["by class"].class_name(3) == "3"
+    characters = named["omniglot"], named["omniglot-vinyals"]
+    assert characters[0].class_name(5) == characters[0].characters[5]  # type: ignore[attr-defined]
+    turned = f"{characters[1].characters[5]}, turned by 90°"  # type: ignore[attr-defined]
+    assert characters[1].class_name(21) == turned
+
+
 def test_labelled_samples_come_from_all_classes_and_all_subjects(
     sources: dict[str, TaskSource],
 ) -> None:
