@@ -27,10 +27,10 @@ class Ranks:
         self.rank = int(os.environ.get("RANK", "0"))
         self.count = int(os.environ.get("WORLD_SIZE", "1"))
         if self.count > 1 and not distributed.is_initialized():
-            store, rank, count = next(distributed.rendezvous("env://"))
+            store, rank, count = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
             # The store outlives a restart: under the same keys, gloo would find dead addresses.
             attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-            store = distributed.PrefixStore(f"attempt-{attempt}", store)
+            store = distributed.PrefixStore(f"attempt-{attempt}", store)  # type: ignore[attr-defined]
             backend = "nccl" if torch.cuda.is_available() else "gloo"
             distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
 
