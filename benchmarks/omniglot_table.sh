@@ -1,22 +1,22 @@
 #!/bin/sh
-# Omniglot, MAML split: one row of the table of results, from training to the evaluation.
+# Omniglot: one row of the table of results, from training to the evaluation.
 # usage: benchmarks/omniglot_table.sh ROW DATA OUT   (DATA: the official folders, or an .npz of them)
 set -eu
-row=$1 data=$2 out=$3
+row=$1 data=$2 out=$3 tasks=omniglot
 mkdir -p "$out"
 . "$(dirname "$0")/say.sh"
 
-# Every row: 64 filters, stride 2, one thread, checkpoint chosen by validation, 600 test episodes.
+# Every row: 64 filters, stride 2, one thread, checkpoint chosen by validation.
 train() {
-  say edgemeta train omniglot --root "$data" --out "$out/run" --pool stride --meta-batch 16 \
-    --threads 1 --meta-lr 0.002 --validation-episodes 200 "$@"
+  say edgemeta train "$tasks" --root "$data" --out "$out/run" --pool stride --meta-batch 16 \
+    --threads 1 --meta-lr 0.002 --validation-episodes 200 --validate-every 250 "$@"
 }
 case $row in
-  anil-5w1s) train --algorithm anil --inner-steps 5 --iterations 12000 --validate-every 500 ;;
-  anil-5w5s) train --algorithm anil --inner-steps 5 --shots 5 --iterations 6000 --validate-every 500 ;;
-  anil-20w1s) train --algorithm anil --inner-steps 5 --ways 20 --queries 2 --iterations 4000 --validate-every 250 ;;
-  maml-transductive-5w1s) train --norm transductive --iterations 6000 --validate-every 500 ;;
-  maml-5w1s) train --norm support --iterations 6000 --validate-every 500 ;;
+  shared-5w1s) train --head shared --iterations 3000 ;;
+  transductive-5w1s) train --norm transductive --iterations 2500 ;;
+  anil-5w5s) train --algorithm anil --inner-steps 5 --shots 5 --iterations 2500 ;;
+  anil-20w1s) train --algorithm anil --inner-steps 5 --ways 20 --queries 2 --iterations 2500 ;;
+  vinyals-5w1s) tasks=omniglot-vinyals; train --head shared --iterations 2500 ;;
   *) echo "unknown row $row" >&2; exit 2 ;;
 esac
-say edgemeta eval "$out/run" omniglot --root "$data" --episodes 1000
+say edgemeta eval "$out/run" "$tasks" --root "$data" --episodes 1000

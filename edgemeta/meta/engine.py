@@ -168,18 +168,18 @@ class Engine:
 
     def _add_up(self, chunks: Sequence[Tasks], ask: Ask, share: float) -> float:
         """Compute the chunks, and add their gradients in their order."""
-        results = (self._pool.map if self._pool else map)(lambda c: self._gradient(c, ask), chunks)
+        results = (self._pool.map if self._pool else map)(lambda c: self.gradient(c, ask), chunks)
         total = 0.0
         for loss, grads in results:
-            total += loss * share
+            total += float(loss) * share
             for leaf, grad in zip(self.leaves, grads, strict=True):
                 if leaf.grad is None:
                     leaf.grad = torch.zeros_like(leaf)
                 leaf.grad.add_(grad, alpha=share)
         return total
 
-    def _gradient(self, tasks: Tasks, ask: Ask) -> tuple[float, tuple[Tensor, ...]]:
-        """Return the sum of a chunk's losses, and its gradient by leaf."""
+    def gradient(self, tasks: Tasks, ask: Ask) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the sum of a chunk's losses (), and its gradient by leaf."""
         worker = self._workers.get()
         try:
             with self._autocast():
@@ -187,7 +187,7 @@ class Engine:
             grads = torch.autograd.grad(
                 target, self.leaves, allow_unused=True, materialize_grads=True
             )
-            return float(losses.detach().sum()), grads
+            return losses.detach().sum(), grads
         finally:
             self._workers.put(worker)
 

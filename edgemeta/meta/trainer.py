@@ -22,6 +22,7 @@ from edgemeta.meta.curve import draw_curve
 from edgemeta.meta.engine import Engine, Plan, fastest, plans
 from edgemeta.meta.evaluate import TorchAdapter, run_adapter
 from edgemeta.meta.facts import data_facts
+from edgemeta.meta.memory import fitting
 from edgemeta.meta.objective import Ask, Tasks, stack_episodes
 from edgemeta.meta.outer import make_optimizer, scheduled_lr
 from edgemeta.meta.pretrain import Pretraining
@@ -42,6 +43,10 @@ class Trainer:
         path: the run's directory.
         resume: continue the run that is there.
 
+    Attributes:
+        memory_estimate: bytes that an outer step needs (see `edgemeta.meta.memory`), once `train`
+            has chosen a plan; None before, for a resumed run, and for a pre-training.
+
     Raises:
         InputError: the tasks cannot be opened, do not fit the model, or the directory is taken.
     """
@@ -58,6 +63,7 @@ class Trainer:
         self.best_iteration = self.iteration = self.stale = 0
         self.validation: float | None = None
         self.plan: Plan | None = None
+        self.memory_estimate: int | None = None
         checkpoint = Checkpoint.from_file(self.run.checkpoint_path("last")) if resume else None
         self.facts = checkpoint.facts if checkpoint else data_facts(self.source, self.size)
         torch.set_num_threads(config.cores)
@@ -110,6 +116,7 @@ class Trainer:
 
         Raises:
             TrainingError: the loss is not finite.
+            InputError: an outer step does not fit into memory.
         """
         config = self.config
         if self.plan is None:
@@ -219,15 +226,22 @@ class Trainer:
         threads = config.cores if self.device.type == "cpu" else 1
         batch = self.ranks.share(range(config.meta_batch))
         candidates = plans(config.strategy, max(len(batch), 1), threads, config.chunk)
-        short = config.iterations * config.meta_batch < WORTH_MEASURING
         self.plan = candidates[0]
-        if len(candidates) > 1 and not short and self.pretraining is None and batch:
-            # The last step asks for the most: second order, after any annealing.
-            self.plan = fastest(
-                self.engine, candidates, self._tasks(batch), self._ask(config.iterations)
-            )
+        if self.pretraining is not None or not batch:
+            self.engine.use(self.plan)
+            return
+        tasks = self._tasks(batch)
+        # The last step is of second order; the first ones may count the losses of all inner steps.
+        turns = (0, math.ceil(config.first_order_share * config.iterations), config.iterations)
+        fits = fitting(self.engine, tasks, [self._ask(turn) for turn in turns], candidates)
+        short = config.iterations * config.meta_batch < WORTH_MEASURING
+        needs = dict([next(fits)] if short else fits)
+        self.plan = next(iter(needs))
+        if len(needs) > 1:
+            self.plan = fastest(self.engine, tuple(needs), tasks, self._ask(config.iterations))
         else:
             self.engine.use(self.plan)
+        self.memory_estimate = needs[self.plan]
 
     def evaluate(self, split: Split, episodes: int) -> Evaluation:
         """Evaluate the present init on a part of the tasks, always the same episodes."""
