@@ -26,8 +26,8 @@ from edgemeta.meta.config import ALGORITHMS, DEVICES, PRECISIONS, TrainConfig, r
 from edgemeta.meta.models import MODELS
 from edgemeta.meta.parts import HEADS, NORMS, POOLS
 from edgemeta.meta.ranks import Ranks
-from edgemeta.meta.run import Run
-from edgemeta.meta.trainer import Trainer, resumed_config
+from edgemeta.meta.run import Run, resumed_config
+from edgemeta.meta.trainer import Trainer
 from edgemeta.tasks.classes import UNITS
 from edgemeta.tasks.opening import EXPECTED
 from edgemeta.tasks.options import DataOptions

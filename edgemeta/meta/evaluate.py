@@ -13,9 +13,10 @@ from torch import Tensor
 from edgemeta.bundle import MAX_WAYS, TensorSpec
 from edgemeta.errors import InputError
 from edgemeta.evaluate import Estimate, check_fit, mean_and_ci95, score
+from edgemeta.meta.checkpoint import DataFacts
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.inner import InnerLoop, State
-from edgemeta.meta.run import DataFacts, Run, head_ways
+from edgemeta.meta.run import Run, head_ways
 from edgemeta.meta.updates import Rates
 from edgemeta.tasks import Episode, EpisodeSize, Split, TaskSource
 

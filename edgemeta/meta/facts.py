@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgemeta.bundle import TensorSpec
-from edgemeta.meta.run import DataFacts
+from edgemeta.meta.checkpoint import DataFacts
 from edgemeta.tasks import EpisodeSize, TaskSource
 
 STATISTICS_EPISODES = 100  # enough samples for a mean and a standard deviation

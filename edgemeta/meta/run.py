@@ -7,6 +7,7 @@
 | checkpoints/best.pt, last.pt | the best by validation, and where to resume |
 | curve.png | outer loss and validation over the outer steps |
 | example.npz | one meta-training episode: the example that export compiles and records |
+| tensorboard/ | the metrics once more, where TensorBoard is installed |
 | result.json | what the best checkpoint reached on the test part |
 | baselines.json, baselines/pretrained | what `edgemeta baselines` found, and the run it trained |
 """
@@ -16,102 +17,21 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 from torch import nn
 
-from edgemeta.bundle import TensorSpec
 from edgemeta.errors import EdgemetaError, InputError
 from edgemeta.files import write_atomically
+from edgemeta.meta.checkpoint import Checkpoint, DataFacts
 from edgemeta.meta.config import TrainConfig, read_config
 from edgemeta.meta.inner import LOSSES, InnerLoop
 from edgemeta.meta.models import build_model
 from edgemeta.meta.norms import with_support_norms
 from edgemeta.meta.updates import Rates
 from edgemeta.tasks import Episode, TaskSource, open_tasks
-from edgemeta.tasks.source import TaskKind
-
-
-@dataclass(frozen=True)
-class DataFacts:
-    """What a run has to know of its data to rebuild its model without them.
-
-    Attributes:
-        kind: "classification" or "regression".
-        input: one raw sample.
-        target_shape: of one regression target; () for classification.
-        mean: subtracted from the input, see `edgemeta.meta.models.Preprocess`.
-        std: the input is divided by it.
-    """
-
-    kind: TaskKind
-    input: TensorSpec
-    target_shape: tuple[int, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A moment of a run.
-
-    Attributes:
-        iteration: outer steps done.
-        model: the init, by torch name.
-        optimizer: the outer optimizer's state.
-        facts: of the data.
-        validation: the metric of the last validation; None before the first.
-        best: the best validation so far, and
-        best_iteration: when that was.
-        rates: learned inner rates by parameter; None where they are fixed.
-        classifier: of supervised pre-training; None for other objectives.
-        plan: how batches are computed (chunk, workers), so that a resumed run goes on bit by bit.
-        stale: validations since the best one.
-    """
-
-    iteration: int
-    model: dict[str, torch.Tensor]
-    optimizer: dict[str, Any]
-    facts: DataFacts
-    validation: float | None
-    best: float | None
-    best_iteration: int
-    rates: dict[str, torch.Tensor] | None = None
-    classifier: dict[str, torch.Tensor] | None = None
-    plan: tuple[int, int] | None = None
-    stale: int = 0
-
-    def to_bytes(self) -> bytes:
-        """Serialise to tensors and plain values only, so that it loads with weights_only."""
-        facts = vars(self.facts) | {"input": vars(self.facts.input)}
-        buffer = io.BytesIO()
-        torch.save(vars(self) | {"facts": facts}, buffer)
-        return buffer.getvalue()
-
-    @classmethod
-    def from_file(cls, path: Path) -> Checkpoint:
-        """Read a checkpoint; nothing in it is executed (`weights_only`).
-
-        Raises:
-            InputError: it is missing or damaged.
-        """
-        try:
-            record = torch.load(path, map_location="cpu", weights_only=True)
-            facts = record["facts"]
-            facts = DataFacts(**facts | {"input": TensorSpec(**facts["input"])})
-            return cls(**record | {"facts": facts})
-        except FileNotFoundError as error:
-            raise InputError(
-                f"{path} does not exist", hint="train first: `edgemeta train TASKS --out RUN`"
-            ) from error
-        except Exception as error:  # torch.load raises nearly anything on damaged files
-            raise InputError(
-                f"{path} is no checkpoint of edgemeta", got=f"{type(error).__name__}: {error}"
-            ) from error
 
 
 class Run:
@@ -128,6 +48,7 @@ class Run:
         self.curve_path = path / "curve.png"
         self.result_path = path / "result.json"
         self.example_path = path / "example.npz"
+        self.board_path = path / "tensorboard"
         self.baselines_path = path / "baselines.json"
         self.pretrained_path = path / "baselines" / "pretrained"
 
@@ -286,6 +207,30 @@ def open_run_tasks(
     if root is None and tasks is None and config.root:
         root = Path(config.root)
     return open_tasks(tasks or config.tasks, root, by=config.by, options=config.data)
+
+
+def resumed_config(run: Run, given: dict[str, Any]) -> TrainConfig:
+    """Return the config of a run that is to be continued.
+
+    Args:
+        run: the run.
+        given: options that the caller set explicitly.
+
+    Raises:
+        InputError: there is no run, or an option differs from the run's.
+    """
+    if not run.config_path.exists():
+        raise InputError(f"{run.path} holds no run to resume", hint="leave out --resume")
+    config = run.config()
+    for name, value in given.items():
+        if getattr(config, name) != value:
+            raise InputError(
+                f"--{name.replace('_', '-')} differs from the run's",
+                got=value,
+                expected=getattr(config, name),
+                hint="a resumed run keeps its config; start another with --out",
+            )
+    return config
 
 
 def head_ways(config: TrainConfig, facts: DataFacts) -> int | None:

@@ -16,23 +16,23 @@ from tqdm import tqdm
 
 from edgemeta.errors import InputError, TrainingError
 from edgemeta.evaluate import Evaluation, evaluate
-from edgemeta.meta.algorithms import multi_step_weights
+from edgemeta.meta.board import Board
+from edgemeta.meta.checkpoint import Checkpoint
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.curve import draw_curve
-from edgemeta.meta.engine import Engine, Plan, fastest, plans
+from edgemeta.meta.engine import Engine, Plan
 from edgemeta.meta.evaluate import TorchAdapter, run_adapter
 from edgemeta.meta.facts import data_facts
-from edgemeta.meta.memory import fitting
-from edgemeta.meta.objective import Ask, Tasks, stack_episodes
+from edgemeta.meta.objective import Tasks, stack_episodes
 from edgemeta.meta.outer import make_optimizer, scheduled_lr
+from edgemeta.meta.planning import ask_of, choose_plan, preferred
 from edgemeta.meta.pretrain import Pretraining
 from edgemeta.meta.ranks import Ranks
 from edgemeta.meta.rates import start_rates
-from edgemeta.meta.run import Checkpoint, Run, head_ways, make_loop, make_model
-from edgemeta.tasks import EpisodeSize, Split, open_tasks
+from edgemeta.meta.run import Run, head_ways, make_loop, make_model, open_run_tasks
+from edgemeta.tasks import EpisodeSize, Split
 
 MAX_GRADIENT_NORM = 10.0  # a rare task with a huge second-order term must not undo the others
-WORTH_MEASURING = 5000  # tasks; a shorter training gains nothing from a choice of strategy
 
 
 class Trainer:
@@ -54,10 +54,10 @@ class Trainer:
     def __init__(self, config: TrainConfig, path: Path, *, resume: bool = False) -> None:
         self.config = config
         self.run = Run(path)
+        self.board = Board(self.run.board_path)
         self.ranks = Ranks()
         self.device = _device(config.device)
-        root = Path(config.root) if config.root else None
-        self.source = open_tasks(config.tasks, root, by=config.by, options=config.data)
+        self.source = open_run_tasks(config)
         self.size = EpisodeSize(config.ways, config.shots, config.queries)
         self.best: float | None = None
         self.best_iteration = self.iteration = self.stale = 0
@@ -184,7 +184,7 @@ class Trainer:
             mean = 0.0
             if batch:
                 mean = self.engine.accumulate(
-                    self._tasks(batch), self._ask(self.iteration), 1 / config.meta_batch
+                    self._tasks(batch), ask_of(config, self.iteration), 1 / config.meta_batch
                 )
         if self.ranks.count == 1:
             return mean
@@ -205,43 +205,15 @@ class Trainer:
         words = np.stack([self.teacher.adapt_and_predict(episode) for episode in episodes])
         return tasks._replace(teacher=torch.from_numpy(words).to(self.device))
 
-    def _ask(self, iteration: int) -> Ask:
-        """Return what an outer step asks for."""
-        config = self.config
-        first_order = iteration < config.first_order_share * config.iterations
-        annealing = round(config.multi_step_share * config.iterations)
-        return Ask(
-            steps=config.inner_steps,
-            order=1 if first_order or config.order == "first" else 2,
-            weights=multi_step_weights(iteration, config.inner_steps, annealing)
-            if annealing and config.inner_steps
-            else (),
-            distill=config.distill if config.teacher else 0.0,
-            checkpointing=config.checkpointing,
-        )
-
     def _choose_plan(self) -> None:
-        """Decide how to compute a batch, by a measurement where the training is long enough."""
-        config = self.config
-        threads = config.cores if self.device.type == "cpu" else 1
-        batch = self.ranks.share(range(config.meta_batch))
-        candidates = plans(config.strategy, max(len(batch), 1), threads, config.chunk)
-        self.plan = candidates[0]
+        """Decide how to compute a batch; see `choose_plan`."""
+        batch = self.ranks.share(range(self.config.meta_batch))
         if self.pretraining is not None or not batch:
+            on_cpu = self.device.type == "cpu"
+            self.plan = preferred(self.config, len(batch), on_cpu=on_cpu)[0]
             self.engine.use(self.plan)
             return
-        tasks = self._tasks(batch)
-        # The last step is of second order; the first ones may count the losses of all inner steps.
-        turns = (0, math.ceil(config.first_order_share * config.iterations), config.iterations)
-        fits = fitting(self.engine, tasks, [self._ask(turn) for turn in turns], candidates)
-        short = config.iterations * config.meta_batch < WORTH_MEASURING
-        needs = dict([next(fits)] if short else fits)
-        self.plan = next(iter(needs))
-        if len(needs) > 1:
-            self.plan = fastest(self.engine, tuple(needs), tasks, self._ask(config.iterations))
-        else:
-            self.engine.use(self.plan)
-        self.memory_estimate = needs[self.plan]
+        self.plan, self.memory_estimate = choose_plan(self.engine, self.config, self._tasks(batch))
 
     def evaluate(self, split: Split, episodes: int) -> Evaluation:
         """Evaluate the present init on a part of the tasks, always the same episodes."""
@@ -264,17 +236,17 @@ class Trainer:
         self.stale = 0 if improved else self.stale + 1
         if improved:
             self.best, self.best_iteration = found.mean, self.iteration
-        self.run.log(
-            {
-                "iteration": self.iteration,
-                "loss": loss,
-                "validation": found.mean,
-                "validation_ci95": found.ci95,
-                "metric": self.metric,
-                "meta_lr": scheduled_lr(self.config, self.iteration - 1),
-                "tasks_per_second": round(tasks_per_second, 2),
-            }
-        )
+        line = {
+            "iteration": self.iteration,
+            "loss": loss,
+            "validation": found.mean,
+            "validation_ci95": found.ci95,
+            "metric": self.metric,
+            "meta_lr": scheduled_lr(self.config, self.iteration - 1),
+            "tasks_per_second": round(tasks_per_second, 2),
+        }
+        self.run.log(line)
+        self.board.write(line)
         # The checkpoint names the log's length by its iteration, so it comes after the log: what a
         # crash between the two leaves behind is rewound on resume.
         if improved:
@@ -362,30 +334,6 @@ class Trainer:
     def _at_end(self) -> bool:
         out_of_patience = 0 < self.config.patience <= self.stale
         return self.iteration == self.config.iterations or out_of_patience
-
-
-def resumed_config(run: Run, given: dict[str, Any]) -> TrainConfig:
-    """Return the config of a run that is to be continued.
-
-    Args:
-        run: the run.
-        given: options that the caller set explicitly.
-
-    Raises:
-        InputError: there is no run, or an option differs from the run's.
-    """
-    if not run.config_path.exists():
-        raise InputError(f"{run.path} holds no run to resume", hint="leave out --resume")
-    config = run.config()
-    for name, value in given.items():
-        if getattr(config, name) != value:
-            raise InputError(
-                f"--{name.replace('_', '-')} differs from the run's",
-                got=value,
-                expected=getattr(config, name),
-                hint="a resumed run keeps its config; start another with --out",
-            )
-    return config
 
 
 def _device(name: str) -> torch.device:

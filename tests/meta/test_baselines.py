@@ -13,10 +13,11 @@ from edgemeta.errors import InputError
 from edgemeta.evaluate import evaluate
 from edgemeta.meta import baselines, twin
 from edgemeta.meta.baselines import CONTESTANTS, GRID_RATES, GRID_STEPS, best_point, compare
+from edgemeta.meta.checkpoint import Checkpoint
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.evaluate import TorchAdapter, evaluate_steps, run_adapter
 from edgemeta.meta.prototype import PrototypeAdapter, prototype_logits
-from edgemeta.meta.run import Checkpoint, Run, make_loop
+from edgemeta.meta.run import Run, make_loop
 from edgemeta.meta.trainer import Trainer
 from edgemeta.meta.twin import twin_config
 from edgemeta.tasks import EpisodeSize, TaskSource, open_tasks

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
+from edgemeta.meta.checkpoint import DataFacts
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.engine import LOOP, Engine, Plan, fastest, plans
 from edgemeta.meta.objective import Ask, Tasks
 from edgemeta.meta.rates import start_rates
-from edgemeta.meta.run import DataFacts, make_loop, make_model
+from edgemeta.meta.run import make_loop, make_model
 
 TASKS = 5
 # float64; the batched form sums in another order. Largest seen: 3e-13 of the largest gradient, and

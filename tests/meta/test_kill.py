@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgemeta.meta.run import Checkpoint, Run
+from edgemeta.meta.checkpoint import Checkpoint
+from edgemeta.meta.run import Run
 
 KILLS = 4
 TRAIN = (

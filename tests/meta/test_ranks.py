@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from edgemeta.meta.checkpoint import Checkpoint
 from edgemeta.meta.ranks import Ranks
-from edgemeta.meta.run import Checkpoint, Run
+from edgemeta.meta.run import Run
 
 TRAIN = (
     *("train", "glyphs", "--model", "mlp", "--hidden", "16", "--queries", "2", "--meta-batch", "5"),

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from edgemeta.errors import InputError, TrainingError
+from edgemeta.meta.checkpoint import Checkpoint
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.evaluate import run_adapter
 from edgemeta.meta.outer import scheduled_lr
-from edgemeta.meta.run import Checkpoint, Run
-from edgemeta.meta.trainer import Trainer, resumed_config
+from edgemeta.meta.run import Run, resumed_config
+from edgemeta.meta.trainer import Trainer
 
 SINUSOID = TrainConfig(
     tasks="sinusoid",
@@ -223,7 +224,7 @@ def test_a_teacher_of_classes_softens_the_labels(tmp_path: Path) -> None:
 def test_every_strategy_trains_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
 ) -> None:
-    monkeypatch.setattr("edgemeta.meta.trainer.WORTH_MEASURING", 0)
+    monkeypatch.setattr("edgemeta.meta.planning.WORTH_MEASURING", 0)
     monkeypatch.setattr("edgemeta.meta.engine.MEASURING_SECONDS", 0.01)
     Trainer(replace(SINUSOID, threads=1), tmp_path / "one").train()
     config = replace(SINUSOID, threads=2, strategy=strategy)  # type: ignore[arg-type]
@@ -234,3 +235,15 @@ def test_every_strategy_trains_to_the_same_weights(
     plan = Checkpoint.from_file(Run(tmp_path / "other").checkpoint_path("last")).plan
     resumed = Trainer(config, tmp_path / "other", resume=True)
     assert resumed.engine.plan == plan
+
+
+def test_metrics_are_written_for_tensorboard_too(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    trainer = Trainer(SINUSOID, tmp_path / "run")
+    trainer.train()
+    events = EventAccumulator(str(trainer.run.board_path))
+    events.Reload()
+    for name in ("loss", "validation", "meta_lr"):
+        written = {event.step: event.value for event in events.Scalars(name)}
+        assert written == pytest.approx({m["iteration"]: m[name] for m in trainer.run.metrics()})

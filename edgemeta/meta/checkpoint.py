@@ -1,0 +1,92 @@
+"""A moment of a run, as a file that holds tensors and plain values only."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgemeta.bundle import TensorSpec
+from edgemeta.errors import InputError
+from edgemeta.tasks.source import TaskKind
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a run has to know of its data to rebuild its model without them.
+
+    Attributes:
+        kind: "classification" or "regression".
+        input: one raw sample.
+        target_shape: of one regression target; () for classification.
+        mean: subtracted from the input, see `edgemeta.meta.models.Preprocess`.
+        std: the input is divided by it.
+    """
+
+    kind: TaskKind
+    input: TensorSpec
+    target_shape: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A moment of a run.
+
+    Attributes:
+        iteration: outer steps done.
+        model: the init, by torch name.
+        optimizer: the outer optimizer's state.
+        facts: of the data.
+        validation: the metric of the last validation; None before the first.
+        best: the best validation so far, and
+        best_iteration: when that was.
+        rates: learned inner rates by parameter; None where they are fixed.
+        classifier: of supervised pre-training; None for other objectives.
+        plan: how batches are computed (chunk, workers), so that a resumed run goes on bit by bit.
+        stale: validations since the best one.
+    """
+
+    iteration: int
+    model: dict[str, torch.Tensor]
+    optimizer: dict[str, Any]
+    facts: DataFacts
+    validation: float | None
+    best: float | None
+    best_iteration: int
+    rates: dict[str, torch.Tensor] | None = None
+    classifier: dict[str, torch.Tensor] | None = None
+    plan: tuple[int, int] | None = None
+    stale: int = 0
+
+    def to_bytes(self) -> bytes:
+        """Serialise to tensors and plain values only, so that it loads with weights_only."""
+        facts = vars(self.facts) | {"input": vars(self.facts.input)}
+        buffer = io.BytesIO()
+        torch.save(vars(self) | {"facts": facts}, buffer)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_file(cls, path: Path) -> Checkpoint:
+        """Read a checkpoint; nothing in it is executed (`weights_only`).
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        try:
+            record = torch.load(path, map_location="cpu", weights_only=True)
+            facts = record["facts"]
+            facts = DataFacts(**facts | {"input": TensorSpec(**facts["input"])})
+            return cls(**record | {"facts": facts})
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{path} does not exist", hint="train first: `edgemeta train TASKS --out RUN`"
+            ) from error
+        except Exception as error:  # torch.load raises nearly anything on damaged files
+            raise InputError(
+                f"{path} is no checkpoint of edgemeta", got=f"{type(error).__name__}: {error}"
+            ) from error
