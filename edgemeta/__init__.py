@@ -3,6 +3,8 @@
 runner = edgemeta.Runner("bundle")
 learner = runner.adapt(support_x, support_y)
 learner.predict(query_x)
+
+`load` opens a bundle that comes with the package: edgemeta.load("omniglot").
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from edgemeta.errors import (
 )
 
 if TYPE_CHECKING:
+    from edgemeta.packaged import load
     from edgemeta.runner import Learner, Runner
 
 __version__ = "0.1.0"
@@ -32,6 +35,7 @@ __all__ = [
     "Runner",
     "TrainingError",
     "UnsupportedModelError",
+    "load",
 ]
 
 
@@ -39,4 +43,6 @@ def __getattr__(name: str) -> Any:
     # Lazy, so that `edgemeta --help` does not wait for onnxruntime.
     if name in ("Runner", "Learner"):
         return getattr(import_module("edgemeta.runner"), name)
+    if name == "load":
+        return import_module("edgemeta.packaged").load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

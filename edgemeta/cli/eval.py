@@ -18,7 +18,7 @@ from edgemeta.errors import InputError
 from edgemeta.evaluate import Adapter, BundleAdapter, Evaluation, evaluate
 from edgemeta.files import write_atomically
 from edgemeta.runner import Runner
-from edgemeta.tasks import DataOptions, EpisodeSize, open_tasks
+from edgemeta.tasks import DataOptions, EpisodeSize, TaskSource, open_tasks
 from edgemeta.tasks.classes import Unit
 from edgemeta.tasks.source import SPLITS, Split
 
@@ -27,7 +27,7 @@ RUN_CONFIG = "config.toml"
 
 @click.command("eval")
 @click.argument("what", metavar="RUN|BUNDLE", type=click.Path(path_type=Path))
-@click.argument("tasks")
+@click.argument("tasks", required=False)
 @root_option
 @by_option
 @click.option("--episodes", default=600, show_default=True, help="How many.")
@@ -47,7 +47,7 @@ RUN_CONFIG = "config.toml"
 @json_option
 def eval_(
     what: Path,
-    tasks: str,
+    tasks: str | None,
     root: Path | None,
     by: Unit,
     episodes: int,
@@ -65,7 +65,9 @@ def eval_(
     """Adapt to sampled episodes of TASKS and report the mean ± 95 % confidence interval.
 
     A RUN is evaluated on PyTorch, a BUNDLE on onnxruntime; the same options give both the same
-    episodes. For regression, --shots and --queries count samples in all.
+    episodes. For regression, --shots and --queries count samples in all. Without TASKS, a RUN is
+    evaluated on what it was trained on, read as it was then; what is found of a RUN is kept in it,
+    and `edgemeta report` shows it.
 
     \b
     Example:
@@ -75,7 +77,10 @@ def eval_(
         check_out(predictions)
     runtime, adapter, trained_shots = _open(what, threads)
     shots = trained_shots if shots is None else shots
-    source = open_tasks(tasks, root, by=by, options=data)
+    if tasks is not None:
+        source = open_tasks(tasks, root, by=by, options=data)
+    else:
+        tasks, source = _own_tasks(what, root)
     size = EpisodeSize(adapter.ways or 1 if ways is None else ways, shots, queries)
     with click.progressbar(
         length=episodes, label="episodes", file=sys.stderr, hidden=not sys.stderr.isatty()
@@ -93,15 +98,26 @@ def eval_(
     if predictions is not None:
         _write_predictions(predictions, found)
     score = {"metric": found.metric, "mean": found.mean, "ci95": found.ci95}
+    setting = {
+        "tasks": tasks,
+        "split": split,
+        "ways": None if adapter.ways is None else size.ways,
+        "shots": shots,
+        "seed": seed,
+        "episodes": episodes,
+    }
     if as_json:
-        ways_used = None if adapter.ways is None else size.ways
-        setting = {"tasks": tasks, "split": split, "ways": ways_used, "shots": shots, "seed": seed}
-        click.echo(json.dumps(score | {"episodes": episodes, "runtime": runtime} | setting))
-        return
-    click.echo(
-        f"{found.metric} {found.mean:.4f} ± {found.ci95:.4f} on {episodes} {split} episodes of "
-        f"{tasks} ({runtime})"
-    )
+        click.echo(json.dumps(score | {"runtime": runtime} | setting))
+    else:
+        click.echo(
+            f"{found.metric} {found.mean:.4f} ± {found.ci95:.4f} on {episodes} {split} episodes of "
+            f"{tasks} ({runtime})"
+        )
+    if runtime == "torch":
+        from edgemeta.meta.run import Run
+
+        kept = setting | {"tasks": Path(tasks).name, "queries": queries, "steps": steps}
+        Run(what).note_evaluation(kept, score)
 
 
 def _open(what: Path, threads: int | None) -> tuple[str, Adapter, int]:
@@ -121,6 +137,16 @@ def _open(what: Path, threads: int | None) -> tuple[str, Adapter, int]:
     from edgemeta.meta.run import Run
 
     return "torch", run_adapter(what, threads=threads), Run(what).config().shots
+
+
+def _own_tasks(what: Path, root: Path | None) -> tuple[str, TaskSource]:
+    """Return the name of a run's own tasks, and the tasks."""
+    if not (what / RUN_CONFIG).is_file():
+        raise InputError(f"{what} is a bundle, which holds no data", hint="name the TASKS too")
+    from edgemeta.meta.run import Run, open_run_tasks
+
+    config = Run(what).config()
+    return config.tasks, open_run_tasks(config, root=root)
 
 
 def _write_predictions(path: Path, found: Evaluation) -> None:

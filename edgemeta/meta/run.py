@@ -9,6 +9,7 @@
 | example.npz | one meta-training episode: the example that export compiles and records |
 | tensorboard/ | the metrics once more, where TensorBoard is installed |
 | result.json | what the best checkpoint reached on the test part |
+| evaluations.json | what `edgemeta eval` found, also on other tasks |
 | baselines.json, baselines/pretrained | what `edgemeta baselines` found, and the run it trained |
 """
 
@@ -48,6 +49,7 @@ class Run:
         self.curve_path = path / "curve.png"
         self.result_path = path / "result.json"
         self.example_path = path / "example.npz"
+        self.evaluations_path = path / "evaluations.json"
         self.board_path = path / "tensorboard"
         self.baselines_path = path / "baselines.json"
         self.pretrained_path = path / "baselines" / "pretrained"
@@ -112,7 +114,9 @@ class Run:
         Raises:
             InputError: the file is damaged.
         """
-        return _read_json(self.result_path, "`edgemeta train --resume` writes it anew")
+        hint = "`edgemeta train --resume` writes it anew"
+        result: dict[str, Any] | None = _read_json(self.result_path, hint)
+        return result
 
     def write_baselines(self, record: dict[str, Any]) -> None:
         """Write what `edgemeta.meta.baselines.compare` found."""
@@ -124,7 +128,23 @@ class Run:
         Raises:
             InputError: the file is damaged.
         """
-        return _read_json(self.baselines_path, "remove it: `edgemeta baselines` writes it anew")
+        hint = "remove it: `edgemeta baselines` writes it anew"
+        record: dict[str, Any] | None = _read_json(self.baselines_path, hint)
+        return record
+
+    def note_evaluation(self, setting: dict[str, Any], found: dict[str, Any]) -> None:
+        """Keep what an evaluation found, in place of an earlier one with the same setting."""
+        others = [entry for entry in self.evaluations() if entry["setting"] != setting]
+        _write_json(self.evaluations_path, [*others, {"setting": setting, "found": found}])
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        """Return what `note_evaluation` kept, the oldest first.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        kept: list[dict[str, Any]] | None = _read_json(self.evaluations_path, "remove it")
+        return kept or []
 
     def save_example(self, episode: Episode) -> None:
         """Keep one meta-training episode, so that export needs no access to the data."""
@@ -261,17 +281,16 @@ def make_loop(config: TrainConfig, facts: DataFacts, model: nn.Module) -> InnerL
     return InnerLoop(model, LOSSES[facts.kind], config.adapt, config.inner_update())
 
 
-def _write_json(path: Path, record: dict[str, Any]) -> None:
+def _write_json(path: Path, record: Any) -> None:
     content = json.dumps(record, indent=1)
     write_atomically(path, (content + "\n").encode())
 
 
-def _read_json(path: Path, hint: str) -> dict[str, Any] | None:
+def _read_json(path: Path, hint: str) -> Any:
     """Return a record; None where there is no file."""
     if not path.exists():
         return None
     try:
-        record: dict[str, Any] = json.loads(path.read_text())
+        return json.loads(path.read_text())
     except ValueError as error:
         raise InputError(f"{path} is damaged", got=error, hint=hint) from error
-    return record

@@ -42,6 +42,15 @@ def test_train_export_eval_in_a_row(call: Call, tmp_path: Path) -> None:
     assert on_runtime["runtime"] == "onnxruntime"
     assert on_torch["mean"] == pytest.approx(on_runtime["mean"], rel=1e-4)
 
+    own = json.loads(call("eval", run, *options[1:]).out)  # on what it was trained on
+    assert own == on_torch
+    (kept,) = Run(run).evaluations()  # the same again takes the place of the first
+    assert kept["found"]["mean"] == own["mean"]
+    assert kept["setting"]["tasks"] == "sinusoid"
+    refused = call("eval", bundle)
+    assert refused.code == 2
+    assert "is a bundle, which holds no data, name the TASKS too" in refused.err.replace(";", ",")
+
 
 def test_export_for_other_runtimes(call: Call, run_path: Path, tmp_path: Path) -> None:
     options = [

@@ -234,6 +234,20 @@ def test_baselines_are_shown_if_they_are_there(glyphs: Path, tmp_path: Path) -> 
     assert "the best of 2 on 6 validation episodes. 1 are not measured yet" in page.words
 
 
+def test_evaluations_on_other_tasks_are_shown(tmp_path: Path) -> None:
+    run = Run(trained(replace(GLYPHS, iterations=1), tmp_path / "run"))
+    assert "On these and other tasks" not in make_page(run.path, episodes=2)
+    setting = {"tasks": "omniglot", "split": "test", "ways": 5, "shots": 1, "steps": None}
+    found = {"metric": "accuracy", "mean": 0.5, "ci95": 0.25}
+    run.note_evaluation(setting | {"episodes": 9}, found | {"mean": 0.1})
+    run.note_evaluation(setting | {"episodes": 7}, found)
+    run.note_evaluation(setting | {"episodes": 9}, found)
+    words = Page(make_page(run.path, episodes=2)).words.replace("\n", "")
+    assert words.count("omniglot, test5-way 1-shotas trained") == 2
+    assert "7accuracy 0.5000" in words
+    assert "0.1000 ± 0.2500" not in words
+
+
 def test_a_run_that_has_not_ended(tmp_path: Path) -> None:
     run = Run(trained(GLYPHS, tmp_path / "run"))
     run.result_path.unlink()

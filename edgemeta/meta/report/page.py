@@ -103,6 +103,7 @@ def make_page(
                 _errors(subject),
                 _shown(subject),
                 _baselines(subject),
+                _evaluations(run),
             )
         ),
     )
@@ -267,6 +268,29 @@ def _baselines(subject: Subject) -> str:
             f"baselines are the best of {len(grid['steps']) * len(grid['inner_lr'])} on "
             f"{grid['episodes']} validation episodes.{note}"
         ),
+    )
+
+
+def _evaluations(run: Run) -> str:
+    kept = run.evaluations()
+    if not kept:
+        return ""
+    rows = []
+    for entry in kept:
+        setting, found = entry["setting"], entry["found"]
+        size = "" if setting["ways"] is None else f"{setting['ways']}-way "
+        rows.append(
+            (
+                f"{setting['tasks']}, {setting['split']}",
+                f"{size}{setting['shots']}-shot",
+                "as trained" if setting["steps"] is None else str(setting["steps"]),
+                str(setting["episodes"]),
+                f"{found['metric']} {_figure(found)}",
+            )
+        )
+    columns = ("tasks", "setting", "inner steps", "episodes", "result")
+    return section(
+        "On these and other tasks", table("What `edgemeta eval` found of this run", columns, rows)
     )
 
 

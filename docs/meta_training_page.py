@@ -1,0 +1,151 @@
+"""Write docs/meta-training.md from the stored results of the benchmarks.
+
+python -m docs.meta_training_page
+
+A run counts if its folder lies in `benchmarks/results/training/`: `log.txt` has the commands and
+what they printed, `result.json` what the run reached, `baselines.json` what else was tried. A test
+compares the page with what this prints, so that no number is edited by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from benchmarks.meta_throughput import EDGEMETA, LEARN2LEARN, PLAIN
+from benchmarks.timing import markdown
+
+TARGET = Path(__file__).with_name("meta-training.md")
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
+RUNS = RESULTS / "training"
+
+# Times the better of plain loop and learn2learn that are to be reached.
+GOALS = {"conv4-maml": 1.5, "conv4-anil": 3.0, "mlp": 20.0}
+AT_LEAST = 1.0  # everywhere else
+EVALUATED = re.compile(r"^(accuracy|mse) ([\d.]+) ± ([\d.]+) on (\d+) test episodes of (\S+)", re.M)
+COMMAND = re.compile(r"^\$ (edgemeta eval .*)$", re.M)
+
+
+def goal(case: str) -> float:
+    """Return what a case of the throughput benchmark is to reach."""
+    network, algorithm = case.split("-")[0], case.split("-")[-2]
+    return GOALS.get(f"{network}-{algorithm}", GOALS.get(network, AT_LEAST))
+
+
+def throughput(results: dict[str, Any]) -> str:
+    """Return tasks per second by case, the ratio, and the goal."""
+    rows = []
+    for name, case in results["cases"].items():
+        rates, ratio = case["tasks_per_second"], case["ratio"][EDGEMETA]
+        rows.append(
+            [
+                name,
+                *(f"{rates[who]:.1f}" for who in (PLAIN, LEARN2LEARN, EDGEMETA)),
+                f"{ratio:.2f}x",
+                f"{rates[EDGEMETA] / rates[PLAIN]:.2f}x",
+                f"{goal(name):g}x",
+                "yes" if ratio >= goal(name) else "no",
+            ]
+        )
+    to_best, to_plain = "to the better of both", "to the plain loop"
+    return markdown(
+        ["tasks per second", PLAIN, LEARN2LEARN, EDGEMETA, to_best, to_plain, "goal", "met"], rows
+    )
+
+
+def runs(paths: list[Path]) -> str:
+    """Return what each stored run reached on the test part, by validation's best checkpoint."""
+    rows = []
+    for path in paths:
+        result = json.loads((path / "result.json").read_text())
+        config = tomllib.loads((path / "config.toml").read_text())
+        setting = "" if result["ways"] is None else f"{result['ways']}-way "
+        tasks = result["iterations"] * config["meta_batch"]
+        rows.append(
+            [
+                f"[{path.name}](../benchmarks/results/training/{path.name}/log.txt)",
+                Path(result["tasks"]).stem,
+                f"{setting}{result['shots']}-shot",
+                config["algorithm"],
+                f"{config['model']} {config['width']}",
+                f"{tasks:,}",
+                _score(result),
+                result["statistics"],
+            ]
+        )
+    columns = ["run", "tasks", "setting", "algorithm", "model", "trained on tasks", "test", ""]
+    return markdown(columns, rows)
+
+
+def baselines(path: Path) -> str:
+    """Return a run beside its baselines."""
+    record = json.loads((path / "baselines.json").read_text())
+    rows = [
+        [
+            entry["init"],
+            entry["method"],
+            str(entry.get("steps", "-")),
+            str(entry.get("inner_lr", "-")),
+            "diverged" if entry["mean"] is None else _score(record | entry),
+        ]
+        for entry in record["contestants"]
+    ]
+    return markdown(["init", "method", "steps", "rate", record["metric"]], rows)
+
+
+def evaluations(path: Path) -> str:
+    """Return the evaluations that a script printed, each with its options."""
+    text = (path / "log.txt").read_text()
+    rows = []
+    for command, found in zip(COMMAND.findall(text), EVALUATED.finditer(text), strict=True):
+        metric, mean, ci95, episodes, tasks = found.groups()
+        steps = re.search(r"--steps (\d+)", command)
+        run = Path(command.split()[2]).name
+        score = _score({"metric": metric, "mean": float(mean), "ci95": float(ci95)})
+        rows.append([run, tasks, steps.group(1) if steps else "as trained", score, episodes])
+    return markdown(["run", "tasks", "steps", "test", "episodes"], rows)
+
+
+def page() -> str:
+    """Return the whole page."""
+    measured = json.loads((RESULTS / "meta_throughput.json").read_text())
+    where = measured["machine"]
+    finished = sorted(path.parent for path in RUNS.glob("*/result.json"))
+    compared = [path for path in finished if (path / "baselines.json").exists()]
+    evaluated = [
+        path.parent for path in sorted(RUNS.glob("*/log.txt")) if COMMAND.search(path.read_text())
+    ]
+    parts = [
+        "# Meta-training: how fast, and how good",
+        "Written by `python -m docs.meta_training_page` from `benchmarks/results/`; do not edit. "
+        f"Measured on {where['cores']} cores of an {where['cpu']}, {where['threads']} threads, "
+        f"torch {where['packages']['torch']}.",
+        "## Speed",
+        "Tasks per second of whole outer steps, all contestants in turn in one run "
+        "(`benchmarks/meta_throughput.py`). Names: network and filters, algorithm, inner steps. "
+        "conv4 is 5-way 1-shot with 75 queries and max-pooling.",
+        throughput(measured),
+        (Path(__file__).with_name("meta_training_notes.md")).read_text().strip(),
+        "## Accuracy",
+        "Mean over test episodes ± 95 % confidence interval, checkpoint chosen by validation, no "
+        "ensembling. The name leads to the commands and what they printed.",
+        runs(finished),
+    ]
+    for path in compared:
+        parts += [f"### {path.name}: beside its baselines", baselines(path)]
+    for path in evaluated:
+        parts += [f"### {path.name}: evaluations", evaluations(path)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _score(found: dict[str, Any]) -> str:
+    if found["metric"] == "accuracy":
+        return f"{found['mean']:.1%} ± {found['ci95']:.1%}"
+    return f"{found['mean']:.3f} ± {found['ci95']:.3f}"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(page())

@@ -1,0 +1,45 @@
+"""Bundles that come with edgemeta, to adapt at once."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from edgemeta.bundle import MANIFEST
+from edgemeta.errors import InputError
+from edgemeta.runner import Runner
+
+BUNDLES = Path(__file__).parent / "bundles"
+
+
+def names() -> tuple[str, ...]:
+    """Return the names that `load` knows, sorted."""
+    return tuple(sorted(path.parent.name for path in BUNDLES.glob(f"*/{MANIFEST}")))
+
+
+def load(name: str, **options: Any) -> Runner:
+    """Open a bundle that comes with edgemeta.
+
+    `edgemeta/bundles/README.md` says what each was trained on, how well it does, and the licence
+    of its data.
+
+    Args:
+        name: of the bundle; "omniglot": uint8 (28, 28) drawings, ink = 255, of any number of
+            classes.
+        options: of `Runner`.
+
+    Raises:
+        InputError: there is no bundle of that name.
+    """
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=1)
+        raise InputError(
+            "unknown packaged bundle",
+            got=repr(name),
+            expected=" or ".join(names()),
+            hint=f"did you mean {near[0]!r}?"
+            if near
+            else "for a bundle of your own: edgemeta.Runner(path)",
+        )
+    return Runner(BUNDLES / name, **options)
