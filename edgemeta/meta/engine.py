@@ -29,6 +29,7 @@ from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.norms import SupportNorm
 from edgemeta.meta.objective import Ask, Tasks, displacement, query_loss
 from edgemeta.meta.parts import FewShotModel
+from edgemeta.meta.rates import learned
 from edgemeta.meta.stacked import StackedLoop
 from edgemeta.meta.updates import Rates
 
@@ -129,8 +130,7 @@ class Engine:
     @property
     def leaves(self) -> list[Tensor]:
         """What the outer optimizer moves: all parameters of the model, and learned rates."""
-        rates = [] if isinstance(self.rates, float | Tensor) else list(self.rates.values())
-        return [*self.loop.model.parameters(), *rates]
+        return [*self.loop.model.parameters(), *learned(self.rates)]
 
     def use(self, plan: Plan) -> None:
         """Compute the following batches by another plan."""

@@ -37,3 +37,8 @@ def start_rates(
         )
         for name, p in params.items()
     }
+
+
+def learned(rates: Rates) -> tuple[Tensor, ...]:
+    """Return the tensors of inner rates that the outer loop moves; none where they are fixed."""
+    return () if isinstance(rates, float | Tensor) else tuple(rates.values())

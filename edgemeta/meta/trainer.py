@@ -24,11 +24,11 @@ from edgemeta.meta.engine import Engine, Plan
 from edgemeta.meta.evaluate import TorchAdapter, run_adapter
 from edgemeta.meta.facts import data_facts
 from edgemeta.meta.objective import Tasks, stack_episodes
-from edgemeta.meta.outer import make_optimizer, scheduled_lr
+from edgemeta.meta.outer import make_optimizer, scheduled_lr, set_lr
 from edgemeta.meta.planning import ask_of, choose_plan, preferred
 from edgemeta.meta.pretrain import Pretraining
 from edgemeta.meta.ranks import Ranks
-from edgemeta.meta.rates import start_rates
+from edgemeta.meta.rates import learned, start_rates
 from edgemeta.meta.run import Run, head_ways, make_loop, make_model, open_run_tasks
 from edgemeta.tasks import EpisodeSize, Split
 
@@ -87,7 +87,9 @@ class Trainer:
             precision=config.precision,
         )
         self.leaves = (self.pretraining or self.engine).leaves
-        self.optimizer = make_optimizer(config, self.leaves)
+        rates = () if self.pretraining else learned(self.rates)
+        weights = self.leaves[: len(self.leaves) - len(rates)]
+        self.optimizer = make_optimizer(config, weights, rates)
         self.teacher: TorchAdapter | None = None
         if config.teacher:
             self.teacher = run_adapter(Path(config.teacher), config.cores)
@@ -155,8 +157,7 @@ class Trainer:
         Returns:
             The mean loss before the step.
         """
-        for group in self.optimizer.param_groups:
-            group["lr"] = scheduled_lr(self.config, self.iteration)
+        set_lr(self.optimizer, scheduled_lr(self.config, self.iteration))
         self.optimizer.zero_grad()
         mean = self._accumulate()
         norm = nn.utils.clip_grad_norm_(self.leaves, MAX_GRADIENT_NORM)

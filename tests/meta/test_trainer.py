@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from edgemeta.errors import InputError, TrainingError
+from edgemeta.meta.algorithms import Optimizer
 from edgemeta.meta.checkpoint import Checkpoint
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.evaluate import run_adapter
@@ -235,6 +236,22 @@ def test_every_strategy_trains_to_the_same_weights(
     plan = Checkpoint.from_file(Run(tmp_path / "other").checkpoint_path("last")).plan
     resumed = Trainer(config, tmp_path / "other", resume=True)
     assert resumed.engine.plan == plan
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_learned_rates_move_in_proportion_and_do_not_decay(
+    tmp_path: Path, optimizer: Optimizer
+) -> None:
+    config = replace(
+        SINUSOID, rates="tensor", optimizer=optimizer, weight_decay=0.5, schedule="constant"
+    )
+    trainer = Trainer(config, tmp_path / "run")
+    trainer.outer_step()
+    assert isinstance(trainer.rates, dict)
+    for rate in trainer.rates.values():
+        moved = float(rate.detach()) / config.inner_lr - 1
+        # Adam's first step is the outer rate, whatever the gradient.
+        assert abs(moved) == pytest.approx(config.meta_lr, rel=1e-2)
 
 
 def test_metrics_are_written_for_tensorboard_too(tmp_path: Path) -> None:
