@@ -8,7 +8,7 @@ mkdir -p "$out"
 
 for algorithm in maml++ maml; do
   say edgemeta train sinusoid --out "$out/$algorithm" --algorithm "$algorithm" --model mlp \
-    --shots 10 --queries 10 --inner-steps 10 --inner-lr 0.01 --meta-lr 0.002 --meta-batch 16 \
+    --shots 10 --queries 10 --inner-steps 5 --inner-lr 0.01 --meta-lr 0.001 --meta-batch 16 \
     --iterations 3000 --threads 1
   for steps in 0 1 2 3 4 5 6 7 8 9 10; do
     say edgemeta eval "$out/$algorithm" sinusoid --shots 10 --queries 100 --steps "$steps"

@@ -26,6 +26,7 @@ RUNS = RESULTS / "training"
 GOALS = {"conv4-maml": 1.5, "conv4-anil": 3.0, "mlp": 20.0}
 AT_LEAST = 1.0  # everywhere else
 EVALUATED = re.compile(r"^(accuracy|mse) ([\d.]+) ± ([\d.]+) on (\d+) test episodes of (\S+)", re.M)
+CHOSEN = re.compile(r"--(ways|shots|steps) (\d+)")
 COMMAND = re.compile(r"^\$ (edgemeta eval .*)$", re.M)
 
 
@@ -102,11 +103,11 @@ def evaluations(path: Path) -> str:
     rows = []
     for command, found in zip(COMMAND.findall(text), EVALUATED.finditer(text), strict=True):
         metric, mean, ci95, episodes, tasks = found.groups()
-        steps = re.search(r"--steps (\d+)", command)
+        chosen = " ".join(" ".join(pair) for pair in CHOSEN.findall(command))
         run = Path(command.split()[2]).name
         score = _score({"metric": metric, "mean": float(mean), "ci95": float(ci95)})
-        rows.append([run, tasks, steps.group(1) if steps else "as trained", score, episodes])
-    return markdown(["run", "tasks", "steps", "test", "episodes"], rows)
+        rows.append([run, tasks, chosen or "as trained", score, episodes])
+    return markdown(["run or bundle", "tasks", "options", "test", "episodes"], rows)
 
 
 def page() -> str:

@@ -76,6 +76,12 @@ def test_the_readme_names_each_extra() -> None:
         assert extra in README
 
 
+def test_the_page_on_meta_training_is_the_scripts() -> None:
+    from docs.meta_training_page import TARGET, page
+
+    assert TARGET.read_text() == page(), "run `python -m docs.meta_training_page`"
+
+
 def test_the_support_table_is_the_scripts() -> None:
     from docs.support_table import TARGET, page
 
