@@ -16,6 +16,7 @@ import numpy as np
 
 import edgemeta
 from edgemeta.tasks import EpisodeSize, open_tasks
+from edgemeta.verify import verify
 
 OUT = Path("demo-out")
 DIRECT = {"edgemeta", "click", "numpy", "onnxruntime", "safetensors"}
@@ -41,6 +42,10 @@ def main() -> None:
     if not learner.losses[-1] < learner.losses[0]:
         raise SystemExit(f"adapting did not lower the support loss: {learner.losses}")
     print(f"adapted without torch: {accuracy:.0%} of one episode's queries right (chance 20%)")
+
+    packaged = edgemeta.load("omniglot")
+    verify(packaged)
+    packaged.adapt(episode.support_x, episode.support_y)  # glyphs are 28 x 28 pixels too
 
     command = [sys.executable, "-m", "edgemeta"]
     for line in (
