@@ -91,10 +91,13 @@ def baselines(path: Path) -> str:
             str(entry.get("steps", "-")),
             str(entry.get("inner_lr", "-")),
             "diverged" if entry["mean"] is None else _score(record | entry),
+            _score(record | entry["gain"]) if entry.get("gain") else "",
         ]
         for entry in record["contestants"]
     ]
-    return markdown(["init", "method", "steps", "rate", record["metric"]], rows)
+    return markdown(
+        ["init", "method", "steps", "rate", record["metric"], "the run is better by"], rows
+    )
 
 
 def evaluations(path: Path) -> str:

@@ -66,6 +66,7 @@ class Evaluation:
         mean: over the episodes.
         ci95: half of the 95 % confidence interval of the mean, 1.96 standard errors.
         episodes: how many.
+        scores: (episodes,) float64, the metric of each episode.
         predictions: (episodes, Q) int64 labels, or (episodes, Q, *target_shape) float32 outputs.
     """
 
@@ -73,6 +74,7 @@ class Evaluation:
     mean: float
     ci95: float
     episodes: int
+    scores: NDArray[np.float64]
     predictions: NDArray[Any]
 
 
@@ -117,6 +119,7 @@ def evaluate(
         metric="accuracy" if adapter.task == "classification" else "mse",
         **mean_and_ci95(scores)._asdict(),
         episodes=episodes,
+        scores=np.array(scores),
         predictions=np.stack(predictions),
     )
 

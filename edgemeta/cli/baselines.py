@@ -59,10 +59,11 @@ def baselines(
             *(entry["init"], entry["method"]),
             *(str(entry.get(name, "-")) for name in ("steps", "inner_lr")),
             plus_minus(entry["mean"], entry["ci95"]),
+            "" if entry.get("gain") is None else plus_minus(**entry["gain"]),
         ]
         for entry in record["contestants"]
     ]
-    click.echo(table(["init", "method", "steps", "inner_lr", metric], rows))
+    click.echo(table(["init", "method", "steps", "inner_lr", metric, "the run is better by"], rows))
     click.echo(
         f"\n{setting['episodes']} test episodes of {record['tasks']}, {_size(setting)}, "
         f"{record['statistics']}. Steps and inner_lr of the baselines: the best of "

@@ -31,7 +31,7 @@ import torch
 from tqdm import tqdm
 
 from edgemeta.errors import InputError
-from edgemeta.evaluate import Adapter, Estimate, evaluate
+from edgemeta.evaluate import Adapter, Estimate, evaluate, mean_and_ci95
 from edgemeta.meta.algorithms import HEAD
 from edgemeta.meta.evaluate import TorchAdapter, evaluate_steps
 from edgemeta.meta.inner import LOSSES, InnerLoop
@@ -66,6 +66,7 @@ GRID_STEPS = (1, 5, 10, 20)
 # Gradients of a squared error of waves of amplitude 5 are steeper than those of a cross entropy.
 GRID_RATES = {"classification": (0.01, 0.1, 0.4), "regression": (0.001, 0.01, 0.1)}
 GRID_EPISODES = 100  # at most
+DECIMALS = 6  # of the scores that are kept
 
 
 def compare(
@@ -83,8 +84,9 @@ def compare(
         pretrain_iterations: outer steps of the pre-training; None for as many as the run's.
 
     Returns:
-        What was written: `setting`, `grid` and `contestants`, each with `mean` and `ci95` (None
-        where adapting diverged), and where it was chosen the best of its `grid`.
+        What was written: `setting`, `grid` and `contestants`, each with `mean`, `ci95` and `scores`
+        by episode (None where adapting diverged), the `gain` of the run over it, and where it was
+        chosen the best of its `grid`.
 
     Raises:
         InputError: there is no run, it was not meta-learned, or another pre-training is there.
@@ -138,13 +140,15 @@ class _Comparison:
         entries = self._record["contestants"] = self._known_entries()
         ticks = sum(
             ("grid" not in e and e["method"] in ADAPTED) * len(grid["inner_lr"]) * grid["episodes"]
-            + ("mean" not in e) * setting["episodes"]
+            + ("scores" not in e) * setting["episodes"]
             for e in entries
         )
         with tqdm(total=ticks, unit="episode", disable=None if ticks else True) as progress:
             for contestant, entry in zip(self._contestants, entries, strict=True):
                 progress.set_description(f"{contestant.init}, {contestant.method}")
                 self._complete(contestant, entry, progress)
+        for entry in entries[1:]:
+            entry["gain"] = gain(entries[0], entry, self._kind)
         self._run.write_baselines(self._record)
         return self._record
 
@@ -171,7 +175,7 @@ class _Comparison:
         if contestant.method in ADAPTED and "grid" not in entry:
             entry["grid"] = self._search(contestant, progress)
             self._run.write_baselines(self._record)
-        if "mean" not in entry:
+        if "scores" not in entry:
             adapter = self._adapter(contestant, entry)
             with np.errstate(over="ignore", invalid="ignore"):  # a divergence is a result, too
                 found = evaluate(
@@ -183,6 +187,9 @@ class _Comparison:
                     tick=progress.update,
                 )
             entry |= _finite(Estimate(found.mean, found.ci95))
+            entry["scores"] = [round(score, DECIMALS) for score in found.scores.tolist()]
+            if entry["mean"] is None:
+                entry["scores"] = None
             self._run.write_baselines(self._record)
 
     def _search(self, contestant: Contestant, progress: tqdm[Any]) -> list[dict[str, Any]]:
@@ -228,6 +235,23 @@ class _Comparison:
             inner_steps=steps,
             inner_lr=inner_lr,
         )
+
+
+def gain(run: dict[str, Any], baseline: dict[str, Any], kind: TaskKind) -> dict[str, float] | None:
+    """Return by how much a run is better than a baseline; None where either diverged.
+
+    Both saw the same episodes, so the interval is that of the differences by episode: how hard an
+    episode is cancels out.
+
+    Args:
+        run: entry of the run, with `scores`.
+        baseline: of another.
+        kind: of the tasks; for regression, less is better.
+    """
+    if run["scores"] is None or baseline["scores"] is None:
+        return None
+    apart = np.array(run["scores"]) - np.array(baseline["scores"])
+    return mean_and_ci95((apart if kind == "classification" else -apart).tolist())._asdict()
 
 
 def best_point(grid: list[dict[str, Any]], kind: TaskKind) -> dict[str, Any]:

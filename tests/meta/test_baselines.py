@@ -12,7 +12,7 @@ import torch
 from edgemeta.errors import InputError
 from edgemeta.evaluate import evaluate
 from edgemeta.meta import baselines, twin
-from edgemeta.meta.baselines import CONTESTANTS, GRID_RATES, GRID_STEPS, best_point, compare
+from edgemeta.meta.baselines import CONTESTANTS, GRID_RATES, GRID_STEPS, best_point, compare, gain
 from edgemeta.meta.checkpoint import Checkpoint
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.evaluate import TorchAdapter, evaluate_steps, run_adapter
@@ -21,6 +21,7 @@ from edgemeta.meta.run import Run, make_loop
 from edgemeta.meta.trainer import Trainer
 from edgemeta.meta.twin import twin_config
 from edgemeta.tasks import EpisodeSize, TaskSource, open_tasks
+from edgemeta.tasks.source import TaskKind
 
 GLYPHS = TrainConfig(
     tasks="glyphs",
@@ -201,6 +202,26 @@ def test_a_pretraining_has_nothing_to_compare(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no meta-learning to compare"):
         compare(path)
     assert not (path / "baselines").exists()
+
+
+def test_gains_are_of_the_same_episodes(compared: tuple[Path, dict[str, Any]]) -> None:
+    _, record = compared
+    first, *others = record["contestants"]
+    assert "gain" not in first
+    for entry in others:
+        assert len(entry["scores"]) == 3
+        assert entry["gain"]["mean"] == pytest.approx(first["mean"] - entry["mean"], abs=1e-5)
+
+
+def test_how_hard_an_episode_is_cancels_out() -> None:
+    run, other = {"scores": [0.2, 0.5, 0.9]}, {"scores": [0.1, 0.4, 0.8]}
+    kinds: tuple[tuple[TaskKind, int], ...] = (("classification", 1), ("regression", -1))
+    for kind, sign in kinds:
+        found = gain(run, other, kind)
+        assert found is not None
+        assert found["mean"] == pytest.approx(sign * 0.1)
+        assert found["ci95"] < 1e-9
+    assert gain(run, {"scores": None}, "regression") is None
 
 
 def test_a_diverged_point_is_never_chosen() -> None:

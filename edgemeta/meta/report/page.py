@@ -249,6 +249,7 @@ def _baselines(subject: Subject) -> str:
             c.get("steps", "-"),
             c.get("inner_lr", "-"),
             _figure(c),
+            "" if c.get("gain") is None else _figure(c["gain"]),
         )
         for c in measured
     ]
@@ -260,7 +261,7 @@ def _baselines(subject: Subject) -> str:
         table(
             f"{record['metric']} ± 95 % CI on the same {setting['episodes']} test episodes, "
             f"{record['statistics']}",
-            ("init, what adapts", "steps", "inner_lr", record["metric"]),
+            ("init, what adapts", "steps", "inner_lr", record["metric"], "the run is better by"),
             rows,
         ),
         paragraph(
