@@ -115,6 +115,7 @@ def _widths(
     "multi_step_share",
     "Of the outer steps, from the first: query losses of earlier inner steps count, too.",
 )
+@_option("start", "A run whose weights are the first, such as a pre-training.", metavar="RUN")
 @_option("teacher", "A run whose adapted predictions are learned, too.", metavar="RUN")
 @_option("distill", "The teacher's share of the outer loss.")
 @_option("model", "The network.", type=click.Choice(MODELS))

@@ -69,6 +69,8 @@ class TrainConfig:
             support and query samples all adapt); "classes", all training classes at once.
         multi_step_share: of the outer steps in which the query losses after the earlier inner
             steps count as well, less and less (multi-step loss).
+        start: directory of a run whose best weights are the first; "" for fresh ones. A head of
+            another width stays fresh.
         teacher: directory of a run whose adapted predictions are to be learned too; "" for none.
         distill: the teacher's share of the outer loss.
         model: one of `MODELS`.
@@ -117,6 +119,7 @@ class TrainConfig:
     momentum: float = 0.0
     objective: Objective = "query"
     multi_step_share: float = 0.0
+    start: str = ""
     teacher: str = ""
     distill: float = 0.5
     model: str = "conv4"

@@ -170,7 +170,8 @@ class Run:
         Where the data lay on this machine is nobody's business on a device: names, not paths.
         """
         config = self.config().record()
-        config["tasks"] = Path(config["tasks"]).name
+        for name in ("tasks", "start", "teacher"):
+            config[name] = Path(config[name]).name
         del config["root"]
         result = self.result()
         if result is not None:
@@ -274,6 +275,32 @@ def make_model(config: TrainConfig, facts: DataFacts) -> nn.Module:
         std=facts.std,
     )
     return with_support_norms(model)
+
+
+def start_from(model: nn.Module, path: Path) -> None:
+    """Give a model the best weights of a run; a head of another width keeps its own.
+
+    Raises:
+        InputError: there is no run, or its network is another.
+    """
+    theirs = Checkpoint.from_file(Run(path).checkpoint_path("best")).model
+    own = model.state_dict()
+    other_head = {
+        name
+        for name in own.keys() | theirs.keys()
+        if name.startswith("head.")
+        and (name not in own or name not in theirs or own[name].shape != theirs[name].shape)
+    }
+    taken = {name: tensor for name, tensor in theirs.items() if name not in other_head}
+    kept = {name: tensor for name, tensor in own.items() if name in other_head}
+    try:
+        model.load_state_dict(taken | kept)
+    except RuntimeError as error:
+        raise InputError(
+            f"the network of {path} is another",
+            got=" ".join(str(error).split()),
+            hint="train with its --model, --width and --norm, on samples of the same shape",
+        ) from error
 
 
 def make_loop(config: TrainConfig, facts: DataFacts, model: nn.Module) -> InnerLoop:

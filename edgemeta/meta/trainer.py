@@ -29,7 +29,7 @@ from edgemeta.meta.planning import ask_of, choose_plan, preferred
 from edgemeta.meta.pretrain import Pretraining
 from edgemeta.meta.ranks import Ranks
 from edgemeta.meta.rates import learned, start_rates
-from edgemeta.meta.run import Run, head_ways, make_loop, make_model, open_run_tasks
+from edgemeta.meta.run import Run, head_ways, make_loop, make_model, open_run_tasks, start_from
 from edgemeta.tasks import EpisodeSize, Split
 
 MAX_GRADIENT_NORM = 10.0  # a rare task with a huge second-order term must not undo the others
@@ -70,7 +70,10 @@ class Trainer:
         if config.precision == "tf32":
             torch.set_float32_matmul_precision("high")
         torch.manual_seed(config.seed)
-        model = make_model(config, self.facts).to(self.device)
+        model = make_model(config, self.facts)
+        if config.start and not checkpoint:
+            start_from(model, Path(config.start))
+        model.to(self.device)
         self.loop = make_loop(config, self.facts, model)
         self.rates = start_rates(
             config.rates, self.loop.init().params, config.inner_lr, config.inner_steps

@@ -14,7 +14,8 @@ from edgemeta.tasks.source import TaskKind
 
 OF_META_LEARNING = (
     *("algorithm", "adapt", "order", "first_order_share", "rates", "update", "momentum"),
-    *("objective", "multi_step_share", "teacher", "distill", "inner_steps", "inner_lr"),
+    *("objective", "multi_step_share", "start", "teacher", "distill"),
+    *("inner_steps", "inner_lr"),
 )
 OF_THE_OUTER_LOOP = ("meta_lr", "optimizer", "weight_decay", "schedule")
 

@@ -190,6 +190,27 @@ def test_patience_stops_a_run_that_no_longer_improves(tmp_path: Path) -> None:
     assert Trainer(config, tmp_path / "run", resume=True).stale == 3
 
 
+def test_a_training_starts_from_the_weights_of_another(tmp_path: Path) -> None:
+    first = Trainer(GLYPHS, tmp_path / "first")
+    first.train()
+    best = Checkpoint.from_file(first.run.checkpoint_path("best")).model
+    same = Trainer(replace(GLYPHS, start=str(first.run.path), seed=1), tmp_path / "same")
+    assert_same(same.loop.model.state_dict(), best)
+    # A head of another kind, or width, is fresh; the body is theirs.
+    for name, other in (
+        ("ways", replace(GLYPHS, ways=3)),
+        ("head", replace(GLYPHS, head="shared")),
+    ):
+        config = replace(other, start=str(first.run.path))
+        model = Trainer(config, tmp_path / name).loop.model.state_dict()
+        body = {name: tensor for name, tensor in model.items() if not name.startswith("head.")}
+        assert_same(body, {name: best[name] for name in body})
+    with pytest.raises(InputError, match="the network of"):
+        Trainer(replace(GLYPHS, width=4, start=str(first.run.path)), tmp_path / "narrow")
+    with pytest.raises(InputError, match="does not exist"):
+        Trainer(replace(GLYPHS, start=str(tmp_path / "nowhere")), tmp_path / "lost")
+
+
 def test_a_student_moves_towards_its_teacher(tmp_path: Path) -> None:
     Trainer(replace(SINUSOID, iterations=20, meta_lr=0.01), tmp_path / "teacher").train()
     student = replace(

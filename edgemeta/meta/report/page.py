@@ -21,7 +21,7 @@ from edgemeta.tasks.classes import ClassSource
 
 MOST_PAIRS = 12
 MOST_IN_MATRIX = 60  # classes; more are no picture any more
-PATHS = ("tasks", "root", "teacher")  # of the config
+PATHS = ("tasks", "root", "start", "teacher")  # of the config
 NAMED = ("algorithm", "model")  # shown whether or not they are defaults
 
 
