@@ -65,13 +65,15 @@ def runs(paths: list[Path]) -> str:
         config = tomllib.loads((path / "config.toml").read_text())
         setting = "" if result["ways"] is None else f"{result['ways']}-way "
         tasks = result["iterations"] * config["meta_batch"]
+        layers = "-".join(map(str, config["hidden"]))
+        size = layers if config["model"] == "mlp" else config["width"]
         rows.append(
             [
                 f"[{path.name}](../benchmarks/results/training/{path.name}/log.txt)",
                 Path(result["tasks"]).stem,
                 f"{setting}{result['shots']}-shot",
                 config["algorithm"],
-                f"{config['model']} {config['width']}",
+                f"{config['model']} {size}",
                 f"{tasks:,}",
                 _score(result),
                 result["statistics"],
@@ -94,6 +96,7 @@ def baselines(path: Path) -> str:
             _score(record | entry["gain"]) if entry.get("gain") else "",
         ]
         for entry in record["contestants"]
+        if "mean" in entry
     ]
     return markdown(
         ["init", "method", "steps", "rate", record["metric"], "the run is better by"], rows
