@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class EdgemetaError(Exception):
     """The base of all errors of this package; its text is one line fit for a person to read.
@@ -55,3 +58,9 @@ class ParityError(EdgemetaError):
 
 class TrainingError(EdgemetaError):
     """Meta-training cannot go on, for example because the loss is not finite."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """Return a hint at the known name that is nearest to a wrong one; None if none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else None

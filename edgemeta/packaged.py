@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
 from edgemeta.bundle import MANIFEST
-from edgemeta.errors import InputError
+from edgemeta.errors import InputError, did_you_mean
 from edgemeta.runner import Runner
 
 BUNDLES = Path(__file__).parent / "bundles"
@@ -32,14 +31,12 @@ def load(name: str, **options: Any) -> Runner:
     Raises:
         InputError: there is no bundle of that name.
     """
-    if name not in names():
-        near = difflib.get_close_matches(name, names(), n=1)
+    known = names()
+    if name not in known:
         raise InputError(
             "unknown packaged bundle",
             got=repr(name),
-            expected=" or ".join(names()),
-            hint=f"did you mean {near[0]!r}?"
-            if near
-            else "for a bundle of your own: edgemeta.Runner(path)",
+            expected=" or ".join(known),
+            hint=did_you_mean(name, known) or "for a bundle of your own: edgemeta.Runner(path)",
         )
     return Runner(BUNDLES / name, **options)

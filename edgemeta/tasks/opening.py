@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
-from edgemeta.errors import InputError
+from edgemeta.errors import InputError, did_you_mean
 from edgemeta.tasks.classes import Unit
 from edgemeta.tasks.dataset import Dataset
 from edgemeta.tasks.dataset_source import DatasetSource
@@ -80,12 +79,11 @@ def divided(
 
 def unknown(spec: str) -> InputError:
     """Return the error for a `spec` that names nothing."""
-    near = difflib.get_close_matches(spec, (*NAMES, *DATA_NAMES), n=1)
     return InputError(
         "unknown tasks",
         got=repr(spec),
         expected=EXPECTED,
-        hint=f"did you mean {near[0]!r}?" if near else None,
+        hint=did_you_mean(spec, (*NAMES, *DATA_NAMES)),
     )
 
 
