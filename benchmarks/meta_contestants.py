@@ -20,10 +20,11 @@ from torch.func import functional_call
 
 from benchmarks.contestants import PeerProcess
 from edgemeta.bundle import TensorSpec
-from edgemeta.meta.engine import Engine, fastest, plans
+from edgemeta.meta.engine import Engine, plans
 from edgemeta.meta.inner import LOSSES, InnerLoop, Loss, Task
 from edgemeta.meta.models import MLP, Conv4, build_model
 from edgemeta.meta.objective import Ask, stack_episodes
+from edgemeta.meta.planning import fastest, recorded
 from edgemeta.tasks import Episode, EpisodeSize
 from edgemeta.tasks.sinusoid import SinusoidSource
 
@@ -209,7 +210,7 @@ def _backward(case: MetaCase, loss: Tensor) -> None:
 
 
 def edgemeta_contestant(case: MetaCase, model: nn.Module) -> Step:
-    """Train with edgemeta's engine, by the plan that it measures to be the fastest here."""
+    """Train with edgemeta's engine, as `edgemeta train` does a training of some length."""
     loop = InnerLoop(model, case.loss, HEAD if case.algorithm == "anil" else ("*",))
     reptile = case.algorithm == "reptile"
     threads = torch.get_num_threads()
@@ -220,6 +221,7 @@ def edgemeta_contestant(case: MetaCase, model: nn.Module) -> Step:
         tasks = tasks._replace(query_x=tasks.query_x[:, :0], query_y=tasks.query_y[:, :0])
     ask = Ask(case.steps, 1 if case.algorithm == "fomaml" or reptile else 2)
     fastest(engine, plans("auto", case.meta_batch, threads), tasks, ask)
+    recorded(engine, tasks, ask)
     optimizer = case.optimizer(model)
 
     def step() -> None:

@@ -47,7 +47,7 @@ class Checkpoint:
         best_iteration: when that was.
         rates: learned inner rates by parameter; None where they are fixed.
         classifier: of supervised pre-training; None for other objectives.
-        plan: how batches are computed (chunk, workers), so that a resumed run goes on bit by bit.
+        plan: how batches are computed (`engine.Plan`), so that a resumed run goes on bit by bit.
         stale: validations since the best one.
     """
 
@@ -60,7 +60,7 @@ class Checkpoint:
     best_iteration: int
     rates: dict[str, torch.Tensor] | None = None
     classifier: dict[str, torch.Tensor] | None = None
-    plan: tuple[int, int] | None = None
+    plan: tuple[int, int, bool] | None = None
     stale: int = 0
 
     def to_bytes(self) -> bytes:

@@ -8,23 +8,27 @@ the result does not depend on which thread was first.
 
 Where only the head adapts, and the body sees each sample alone, the body runs once for all samples
 of a chunk (Raghu et al. 2020, "Rapid Learning or Feature Reuse?", section 4: ANIL).
+
+What is computed for a chunk is the same in each outer step, so it may be recorded once, and run
+without Python and autograd from then on (`edgemeta.meta.flat`).
 """
 
 from __future__ import annotations
 
 import copy
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from edgemeta.meta.algorithms import Strategy
+from edgemeta.meta.flat import flatten
 from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.norms import SupportNorm
 from edgemeta.meta.objective import Ask, Tasks, displacement, query_loss
@@ -33,11 +37,6 @@ from edgemeta.meta.rates import learned
 from edgemeta.meta.stacked import StackedLoop
 from edgemeta.meta.updates import Rates
 
-CLEARLY_FASTER = 1.2
-"""A later strategy must win by this to be chosen: two that are close must not take turns from run
-to run, as their results differ in the last bits."""
-MEASURING_SECONDS = 1.0  # for each strategy, after one warm-up
-
 
 class Plan(NamedTuple):
     """How a batch of tasks is computed.
@@ -45,10 +44,12 @@ class Plan(NamedTuple):
     Attributes:
         chunk: tasks computed at once.
         workers: threads that take chunks.
+        flat: whether a chunk's gradient is recorded once and then run without Python.
     """
 
     chunk: int
     workers: int
+    flat: bool = False
 
 
 def plans(strategy: Strategy, tasks: int, threads: int, chunk: int = 0) -> tuple[Plan, ...]:
@@ -125,6 +126,7 @@ class Engine:
     def __post_init__(self) -> None:
         self._workers: SimpleQueue[_Worker] = SimpleQueue()
         self._pool: ThreadPoolExecutor | None = None
+        self._recorded: dict[tuple[Any, ...], Callable[..., tuple[Tensor, ...]]] = {}
         self.use(self.plan)
 
     @property
@@ -148,6 +150,11 @@ class Engine:
             self._pool.shutdown()
             self._pool = None
 
+    def drop_gradients(self) -> None:
+        """Forget what was accumulated."""
+        for leaf in self.leaves:
+            leaf.grad = None
+
     def accumulate(self, tasks: Tasks, ask: Ask, share: float) -> float:
         """Add the gradient of a batch's losses, each times `share`, to `.grad` of the leaves.
 
@@ -168,9 +175,14 @@ class Engine:
 
     def _add_up(self, chunks: Sequence[Tasks], ask: Ask, share: float) -> float:
         """Compute the chunks, and add their gradients in their order."""
-        results = (self._pool.map if self._pool else map)(lambda c: self.gradient(c, ask), chunks)
+        gradient = partial(self.gradient, ask=ask)
+        if self.plan.flat and _can_be_flat(ask):
+            for chunk in chunks:
+                self._record(chunk, ask)  # here, not in the threads: recording is not for several
+            gradient = partial(self._flat_gradient, ask=ask)
+        results = (self._pool.map if self._pool else map)(gradient, chunks)
         total = 0.0
-        for loss, grads in results:
+        for loss, *grads in results:
             total += float(loss) * share
             for leaf, grad in zip(self.leaves, grads, strict=True):
                 if leaf.grad is None:
@@ -178,8 +190,8 @@ class Engine:
                 leaf.grad.add_(grad, alpha=share)
         return total
 
-    def gradient(self, tasks: Tasks, ask: Ask) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return the sum of a chunk's losses (), and its gradient by leaf."""
+    def gradient(self, tasks: Tasks, ask: Ask) -> tuple[Tensor, ...]:
+        """Return the sum of a chunk's losses (), then its gradient by leaf."""
         worker = self._workers.get()
         try:
             with self._autocast():
@@ -187,9 +199,28 @@ class Engine:
             grads = torch.autograd.grad(
                 target, self.leaves, allow_unused=True, materialize_grads=True
             )
-            return losses.detach().sum(), grads
+            return losses.detach().sum(), *grads
         finally:
             self._workers.put(worker)
+
+    def _flat_gradient(self, tasks: Tasks, ask: Ask) -> tuple[Tensor, ...]:
+        """Return what `gradient` does, from the record."""
+        return self._recorded[_kind(tasks, ask)](*_given(tasks))
+
+    def _record(self, tasks: Tasks, ask: Ask) -> None:
+        """Record the gradient of chunks of this size, unless that is done.
+
+        Raises:
+            EdgemetaError: see `flatten`.
+        """
+        if _kind(tasks, ask) in self._recorded:
+            return
+
+        def gradient(*tensors: Tensor) -> tuple[Tensor, ...]:
+            return self.gradient(Tasks(*tensors), ask)
+
+        reads = [*self.leaves, *self.loop.model.buffers()]
+        self._recorded[_kind(tasks, ask)] = flatten(gradient, _given(tasks), reads)
 
     def _losses(self, worker: _Worker, tasks: Tasks, ask: Ask) -> tuple[Tensor, Tensor]:
         if worker.body is not None:
@@ -211,36 +242,23 @@ class Engine:
         return torch.autocast(self.leaves[0].device.type, torch.bfloat16)
 
 
-def fastest(engine: Engine, candidates: Sequence[Plan], tasks: Tasks, ask: Ask) -> Plan:
-    """Let an engine compute a batch by each of several plans, and keep to the fastest.
+def _can_be_flat(ask: Ask) -> bool:
+    """Whether a step is worth recording.
 
-    Args:
-        engine: gradients of its leaves are dropped.
-        candidates: in order of preference; see `CLEARLY_FASTER`.
-        tasks: a batch.
-        ask: the most that a step of the training asks for.
+    One that weighs the inner steps weighs them otherwise in the next outer step; and in a record
+    nothing would be dropped that checkpointing computes again.
     """
-    best: tuple[float, Plan] | None = None
-    for plan in candidates:
-        engine.use(plan)
-        seconds = _seconds(engine, tasks, ask)
-        if best is None or seconds * CLEARLY_FASTER < best[0]:
-            best = seconds, plan
-    assert best is not None  # noqa: S101 -- there are candidates
-    engine.use(best[1])
-    return best[1]
+    return not ask.weights and not ask.checkpointing
 
 
-def _seconds(engine: Engine, tasks: Tasks, ask: Ask) -> float:
-    engine.accumulate(tasks, ask, 1.0)  # warm-up
-    least, began = float("inf"), time.perf_counter()
-    while time.perf_counter() - began < MEASURING_SECONDS:
-        start = time.perf_counter()
-        engine.accumulate(tasks, ask, 1.0)
-        least = min(least, time.perf_counter() - start)
-    for leaf in engine.leaves:
-        leaf.grad = None
-    return least
+def _given(tasks: Tasks) -> list[Tensor]:
+    """Return the tensors of tasks; the teacher's, which may be missing, are the last."""
+    return [tensor for tensor in tasks if tensor is not None]
+
+
+def _kind(tasks: Tasks, ask: Ask) -> tuple[Any, ...]:
+    """Return what a record depends on."""
+    return ask, *((tensor.shape, tensor.dtype) for tensor in _given(tasks))
 
 
 def _head_alone(loop: InnerLoop) -> bool:

@@ -296,7 +296,7 @@ class Trainer:
             classifier=None
             if self.pretraining is None
             else self.pretraining.classifier.state_dict(),
-            plan=self.plan and (self.plan.chunk, self.plan.workers),
+            plan=self.plan and (self.plan.chunk, self.plan.workers, self.plan.flat),
             stale=self.stale,
         )
 

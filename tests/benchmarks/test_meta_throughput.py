@@ -44,7 +44,7 @@ from edgemeta.meta.objective import Ask, query_loss, stack_episodes
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.timing.PAUSE", 0.0)
-    monkeypatch.setattr("edgemeta.meta.engine.MEASURING_SECONDS", 0.0)
+    monkeypatch.setattr("edgemeta.meta.planning.MEASURING_SECONDS", 0.0)
 
 
 TINY = small(CASES["mlp-maml-5"])

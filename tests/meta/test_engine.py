@@ -11,8 +11,10 @@ from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
 from edgemeta.meta.checkpoint import DataFacts
 from edgemeta.meta.config import TrainConfig
-from edgemeta.meta.engine import LOOP, Engine, Plan, fastest, plans
+from edgemeta.meta.engine import LOOP, Engine, Plan, plans
+from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.objective import Ask, Tasks
+from edgemeta.meta.planning import fastest, recorded
 from edgemeta.meta.rates import start_rates
 from edgemeta.meta.run import make_loop, make_model
 
@@ -110,6 +112,70 @@ def test_workers_give_the_very_bits_of_the_loop() -> None:
         assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
 
 
+@pytest.mark.parametrize("plan", [Plan(2, 2), Plan(TASKS, 1)], ids=str)
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_record_gives_the_very_bits_also_of_weights_that_have_moved(
+    name: str, plan: Plan
+) -> None:
+    config = config_of(**CHOICES[name])
+    engine, tasks = make_engine(config), make_tasks(teacher=config.objective == "query")
+    ask = Ask(config.inner_steps, 1 if config.order == "first" else 2, distill=0.3)
+    flat = plan._replace(flat=True)
+    before = gradients(engine, tasks, ask, flat)
+    for _ in range(2):  # the interpreter rewrites a graph after its first runs
+        loss, expected = gradients(engine, tasks, ask, plan)
+        other_loss, found = gradients(engine, tasks, ask, flat)
+        assert other_loss == loss
+        assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
+        for leaf in engine.leaves:
+            leaf.data += 0.01 * torch.randn(leaf.shape, dtype=leaf.dtype)
+    assert before[0] != loss
+
+
+def test_a_step_is_recorded_once_for_each_size_and_ask() -> None:
+    engine, tasks = make_engine(config_of()), make_tasks()
+    for asked in (Ask(2), Ask(2), Ask(3)):
+        gradients(engine, tasks, asked, Plan(2, 2, flat=True))  # chunks of 2, 2 and 1
+    assert len(engine._recorded) == 4
+
+
+class Noisy(nn.Module):
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(x + torch.randn_like(x))
+        return out
+
+
+class Elsewhere(Noisy):
+    shift = torch.ones((), dtype=torch.float64)  # no buffer: the engine does not know of it
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(x + self.shift)
+        return out
+
+
+@pytest.mark.parametrize(("wrap", "can"), [(Noisy, False), (Elsewhere, False), (None, True)])
+def test_what_does_not_repeat_itself_is_not_recorded(wrap: type[Noisy] | None, can: bool) -> None:
+    engine, tasks = make_engine(config_of()), make_tasks()
+    if wrap is not None:
+        loop = InnerLoop(wrap(engine.loop.model), engine.loop.loss, ("*",), engine.loop.update)
+        engine = Engine(loop, engine.rates)
+    assert recorded(engine, tasks, Ask(1)) == engine.plan == LOOP._replace(flat=can)
+    assert all(leaf.grad is None for leaf in engine.leaves)
+
+
+@pytest.mark.parametrize("ask", [Ask(2, weights=(0.5, 0.5)), Ask(2, checkpointing=True)], ids=str)
+def test_what_changes_from_step_to_step_is_not_recorded(ask: Ask) -> None:
+    engine, tasks = make_engine(config_of()), make_tasks()
+    _, expected = gradients(engine, tasks, ask, LOOP)
+    _, found = gradients(engine, tasks, ask, LOOP._replace(flat=True))
+    assert not engine._recorded
+    assert_close(expected, found)
+
+
 @pytest.mark.parametrize("plan", [Plan(1, 1), Plan(TASKS, 1)], ids=str)
 def test_checkpointing_changes_nothing(plan: Plan) -> None:
     engine, tasks = make_engine(config_of()), make_tasks()
@@ -170,11 +236,11 @@ def test_the_candidates_of_each_strategy() -> None:
 def test_the_fastest_plan_is_kept_and_leaves_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, tasks = make_engine(config_of()), make_tasks()
     seconds = {Plan(1, 2): 1.0, Plan(1, 1): 0.9, Plan(3, 2): 0.5}
-    monkeypatch.setattr("edgemeta.meta.engine._seconds", lambda e, *_: seconds[e.plan])
+    monkeypatch.setattr("edgemeta.meta.planning._seconds", lambda e, *_: seconds[e.plan])
     assert fastest(engine, list(seconds)[:2], tasks, Ask(1)) == Plan(1, 2)  # 0.9 is too close
     assert fastest(engine, list(seconds), tasks, Ask(1)) == Plan(3, 2)
     monkeypatch.undo()
-    monkeypatch.setattr("edgemeta.meta.engine.MEASURING_SECONDS", 0.0)
+    monkeypatch.setattr("edgemeta.meta.planning.MEASURING_SECONDS", 0.0)
     assert fastest(engine, [LOOP], tasks, Ask(1)) == LOOP
     assert all(leaf.grad is None for leaf in engine.leaves)
     engine.close()

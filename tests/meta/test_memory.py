@@ -61,6 +61,7 @@ class Case(NamedTuple):
 CONV = {"size": 84, "width": 32, "norm": "group"}
 MEASURED = {
     "conv4": Case(Ask(5, 2), Plan(1, 2), CONV, (2, 84, 1, 3)),
+    "conv4-recorded": Case(Ask(5, 2), Plan(1, 2, flat=True), CONV, (2, 84, 1, 3)),
     "conv4-checkpointing": Case(Ask(5, 2, checkpointing=True), LOOP, CONV, (2, 84, 1, 3)),
     "mlp-vmap": Case(
         Ask(5, 2), Plan(8, 1), {"model": "mlp", "hidden": (512, 512)}, (8, 28, 100, 100)

@@ -247,7 +247,7 @@ def test_every_strategy_trains_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
 ) -> None:
     monkeypatch.setattr("edgemeta.meta.planning.WORTH_MEASURING", 0)
-    monkeypatch.setattr("edgemeta.meta.engine.MEASURING_SECONDS", 0.01)
+    monkeypatch.setattr("edgemeta.meta.planning.MEASURING_SECONDS", 0.01)
     Trainer(replace(SINUSOID, threads=1), tmp_path / "one").train()
     config = replace(SINUSOID, threads=2, strategy=strategy)  # type: ignore[arg-type]
     Trainer(config, tmp_path / "other").train()
