@@ -14,9 +14,20 @@ train() {
 case $row in
   shared-5w1s) train --head shared --iterations 3000 ;;
   transductive-5w1s) train --norm transductive --iterations 2500 ;;
-  anil-5w5s) train --algorithm anil --inner-steps 5 --shots 5 --iterations 2500 ;;
-  anil-20w1s) train --algorithm anil --inner-steps 5 --ways 20 --queries 2 --iterations 2500 ;;
-  vinyals-5w1s) tasks=omniglot-vinyals; train --head shared --iterations 2500 ;;
+  shared-20w1s) train --head shared --ways 20 --queries 3 --meta-batch 8 --iterations 3500 \
+    --validate-every 500 ;;
+  vinyals-20w1s) tasks=omniglot-vinyals; train --head shared --ways 20 --queries 3 --meta-batch 8 \
+    --iterations 2000 --validate-every 500 ;;
   *) echo "unknown row $row" >&2; exit 2 ;;
 esac
-say edgemeta eval "$out/run" "$tasks" --root "$data" --episodes 1000
+case $row in
+  shared-20w1s | vinyals-20w1s)
+    for ways in 5 20; do
+      for shots in 1 5; do
+        say edgemeta eval "$out/run" "$tasks" --root "$data" --ways "$ways" --shots "$shots" \
+          --episodes 600
+      done
+    done
+    ;;
+  *) say edgemeta eval "$out/run" "$tasks" --root "$data" --episodes 1000 ;;
+esac

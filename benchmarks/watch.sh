@@ -7,5 +7,5 @@ mkdir -p "$out"
 . "$(dirname "$0")/say.sh"
 
 say edgemeta train "$data" --by subject --out "$out/run" --model ds-cnn --width 32 \
-  --algorithm unicorn --iterations 1500 --validation-episodes 300 --threads 1
+  --head shared --iterations 1500 --validation-episodes 300 --threads 1
 say edgemeta baselines "$out/run"
