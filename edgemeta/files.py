@@ -1,35 +1,41 @@
-"""Writing files so that a reader sees the old content or the new one, never a part."""
+"""Writing files so that a reader sees the old content or the new one; reading them with care."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
+import stat
 from pathlib import Path
 
 from edgemeta.errors import EdgemetaError
 
+PART = ".part"
+"""How the names of temporary files end."""
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path` through a temporary file in the same directory.
+
+    Whenever the process is killed, `path` has its old content or the new one. The temporary file
+    of a writer that was killed is removed by the next one that writes to `path`.
 
     Args:
         path: the file to write; its directory must exist.
         content: the whole content.
 
     Raises:
-        EdgemetaError: the directory cannot be written to; `path` is as it was.
+        EdgemetaError: the directory cannot be written to, or is full; `path` is as it was.
     """
-    temporary: str | None = None
+    temporary: Path | None = None
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        _remove_abandoned(path)
+        descriptor, temporary = _open_temporary(path)
         with os.fdopen(descriptor, "wb") as file:
-            # mkstemp makes private files; a bundle or a state is read by other users too.
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            os.replace(temporary, path)  # while the lock is held: until then it is in use
         sync_directory(path.parent)
     except OSError as error:
         raise EdgemetaError(
@@ -39,7 +45,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         ) from error
     finally:
         if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 os.unlink(temporary)
 
 
@@ -52,7 +58,61 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def read_regular(path: Path, most: int, *, follow: bool) -> bytes | None:
+    """Read a file that may have been made to harm: a device, a pipe, a link, a huge one.
+
+    Args:
+        path: the file.
+        most: bytes that it may have; nothing is allocated for a larger one.
+        follow: whether it may be a symbolic link.
+
+    Returns:
+        The content, or None if it is larger than `most`.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    # A pipe without a writer would block the opening.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    if not follow:
+        if path.is_symlink():
+            raise OSError(0, "a symbolic link")
+        flags |= getattr(os, "O_NOFOLLOW", 0)  # should it become one just now
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(0, "not a regular file")
+        # A file that grows meanwhile is cut off; whoever checks size or hash will notice.
+        return None if status.st_size > most else file.read(status.st_size)
+
+
+def _open_temporary(path: Path) -> tuple[int, Path]:
+    """Make a new file beside `path`, with the usual rights, locked for as long as it is in use."""
+    from fcntl import LOCK_EX, flock  # Windows has none: there, files can be read alone
+
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PART}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with contextlib.suppress(OSError):  # a file system without locks
+            flock(descriptor, LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, temporary
+        os.close(descriptor)  # another writer took it for abandoned before it was locked
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporary files that writers of `path` left when they were killed."""
+    from fcntl import LOCK_EX, LOCK_NB, flock
+
+    with os.scandir(path.parent) as entries:
+        names = [entry.name for entry in entries if entry.name.endswith(PART)]
+    for name in names:
+        if not name.startswith(f".{path.name}."):
+            continue
+        with contextlib.suppress(OSError):  # it is in use, or gone by now
+            descriptor = os.open(path.with_name(name), os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                flock(descriptor, LOCK_EX | LOCK_NB)
+                os.unlink(path.with_name(name))
+            finally:
+                os.close(descriptor)
