@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import string
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from edgemeta.errors import BundleError
+from edgemeta.strict import parse_object, short
 
 FORMAT_VERSION = 1
 
@@ -45,10 +45,25 @@ STATE_BUNDLE_KEY = "edgemeta.bundle"
 STATE_WAYS_KEY = "edgemeta.ways"
 """Metadata key of a state file: how many classes its task has."""
 
+STATE_DIGEST_KEY = "edgemeta.sha256"
+"""Metadata key of a state file: the hash of all else in it, see `edgemeta.tensor_file.digest`."""
+
 MAX_WAYS = 65_536
 """The most classes of a shared head, so that no label asks for all memory."""
 
-MAX_MANIFEST_BYTES = 4 * 1024 * 1024  # real ones are a few kB; refuse before parsing
+# Real ones have a few kB, a few MB, some MB: what is larger was made to fill the memory.
+MAX_MANIFEST_BYTES = 1 << 19
+MAX_BYTES = {ADAPT: 1 << 26, PREDICT: 1 << 26, INIT: 1 << 31, SELFTEST: 1 << 28}
+MAX_STATE_TENSORS = 4096
+MAX_NAME = 500  # characters
+MAX_AXES = 16
+MAX_SAMPLE_NUMBERS = 1 << 26
+DTYPES = {
+    "bool": 1,
+    **{f"{kind}{8 * size}": size for kind in ("int", "uint") for size in (1, 2, 4, 8)},
+    **{f"float{8 * size}": size for size in (2, 4, 8)},
+}
+"""Numpy's names of the dtypes that data and state may have, and the bytes of one number."""
 
 
 def next_name(name: str) -> str:
@@ -171,7 +186,8 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """Return the content of `manifest.json`."""
-        return (json.dumps(asdict(self), indent=1, sort_keys=True) + "\n").encode()
+        record = _without_nan(asdict(self))
+        return (json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
     @classmethod
     def from_json(cls, content: bytes, where: str = MANIFEST) -> Manifest:
@@ -184,19 +200,22 @@ class Manifest:
         Raises:
             BundleError: it is not JSON, of an unknown version, or breaks the contract.
         """
-        record = _parse_object(content, where)
+        try:
+            record = parse_object(content)
+        except ValueError as error:
+            raise BundleError(f"{where} is not a JSON object", got=short(error)) from error
         version = record.get("format_version")
         if version != FORMAT_VERSION:
             raise BundleError(
                 f"{where} has an unknown format_version",
-                got=repr(version),
+                got=short(repr(version)),
                 expected=FORMAT_VERSION,
                 hint="install the edgemeta that made this bundle, or export it again",
             )
         known = {f.name for f in fields(cls)}
         if set(record) != known:
             odd = sorted(set(record) ^ known)
-            raise BundleError(f"{where} has missing or unknown fields", got=", ".join(odd))
+            raise BundleError(f"{where} has missing or unknown fields", got=short(", ".join(odd)))
         try:
             manifest = cls(
                 **record
@@ -204,13 +223,13 @@ class Manifest:
                     "input": _tensor_spec(record["input"]),
                     "target": _tensor_spec(record["target"]),
                     "state": tuple(_state_tensor(entry) for entry in record["state"]),
-                    "files": {name: FileRecord(**f) for name, f in record["files"].items()},
+                    "files": {name: _file_record(f) for name, f in record["files"].items()},
                 }
             )
             manifest._check()
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise BundleError(
-                f"{where} breaks the contract", got=str(error), hint="export the bundle again"
+                f"{where} breaks the contract", got=short(error), hint="export the bundle again"
             ) from error
         return manifest
 
@@ -218,121 +237,105 @@ class Manifest:
         """Raise ValueError where a field has a value that no compiler of ours writes."""
         if self.task not in ("classification", "regression"):
             raise ValueError(f"task {self.task!r}")
-        if (self.task == "classification") != isinstance(self.ways, int):
+        if (self.task == "classification") != (type(self.ways) is int):
             raise ValueError(f"ways {self.ways!r} for {self.task}")
-        if type(self.inner_steps) is not int or self.inner_steps < 0:
-            raise ValueError(f"inner_steps {self.inner_steps!r}")
+        if self.ways is not None and not 1 <= self.ways <= MAX_WAYS:
+            raise ValueError(f"ways {self.ways!r}")
         if type(self.least_support) is not int or self.least_support < 1:
             raise ValueError(f"least_support {self.least_support!r}")
-        if set(self.files) != set(PAYLOAD):
-            raise ValueError(f"files {sorted(self.files)}")
+        for name in (
+            *("inner_steps", "opset"),
+            *("adapted_parameters", "flops_per_step", "peak_memory_bytes"),
+        ):
+            if type(getattr(self, name)) is not int or getattr(self, name) < 0:
+                raise ValueError(f"{name} {getattr(self, name)!r}")
         for name in ("algorithm", "ops", "parity", "versions"):
             if not isinstance(getattr(self, name), dict):
                 raise ValueError(f"{name} {getattr(self, name)!r}")
         for name in ("training", "tuned"):
             if not isinstance(getattr(self, name), dict | None):
                 raise ValueError(f"{name} {getattr(self, name)!r}")
-        for name in ("adapted_parameters", "flops_per_step", "peak_memory_bytes"):
-            if type(getattr(self, name)) is not int:
-                raise ValueError(f"{name} {getattr(self, name)!r}")
+        if set(self.ops) != {ADAPT, PREDICT} or not all(map(_is_texts, self.ops.values())):
+            raise ValueError(f"ops {self.ops!r}")
+        if not _is_texts(list(self.versions.values())):
+            raise ValueError(f"versions {self.versions!r}")
+        for spec in (self.input, self.target):
+            if math.prod(spec.shape) > MAX_SAMPLE_NUMBERS:
+                raise ValueError(f"one sample of shape {spec.shape}")
+        self._check_files()
+        self._check_state()
+
+    def _check_files(self) -> None:
+        if set(self.files) != set(PAYLOAD):
+            raise ValueError(f"files {sorted(self.files)}")
+        for name, record in self.files.items():
+            if record.size > MAX_BYTES[name]:
+                raise ValueError(f"{name} of {record.size} bytes, more than {MAX_BYTES[name]}")
+
+    def _check_state(self) -> None:
         for tensor in self.state:
             if tensor.per_class and (self.ways is None or tensor.shape[:1] != (1,)):
                 raise ValueError(f"{tensor.name} is per_class, with shape {tensor.shape}")
         names = [tensor.name for tensor in self.state]
         if len(set(names)) != len(names) or RESERVED & set(names) or not names:
             raise ValueError(f"state tensor names {names}")
+        if len(names) > MAX_STATE_TENSORS:
+            raise ValueError(f"{len(names)} state tensors")
+        size = sum(math.prod(t.shape) * DTYPES[t.dtype] for t in self.state)
+        if size > self.files[INIT].size:
+            raise ValueError(f"a state of {size} bytes, more than {INIT} has")
 
 
-def read_manifest(directory: Path) -> tuple[Manifest, str]:
-    """Read a bundle's manifest.
-
-    Returns:
-        The manifest, and the bundle's fingerprint: the sha256 of `manifest.json`, which holds
-        the hashes of all the other files.
-
-    Raises:
-        BundleError: there is no bundle, or its manifest cannot be used.
-    """
-    path = directory / MANIFEST
-    try:
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise BundleError(
-                f"{path} is too large", expected=f"at most {MAX_MANIFEST_BYTES} bytes"
-            )
-        content = path.read_bytes()
-    except OSError as error:
-        raise BundleError(
-            f"{directory} is not a bundle",
-            got=f"no readable {MANIFEST} ({error.strerror})",
-            hint="make one with `edgemeta export RUN --out BUNDLE`",
-        ) from error
-    return Manifest.from_json(content, str(path)), hashlib.sha256(content).hexdigest()
+def _without_nan(value: Any) -> Any:
+    """Return `value` with null for what JSON has no number for, such as the CI of one episode."""
+    if isinstance(value, Mapping):
+        return {name: _without_nan(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def check_files(directory: Path, manifest: Manifest) -> None:
-    """Check that every file of the bundle has the size and the hash that the manifest says.
-
-    Raises:
-        BundleError: a file is missing or was changed.
-    """
-    for name, record in manifest.files.items():
-        path = directory / name
-        try:
-            size = path.stat().st_size
-            if size != record.size:
-                raise BundleError(
-                    f"{path} is damaged",
-                    got=f"{size} bytes",
-                    expected=f"{record.size} bytes",
-                    hint="copy the bundle again",
-                )
-            found = FileRecord.of(path.read_bytes())
-        except OSError as error:
-            raise BundleError(
-                f"{path} cannot be read", got=error.strerror, hint="copy the bundle again"
-            ) from error
-        if found != record:
-            raise BundleError(
-                f"{path} is damaged",
-                got=f"sha256 {found.sha256[:12]}...",
-                expected=f"{record.sha256[:12]}...",
-                hint="copy the bundle again",
-            )
-
-
-def _parse_object(content: bytes, where: str) -> dict[str, Any]:
-    try:
-        record = json.loads(content, object_pairs_hook=_no_duplicate_keys)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{where} is not valid JSON", got=str(error)) from error
-    if not isinstance(record, dict):
-        raise BundleError(f"{where} is not a JSON object", got=type(record).__name__)
-    return record
-
-
-def _no_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) != len(pairs):
-        raise ValueError("an object with a duplicate key")
-    return record
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def _shape(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list) or any(type(n) is not int or n < 0 for n in value):
         raise ValueError(f"shape {value!r}")
+    if len(value) > MAX_AXES:
+        raise ValueError(f"a shape of {len(value)} axes")
     return tuple(value)
+
+
+def _dtype(value: Any) -> str:
+    if not isinstance(value, str) or value not in DTYPES:
+        raise ValueError(f"dtype {value!r}")
+    return value
+
+
+def _file_record(record: Mapping[str, Any]) -> FileRecord:
+    found = FileRecord(**record)
+    if type(found.size) is not int or found.size < 0:
+        raise ValueError(f"size {found.size!r}")
+    is_hash = isinstance(found.sha256, str) and set(found.sha256) <= set(string.hexdigits.lower())
+    if not is_hash or len(found.sha256) != 2 * hashlib.sha256().digest_size:
+        raise ValueError(f"sha256 {found.sha256!r}")
+    return found
 
 
 def _tensor_spec(record: Mapping[str, Any]) -> TensorSpec:
     spec = TensorSpec(**record)
-    return TensorSpec(_shape(spec.shape), np.dtype(spec.dtype).name)
+    return TensorSpec(_shape(spec.shape), _dtype(spec.dtype))
 
 
 def _state_tensor(record: Mapping[str, Any]) -> StateTensor:
     tensor = StateTensor(**record)
-    if tensor.kind not in ("parameter", "buffer") or not isinstance(tensor.name, str):
+    if tensor.kind not in ("parameter", "buffer"):
         raise ValueError(f"state tensor {record!r}")
+    name = tensor.name
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MAX_NAME:
+        raise ValueError(f"the name of state tensor {record!r}")
     if type(tensor.per_class) is not bool:
         raise ValueError(f"per_class {tensor.per_class!r}")
-    dtype = np.dtype(tensor.dtype).name
-    return StateTensor(tensor.name, _shape(tensor.shape), dtype, tensor.kind, tensor.per_class)
+    dtype = _dtype(tensor.dtype)
+    return StateTensor(name, _shape(tensor.shape), dtype, tensor.kind, tensor.per_class)

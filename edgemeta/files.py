@@ -78,10 +78,12 @@ def read_regular(path: Path, most: int, *, follow: bool) -> bytes | None:
         if path.is_symlink():
             raise OSError(0, "a symbolic link")
         flags |= getattr(os, "O_NOFOLLOW", 0)  # should it become one just now
-    with os.fdopen(os.open(path, flags), "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(0, "not a regular file")
+    descriptor = os.open(path, flags)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise OSError(0, "not a regular file")
+    with os.fdopen(descriptor, "rb") as file:
         # A file that grows meanwhile is cut off; whoever checks size or hash will notice.
         return None if status.st_size > most else file.read(status.st_size)
 

@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from edgemeta import bundle
 from edgemeta.errors import BundleError, EdgemetaError, InputError
 from edgemeta.inputs import check_lr_scale, check_samples, check_steps, check_support, check_ways
+from edgemeta.loading import LoadedGraph, load_bundle
 from edgemeta.state import read_state, write_state
+from edgemeta.strict import short
 
 GROW_AS_REQUESTED = 1  # onnxruntime's number for kSameAsRequested
 ERRORS_ONLY = 3  # onnxruntime's log severity; below it, it warns of every default-valued input
@@ -54,9 +56,8 @@ class Runner:
         providers: Sequence[str] | None = None,
     ) -> None:
         self.path = Path(bundle_path)
-        self.manifest, self.fingerprint = bundle.read_manifest(self.path)
-        bundle.check_files(self.path, self.manifest)
-        options = _session_options(threads)
+        loaded = load_bundle(self.path)
+        self.manifest, self.fingerprint = loaded.manifest, loaded.fingerprint
         providers = _checked_providers(providers)
         # Kept for the sake of speed: an adaptation may take less than half a millisecond.
         self._names = [tensor.name for tensor in self.manifest.state]
@@ -64,9 +65,10 @@ class Runner:
         state = set(self._names)
         if self.manifest.ways is not None and not self.manifest.any_ways:
             state.add(bundle.WAYS)
+        self._loaded = loaded  # the sessions use its tensors where they are
         self._adapt = _session(
-            self.path / bundle.ADAPT,
-            options,
+            loaded.adapt,
+            _session_options(threads),
             providers,
             inputs={
                 bundle.SUPPORT_X,
@@ -79,8 +81,8 @@ class Runner:
             outputs=set(self._results),
         )
         self._predict = _session(
-            self.path / bundle.PREDICT,
-            options,
+            loaded.predict,
+            _session_options(threads),
             providers,
             inputs={bundle.QUERY_X, *state},
             outputs={bundle.prediction_name(self.manifest.task)},
@@ -301,20 +303,28 @@ def _checked_providers(providers: Sequence[str] | None) -> list[str]:
 
 
 def _session(
-    path: Path,
+    graph: LoadedGraph,
     options: onnxruntime.SessionOptions,
     providers: list[str],
     *,
     inputs: set[str],
     outputs: set[str],
 ) -> onnxruntime.InferenceSession:
-    """Load a graph and check that its names are those of the contract."""
+    """Make a session of a graph and check that its names are those of the contract."""
+    path = graph.path
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=providers)
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(v) for v in graph.external.values()]
+        options.add_external_initializers(list(graph.external), values)
+        session = onnxruntime.InferenceSession(
+            graph.content,
+            options,
+            providers=providers,
+            enable_fallback=0,  # else it would print to stdout and try once more
+        )
     except Exception as error:  # onnxruntime's errors share no base of their own
         raise BundleError(
             f"{path} cannot be loaded",
-            got=error,
+            got=short(error),
             hint="does this onnxruntime know the bundle's opset? see `edgemeta inspect`",
         ) from error
     # Inputs that have a default are listed apart.

@@ -9,17 +9,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from edgemeta.bundle import FORMAT_VERSION, STATE_BUNDLE_KEY, STATE_WAYS_KEY, Manifest
+from edgemeta.bundle import (
+    DTYPES,
+    FORMAT_VERSION,
+    STATE_BUNDLE_KEY,
+    STATE_DIGEST_KEY,
+    STATE_WAYS_KEY,
+    Manifest,
+)
 from edgemeta.errors import BundleError
-from edgemeta.files import write_atomically
+from edgemeta.files import read_regular, write_atomically
+from edgemeta.strict import short
+from edgemeta.tensor_file import HEADER_ROOM, digest, read_tensors
 
 VERSION_KEY = "edgemeta.format_version"
-FLOAT32_BYTES = 4
 MOST_DIGITS = 10
-HEADER_ROOM = 1 << 20  # bytes of safetensors header that a state may have beside its tensors
 
 
 def write_state(
@@ -40,6 +46,7 @@ def write_state(
     if ways is not None:
         metadata[STATE_WAYS_KEY] = str(ways)
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in state.items()}
+    metadata[STATE_DIGEST_KEY] = digest(tensors, metadata)
     write_atomically(path, save(tensors, metadata))
 
 
@@ -54,29 +61,14 @@ def read_state(
     Raises:
         BundleError: missing, damaged, of another bundle, or with other tensors.
     """
+    metadata, tensors = _read(path, _most_bytes(manifest))
+    _check_metadata(path, metadata, fingerprint)
+    ways = _read_ways(path, metadata, manifest)
     expected = {tensor.name: tensor for tensor in manifest.state}
-    try:
-        size = path.stat().st_size
-        with safe_open(path, "numpy") as file:  # reads no more than the header
-            metadata = file.metadata() or {}
-            _check_metadata(path, metadata, fingerprint)
-            ways = _read_ways(path, metadata, manifest)
-            numbers = sum(math.prod(tensor.shape_at(ways)) for tensor in manifest.state)
-            if size > numbers * FLOAT32_BYTES + HEADER_ROOM:
-                raise BundleError(f"{path} is too large for a state of this bundle", got=size)
-            if set(file.keys()) != set(expected):
-                odd = sorted(set(file.keys()) ^ set(expected))
-                raise BundleError(f"{path} has missing or unknown tensors", got=", ".join(odd))
-            state = {name: file.get_tensor(name) for name in expected}
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BundleError(
-            f"{path} is no readable state file",
-            got=reason,
-            hint="write one with `edgemeta adapt` or Learner.save",
-        ) from error
-    for name, tensor in state.items():
-        spec, shape = expected[name], expected[name].shape_at(ways)
+    if odd := sorted(set(tensors) ^ set(expected)):
+        raise BundleError(f"{path} has missing or unknown tensors", got=short(", ".join(odd)))
+    for name, spec in expected.items():
+        tensor, shape = tensors[name], spec.shape_at(ways)
         if tensor.shape != shape or tensor.dtype.name != spec.dtype:
             raise BundleError(
                 f"{path}: {name} does not fit the bundle",
@@ -85,7 +77,36 @@ def read_state(
             )
         if not np.isfinite(tensor).all():
             raise BundleError(f"{path}: {name} holds values that are not finite")
-    return state, ways
+    said = metadata.pop(STATE_DIGEST_KEY, None)
+    if said != digest(tensors, metadata):
+        raise BundleError(
+            f"{path} is damaged", got="other values than were saved", hint="copy it again"
+        )
+    return tensors, ways
+
+
+def _most_bytes(manifest: Manifest) -> int:
+    """Return how large a state file of a bundle can be."""
+    shapes = ((spec.shape_at(manifest.most_ways), spec.dtype) for spec in manifest.state)
+    return sum(math.prod(shape) * DTYPES[dtype] for shape, dtype in shapes) + HEADER_ROOM
+
+
+def _read(path: Path, most: int) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
+    """Return the metadata and the tensors of a state file that has at most `most` bytes."""
+    try:
+        content = read_regular(path, most, follow=True)
+        if content is None:
+            raise BundleError(
+                f"{path} is too large for a state of this bundle", expected=f"at most {most} bytes"
+            )
+        return read_tensors(content)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BundleError(
+            f"{path} is no readable state file",
+            got=short(reason),
+            hint="write one with `edgemeta adapt` or Learner.save",
+        ) from error
 
 
 def _read_ways(path: Path, metadata: Mapping[str, str], manifest: Manifest) -> int | None:
@@ -97,7 +118,7 @@ def _read_ways(path: Path, metadata: Mapping[str, str], manifest: Manifest) -> i
     if not least <= ways <= manifest.most_ways:
         raise BundleError(
             f"{path} has an unusable number of ways",
-            got=repr(text),
+            got=short(repr(text)),
             expected=f"{least}..{manifest.most_ways}",
         )
     return ways
@@ -107,13 +128,13 @@ def _check_metadata(path: Path, metadata: Mapping[str, str], fingerprint: str) -
     if metadata.get(VERSION_KEY) != str(FORMAT_VERSION):
         raise BundleError(
             f"{path} is no state file of this format",
-            got=repr(metadata.get(VERSION_KEY)),
+            got=short(repr(metadata.get(VERSION_KEY))),
             expected=f"format_version {FORMAT_VERSION}",
         )
     if metadata.get(STATE_BUNDLE_KEY) != fingerprint:
         raise BundleError(
             f"{path} belongs to another bundle",
-            got=f"bundle {metadata.get(STATE_BUNDLE_KEY, '')[:12]}",
+            got=f"bundle {short(metadata.get(STATE_BUNDLE_KEY, ''))[:12]}",
             expected=f"bundle {fingerprint[:12]}",
             hint="adapt this bundle to the support set again",
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from edgemeta.bundle import read_manifest
+from edgemeta.bundle_files import read_manifest
 from edgemeta_export import export_run
 from edgemeta_export.ort_format import write_ort_format
 from edgemeta_export.rules.registry import OPSET

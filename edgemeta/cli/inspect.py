@@ -9,9 +9,10 @@ from pathlib import Path
 
 import click
 
-from edgemeta.bundle import Manifest, StateTensor, check_files, read_manifest
+from edgemeta.bundle import Manifest, StateTensor
 from edgemeta.cli.options import bundle_argument, json_option
 from edgemeta.cli.table import table
+from edgemeta.loading import load_bundle
 
 
 @click.command()
@@ -24,8 +25,8 @@ def inspect(bundle: Path, as_json: bool) -> None:
     Example:
       edgemeta inspect bundles/glyphs
     """
-    manifest, fingerprint = read_manifest(bundle)
-    check_files(bundle, manifest)
+    loaded = load_bundle(bundle)
+    manifest, fingerprint = loaded.manifest, loaded.fingerprint
     if as_json:
         click.echo(json.dumps({"fingerprint": fingerprint, "manifest": asdict(manifest)}))
         return

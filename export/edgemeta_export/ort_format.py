@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edgemeta import bundle
 from edgemeta.bundle import Manifest
 from edgemeta.errors import EdgemetaError, ParityError
+from edgemeta.loading import load_bundle
 from edgemeta.runner import ERRORS_ONLY
 from edgemeta.selftest import Selftest, read_selftest
 from edgemeta.verify import compare, tolerance
@@ -47,8 +48,7 @@ def write_ort_format(bundle_path: Path, out: Path) -> None:
         EdgemetaError: the place cannot be written to, or onnxruntime cannot convert.
     """
     check_replaceable(out, CONFIG, f"{out} exists and is not ours")
-    manifest, _ = bundle.read_manifest(bundle_path)
-    bundle.check_files(bundle_path, manifest)
+    manifest = load_bundle(bundle_path).manifest
     with staged(out) as temporary:
         made = [_convert(bundle_path / name, temporary) for name in (bundle.ADAPT, bundle.PREDICT)]
         _write_config(made, temporary / CONFIG)

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgemeta import bundle
 from edgemeta.bench import timed
-from edgemeta.bundle import read_manifest
+from edgemeta.bundle_files import read_manifest
 from edgemeta.runner import Runner
 from edgemeta.selftest import read_selftest
 from edgemeta_export.publish import checked_target, publish

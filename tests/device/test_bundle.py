@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgemeta import BundleError, Runner
-from edgemeta.bundle import MANIFEST, PAYLOAD, Manifest, read_manifest
+from edgemeta.bundle import MANIFEST, PAYLOAD, Manifest
+from edgemeta.bundle_files import read_manifest
 
 
 def edit(bundle: Path, **changes: Any) -> None:

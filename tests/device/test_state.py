@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from edgemeta import BundleError, EdgemetaError, Runner
-from edgemeta.bundle import STATE_BUNDLE_KEY, STATE_WAYS_KEY
+from edgemeta.bundle import STATE_BUNDLE_KEY, STATE_DIGEST_KEY, STATE_WAYS_KEY
 from edgemeta.state import VERSION_KEY
 from tests.cases import CASE
 
@@ -108,3 +108,24 @@ def test_tensors_that_do_not_fit(
     save_file(state, tmp_path / "odd.safetensors", metadata)
     with pytest.raises(BundleError, match=message):
         classifier.load(tmp_path / "odd.safetensors")
+
+
+@pytest.mark.parametrize("damage", ["ways", "value", "no hash"])
+def test_a_file_that_holds_something_else_than_was_saved(
+    classifier: Runner, tmp_path: Path, damage: str
+) -> None:
+    """Each of these would pass for a state, but for the hash in it."""
+    path = tmp_path / "mine.safetensors"
+    classifier.adapt(X, Y).save(path)
+    with safe_open(path, "numpy") as file:
+        metadata, state = file.metadata(), {n: file.get_tensor(n) for n in file.keys()}  # noqa: SIM118
+    match damage:
+        case "ways":
+            metadata[STATE_WAYS_KEY] = "4"
+        case "value":
+            state["head.bias"] = np.nextafter(state["head.bias"], np.float32(1))
+        case _:
+            del metadata[STATE_DIGEST_KEY]
+    save_file(state, path, metadata)
+    with pytest.raises(BundleError, match="is damaged: got other values than were saved"):
+        classifier.load(path)

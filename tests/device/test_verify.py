@@ -12,7 +12,8 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from edgemeta import BundleError, ParityError, Runner
-from edgemeta.bundle import MANIFEST, SELFTEST, FileRecord, read_manifest
+from edgemeta.bundle import MANIFEST, SELFTEST, FileRecord
+from edgemeta.bundle_files import read_manifest
 from edgemeta.runner import Learner
 from edgemeta.verify import verify
 from tests.cases import CASE, CASES, Case, Compile
