@@ -27,6 +27,9 @@ SELFTEST = "selftest.safetensors"
 PAYLOAD = (ADAPT, PREDICT, INIT, SELFTEST)
 """The files whose hashes the manifest holds."""
 
+SIGNATURE = "manifest.sig"
+"""The Ed25519 signature of `manifest.json`, 64 bytes; only in a signed bundle."""
+
 SUPPORT_X = "support_x"
 SUPPORT_Y = "support_y"
 STEPS = "steps"

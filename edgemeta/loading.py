@@ -6,6 +6,7 @@ has no effect, and onnxruntime opens none.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgemeta import bundle
 from edgemeta.bundle import Manifest
-from edgemeta.bundle_files import read_file, read_manifest
+from edgemeta.bundle_files import parse_manifest, read_file, read_manifest_bytes
 from edgemeta.errors import BundleError
 from edgemeta.graph import check_graph
 from edgemeta.strict import short
@@ -54,16 +55,23 @@ class Loaded:
     predict: LoadedGraph
 
 
-def load_bundle(directory: Path) -> Loaded:
+def load_bundle(directory: Path, key: str | os.PathLike[str] | None = None) -> Loaded:
     """Read and check a bundle.
 
     Args:
         directory: the bundle.
+        key: a public key, a PEM file, that must have signed it; None asks for no signature.
 
     Raises:
-        BundleError: the bundle is missing, damaged, or of an unknown version.
+        BundleError: the bundle is missing, damaged, of an unknown version, or not signed by `key`.
+        InputError: the key cannot be used.
     """
-    manifest, fingerprint = read_manifest(directory)
+    content = read_manifest_bytes(directory)
+    if key is not None:
+        from edgemeta.signature import check_signature
+
+        check_signature(directory, content, Path(key))
+    manifest, fingerprint = parse_manifest(directory, content)
     files = {name: read_file(directory, name, manifest) for name in bundle.PAYLOAD}
     graphs = {}
     for name in (bundle.ADAPT, bundle.PREDICT):

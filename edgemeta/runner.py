@@ -38,6 +38,8 @@ class Runner:
         bundle_path: the bundle's directory.
         threads: of onnxruntime, within one operator; None for one per core.
         providers: onnxruntime execution providers; None for the CPU.
+        key: a public key, a PEM file: the bundle must be signed with its private key (`edgemeta
+            sign`). None takes unsigned bundles too.
 
     Attributes:
         path: the bundle's directory.
@@ -45,8 +47,8 @@ class Runner:
         fingerprint: sha256 of the manifest, which state files are bound to.
 
     Raises:
-        BundleError: the bundle is missing, damaged, or of an unknown version.
-        InputError: threads or providers cannot be used.
+        BundleError: the bundle is missing, damaged, of an unknown version, or not signed by `key`.
+        InputError: threads, providers or key cannot be used.
     """
 
     def __init__(
@@ -54,9 +56,10 @@ class Runner:
         bundle_path: str | os.PathLike[str],
         threads: int | None = None,
         providers: Sequence[str] | None = None,
+        key: str | os.PathLike[str] | None = None,
     ) -> None:
         self.path = Path(bundle_path)
-        loaded = load_bundle(self.path)
+        loaded = load_bundle(self.path, key)
         self.manifest, self.fingerprint = loaded.manifest, loaded.fingerprint
         providers = _checked_providers(providers)
         # Kept for the sake of speed: an adaptation may take less than half a millisecond.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -71,8 +72,25 @@ def test_links_and_paths_exist(text: str) -> None:
     assert all((ROOT / path).exists() for path in (*links, *paths)), (links, paths)
 
 
+def test_the_page_on_security_names_what_exists_and_what_was_measured() -> None:
+    page = (ROOT / "SECURITY.md").read_text()
+    tests = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    assert set(re.findall(r"(test_\w+\.py)", page)) <= set(tests)
+    functions = re.findall(r"`(test_\w+)`", page)
+    assert functions
+    assert all(f"def {name}(" in "".join(tests.values()) for name in functions)
+    paths = re.findall(r"`((?:edgemeta|tests|benchmarks)/[\w./]*)`", page)
+    assert all((ROOT / path).exists() for path in paths)
+    fuzzed = json.loads((ROOT / "benchmarks" / "results" / "fuzz.json").read_text())
+    sessions = fuzzed["targets"]["session"]
+    assert f"{fuzzed['inputs'] - sessions['inputs']:,} inputs, guided by coverage" in page
+    assert f"at most {fuzzed['longest_ms']:.0f} ms" in page
+    assert f"refused {sessions['refused_by_reader']:,};" in page
+    assert f"refused {sessions['refused_by_onnxruntime']} and loaded {sessions['loaded']}," in page
+
+
 def test_the_readme_names_each_extra() -> None:
-    for extra in ("'.[desk]'", "'.[dev]'"):
+    for extra in ("'.[desk]'", "'.[sign]'", "'.[dev]'"):
         assert extra in README
 
 

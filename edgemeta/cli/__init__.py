@@ -22,6 +22,7 @@ COMMANDS = {
     "baselines": "Compare a run with what one would do without meta-learning.",
     "report": "Write one page about a run.",
     "verify": "Replay a bundle's selftest on this machine.",
+    "sign": "Sign a bundle.",
     "inspect": "Show what is in a bundle.",
     "bench": "Measure latency and memory of a bundle.",
 }

@@ -16,25 +16,35 @@ from edgemeta.verify import verify as replay
 @click.command()
 @bundle_argument
 @threads_option
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    help="A public key, a PEM file: refuse BUNDLE unless it was signed with its private key.",
+)
 @json_option
-def verify(bundle: Path, threads: int | None, as_json: bool) -> None:
+def verify(bundle: Path, threads: int | None, key: Path | None, as_json: bool) -> None:
     """Replay BUNDLE's recorded episode here and compare with what PyTorch computed.
 
-    Exit code 0 if every tensor is within its limit, 1 if not, 2 if the bundle is damaged.
+    Exit code 0 if every tensor is within its limit, 1 if not, 2 if the bundle is damaged, or not
+    signed with the key.
 
     \b
     Example:
       edgemeta verify bundles/glyphs
+      edgemeta verify bundles/glyphs --key public.pem
     """
-    runner = Runner(bundle, threads=threads)
+    runner = Runner(bundle, threads=threads, key=key)
     found = replay(runner)
     if as_json:
         groups = {
             group: {"largest": d.largest, "limit": d.limit, "tensor": d.tensor}
             for group, d in found.items()
         }
-        click.echo(json.dumps({"bundle": runner.fingerprint, "differences": groups}))
+        facts = {"bundle": runner.fingerprint, "signed_with": key and str(key)}
+        click.echo(json.dumps({**facts, "differences": groups}))
         return
     rows = [[group, d.tensor, f"{d.largest:.2g}", f"{d.limit:.2g}"] for group, d in found.items()]
     click.echo(table(["compared", "nearest to its limit", "difference", "limit"], rows))
     click.echo(f"{bundle}: this runtime computes what PyTorch did")
+    if key is not None:
+        click.echo(f"{bundle}: signed with the private key of {key}")

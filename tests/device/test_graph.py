@@ -226,8 +226,8 @@ def test_what_was_checked_is_what_runs(tmp_path: Path, monkeypatch: pytest.Monke
     """Files that are exchanged after the check have no effect: no one opens them again."""
     bundle = crafted(tmp_path)
 
-    def load_and_exchange(directory: Path) -> Loaded:
-        loaded = load_bundle(directory)
+    def load_and_exchange(directory: Path, key: None) -> Loaded:
+        loaded = load_bundle(directory, key)
         for path in bundle.iterdir():
             path.write_bytes(b"something else")
         return loaded
