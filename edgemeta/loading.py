@@ -1,7 +1,8 @@
 """From a bundle's files to what a session is made of: read once, and used as it was checked.
 
 Sessions are made from the very bytes whose hashes were checked: a file that is exchanged in between
-has no effect, and onnxruntime opens none.
+has no effect, and onnxruntime opens none. The price is one more copy of `init.bin` in memory for as
+long as the sessions live: onnxruntime takes copies, but does not promise to have done so.
 """
 
 from __future__ import annotations
