@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edgemeta.bundle import ADAPT
+from edgemeta.bundle import ADAPT, STATE_DIGEST_KEY
+from edgemeta.tensor_file import read_tensors
 from tests.fuzz.campaign import RESULT
 from tests.fuzz.mutations import onnx_by_structure
 from tests.fuzz.sessions import run_sessions
@@ -41,6 +42,18 @@ def test_a_damaged_file_is_refused_or_harmless(name: str, seed: int, rounds: int
 @settings(max_examples=100, deadline=None)
 def test_noise_is_refused(name: str, content: bytes) -> None:
     assert not TARGETS[name].accepts(content)
+
+
+def test_damage_that_a_reader_accepts_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = TARGETS["state"]
+    (content,) = target.seeds()
+    damaged = content[:-1] + bytes([content[-1] ^ 0x80])  # the sign of a number
+    assert not target.accepts(damaged)
+    metadata, _ = read_tensors(content)
+    monkeypatch.setattr("edgemeta.state.digest", lambda *_: metadata[STATE_DIGEST_KEY])
+    assert target.accepts(content)
+    with pytest.raises(AssertionError):
+        target.accepts(damaged)
 
 
 def test_structural_mutations_often_pass_for_the_real_thing() -> None:
