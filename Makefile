@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEVICE_BIN := .venv-device/bin
 OLDEST_BIN := .venv-oldest/bin
 
-.PHONY: demo test lint device oldest guard clean
+.PHONY: demo test lint device oldest guard soak clean
 
 demo: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh benchmarks/demo.sh
@@ -20,6 +20,10 @@ lint: .venv/installed
 # Whether adaptation has become slower than benchmarks/results/guard.json says.
 guard: .venv/installed
 	$(BIN)/python -m benchmarks.guard
+
+# The promises of docs/reliability.md that take longer than a test may.
+soak: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.soak --out benchmarks/results/soak.json
 
 # The device's side of the bundle that `make demo` made, in a venv with neither torch nor onnx.
 device: .venv-device/installed

@@ -143,7 +143,7 @@ class Edgemeta:
 
     def adapt(self) -> Any:
         """Adapt once."""
-        return self.runner.adapt(self.x, self.y, STEPS)
+        return self.runner.adapt(self.x, self.y, STEPS, guard=False)
 
     def result(self) -> Adapted:
         """See `Contestant`."""
@@ -166,13 +166,13 @@ class Edgemeta:
 
     def overhead_us(self, calls: int) -> float:
         """Return the median of what `Runner.adapt` adds to the session's own run, microseconds."""
-        session = _Clock(self.runner._adapt)
-        own = self.runner._adapt
-        self.runner._adapt = session
+        adapting = self.runner._adapt
+        own = adapting._session
+        adapting._session = session = _Clock(own)
         try:
             whole = self.run(calls)
         finally:
-            self.runner._adapt = own
+            adapting._session = own
         return float(np.median(np.array(whole) - np.array(session.seconds))) * 1e6
 
 

@@ -9,10 +9,12 @@ learner.predict(query_x)
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from edgemeta.errors import (
+    AdaptationError,
     BundleError,
     EdgemetaError,
     InputError,
@@ -25,8 +27,13 @@ if TYPE_CHECKING:
     from edgemeta.packaged import load
     from edgemeta.runner import Learner, Runner
 
+# From 1.29 on, onnxruntime's own builds send telemetry from the moment that they are imported, and
+# keep an id of the device in the user's cache. Nothing leaves a device on our account.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 __version__ = "0.1.0"
 __all__ = [
+    "AdaptationError",
     "BundleError",
     "EdgemetaError",
     "InputError",

@@ -24,7 +24,7 @@ def main(request: str) -> None:
     loaded = time.perf_counter()
     x, y = support_set(runner, wanted["shots"])
     ready = time.perf_counter()
-    learner = runner.adapt(x, y, wanted["steps"])
+    learner = runner.adapt(x, y, wanted["steps"], guard=False)
     adapted = time.perf_counter()
     learner.predict_logits(x[:1])
     predicted = time.perf_counter()

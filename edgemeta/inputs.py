@@ -12,6 +12,7 @@ from edgemeta.bundle import Manifest, TensorSpec
 from edgemeta.errors import InputError
 
 MAX_STEPS = 10_000  # far beyond any few-shot use: more is a slip of the pen
+MAX_LR_SCALE = 1000.0  # gradient descent bears a small multiple of its trained rate, no more
 
 
 def check_samples(name: str, x: Any, spec: TensorSpec) -> NDArray[Any]:
@@ -52,29 +53,29 @@ def check_samples(name: str, x: Any, spec: TensorSpec) -> NDArray[Any]:
     return _cast(name, array, np.dtype(spec.dtype))
 
 
-def check_labels(y: Any, samples: int, ways: int) -> NDArray[np.int64]:
-    """Return labels (samples,) int64.
+def check_labels(name: str, y: Any, samples: int, ways: int) -> NDArray[np.int64]:
+    """Return labels (samples,) int64; errors call them `name`.
 
     Raises:
         InputError: not integers, of another length, or outside 0..ways-1.
     """
-    array = _array("support_y", y)
+    array = _array(name, y)
     if array.dtype.kind not in "iu":
         raise InputError(
-            "support_y must hold integer labels",
+            f"{name} must hold integer labels",
             got=array.dtype,
             expected=f"integers 0..{ways - 1}",
             hint="number the classes from 0",
         )
     if array.shape != (samples,):
         raise InputError(
-            "support_y has the wrong shape",
+            f"{name} has the wrong shape",
             got=array.shape,
-            expected=f"({samples},), one label for each sample of support_x",
+            expected=f"({samples},), one label for each sample",
         )
     if array.min() < 0 or array.max() >= ways:
         raise InputError(
-            "support_y has labels outside the task's classes",
+            f"{name} has labels outside the task's classes",
             got=f"{array.min()}..{array.max()}",
             expected=f"0..{ways - 1}",
             hint="number the classes from 0",
@@ -82,35 +83,38 @@ def check_labels(y: Any, samples: int, ways: int) -> NDArray[np.int64]:
     return np.ascontiguousarray(array, np.int64)
 
 
-def check_targets(y: Any, samples: int, spec: TensorSpec) -> NDArray[Any]:
-    """Return regression targets (samples, *spec.shape) float32.
+def check_targets(name: str, y: Any, samples: int, spec: TensorSpec) -> NDArray[Any]:
+    """Return regression targets (samples, *spec.shape) float32; errors call them `name`.
 
     Raises:
         InputError: of another shape or dtype, or not finite.
     """
-    array = _array("support_y", y)
+    array = _array(name, y)
     if array.shape != (samples, *spec.shape):
         raise InputError(
-            "support_y has the wrong shape", got=array.shape, expected=(samples, *spec.shape)
+            f"{name} has the wrong shape", got=array.shape, expected=(samples, *spec.shape)
         )
-    return _cast("support_y", array, np.dtype(spec.dtype))
+    return _cast(name, array, np.dtype(spec.dtype))
 
 
 def check_support(
-    x: Any, y: Any, manifest: Manifest, ways: int | None
+    x: Any, y: Any, manifest: Manifest, ways: int | None, name: str = "support"
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Check a whole support set against a bundle, for a task of `ways` classes."""
-    samples = check_samples("support_x", x, manifest.input)
+    """Check a whole support set against a bundle, for a task of `ways` classes.
+
+    Errors call its arrays `name`_x and `name`_y.
+    """
+    samples = check_samples(f"{name}_x", x, manifest.input)
     if len(samples) < manifest.least_support:
         raise InputError(
-            "support_x has too few samples",
+            f"{name}_x has too few samples",
             got=len(samples),
             expected=f"at least {manifest.least_support}",
             hint="the model's batch norm needs more than one value per channel",
         )
     if ways is not None:
-        return samples, check_labels(y, len(samples), ways)
-    return samples, check_targets(y, len(samples), manifest.target)
+        return samples, check_labels(f"{name}_y", y, len(samples), ways)
+    return samples, check_targets(f"{name}_y", y, len(samples), manifest.target)
 
 
 def check_steps(steps: Any) -> int:
@@ -152,15 +156,36 @@ def check_lr_scale(lr_scale: Any) -> float:
     """Return the scale of the inner learning rate.
 
     Raises:
-        InputError: not a finite number >= 0.
+        InputError: not a number, negative, or absurd.
     """
     try:
         value = float(lr_scale)
     except (TypeError, ValueError) as error:
         raise InputError("lr_scale must be a number", got=repr(lr_scale)) from error
-    if not (math.isfinite(value) and value >= 0):
-        raise InputError("lr_scale is out of range", got=value, expected="a finite number >= 0")
+    if not 0 <= value <= MAX_LR_SCALE:
+        raise InputError("lr_scale is out of range", got=value, expected=f"0..{MAX_LR_SCALE:g}")
     return value
+
+
+def check_threads(threads: Any) -> int:
+    """Return the number of threads as onnxruntime counts them: 0 for one per core.
+
+    Raises:
+        InputError: neither None nor a positive integer.
+    """
+    if threads is None:
+        return 0
+    if type(threads) is not int or threads < 1:
+        raise InputError("threads must be a positive integer", got=repr(threads))
+    return threads
+
+
+def is_finite(array: NDArray[Any]) -> bool:
+    """Whether all numbers are finite: so is their sum then, unless it overflows."""
+    if array.dtype.kind != "f":
+        return True
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(array.sum()) or bool(np.isfinite(array).all())
 
 
 def _array(name: str, value: Any) -> NDArray[Any]:
@@ -174,7 +199,7 @@ def _array(name: str, value: Any) -> NDArray[Any]:
 
 
 def _cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if not _is_finite(array):
+    if not is_finite(array):
         raise InputError(
             f"{name} holds values that are not finite",
             got=f"{int((~np.isfinite(array)).sum())} of {array.size}",
@@ -199,14 +224,6 @@ def _cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
             )
     with np.errstate(over="ignore"):
         cast = np.ascontiguousarray(array, dtype)
-    if not _is_finite(cast):
+    if not is_finite(cast):
         raise InputError(f"{name} has values too large for {dtype}")
     return cast
-
-
-def _is_finite(array: NDArray[Any]) -> bool:
-    """Whether all numbers are finite: so is their sum then, unless it overflows."""
-    if array.dtype.kind != "f":
-        return True
-    with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(array.sum()) or bool(np.isfinite(array).all())

@@ -48,7 +48,7 @@ def verify(runner: Runner) -> dict[str, Difference]:
         ParityError: a difference exceeds its limit, or is not a number.
     """
     want = read_selftest(runner.path, runner.manifest)
-    learner = runner.adapt(want.support_x, want.support_y, want.steps, want.lr_scale)
+    learner = runner.adapt(want.support_x, want.support_y, want.steps, want.lr_scale, guard=False)
     prediction = bundle.prediction_name(runner.manifest.task)
     limits = tolerance(runner.path, runner.manifest)
     found = {

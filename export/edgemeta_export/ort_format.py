@@ -18,8 +18,8 @@ from edgemeta import bundle
 from edgemeta.bundle import Manifest
 from edgemeta.errors import EdgemetaError, ParityError
 from edgemeta.loading import load_bundle
-from edgemeta.runner import ERRORS_ONLY
 from edgemeta.selftest import Selftest, read_selftest
+from edgemeta.sessions import ERRORS_ONLY
 from edgemeta.verify import compare, tolerance
 from edgemeta_export.quiet import quiet
 from edgemeta_export.staging import check_replaceable, staged
