@@ -45,7 +45,11 @@ def main() -> None:
 
     packaged = edgemeta.load("omniglot")
     verify(packaged)
-    packaged.adapt(episode.support_x, episode.support_y)  # glyphs are 28 x 28 pixels too
+    # Glyphs are 28 x 28 pixels too.
+    learner = packaged.adapt(episode.support_x, episode.support_y)
+    frozen, plain = (one.predict_logits(episode.query_x) for one in (learner.freeze(), learner))
+    if np.abs(frozen - plain).max() > 1e-5 * np.abs(plain).max():  # products in another order
+        raise SystemExit("a frozen learner predicts something else")
 
     command = [sys.executable, "-m", "edgemeta"]
     for line in (
