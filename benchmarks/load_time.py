@@ -23,14 +23,15 @@ from edgemeta.bundle import ADAPT, PREDICT
 from edgemeta.bundle_files import check_files, read_manifest
 from edgemeta.graph import check_graph
 from edgemeta.packaged import BUNDLES
-from edgemeta.runner import Runner, _session_options
+from edgemeta.runner import Runner
+from edgemeta.sessions import session_options
 
 
 def bare(bundle: Path) -> None:
     """Make the two sessions, unchecked."""
     for name in (ADAPT, PREDICT):
         onnxruntime.InferenceSession(
-            bundle / name, _session_options(1), providers=["CPUExecutionProvider"]
+            bundle / name, session_options(1), providers=["CPUExecutionProvider"]
         )
 
 

@@ -86,7 +86,7 @@ def _ask(child: subprocess.Popen[bytes], content: bytes) -> dict[str, Any] | Non
 
 def serve() -> None:
     """Make sessions of the graphs that come in, until there are no more."""
-    from edgemeta.runner import _session, _session_options
+    from edgemeta.sessions import open_graph
 
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     init = (BUNDLE / INIT).read_bytes()
@@ -98,7 +98,7 @@ def serve() -> None:
             tensors = found.external() if (found := graph_of(content)) else {}
             external = {key: tensor.inside(init) for key, tensor in tensors.items()}
             graph = LoadedGraph(Path(ADAPT), content, external)
-            _session(graph, _session_options(1), PROVIDERS, inputs=set(), outputs=set())
+            open_graph(graph, 1, PROVIDERS, inputs=set(), outputs=set())
         except BundleError as error:
             # Which names the graph has is checked last, when there is a session.
             loaded = "does not fit its manifest" in str(error)
