@@ -51,6 +51,12 @@ STATE_WAYS_KEY = "edgemeta.ways"
 STATE_DIGEST_KEY = "edgemeta.sha256"
 """Metadata key of a state file: the hash of all else in it, see `edgemeta.tensor_file.digest`."""
 
+STATE_NOTES_KEY = "edgemeta.estimator"
+"""Metadata key of a state file: what an estimator notes beside its tensors, as JSON."""
+
+EXTRA_PREFIX = "edgemeta."
+"""Begins the names of tensors that a state file has beside the state: a learner needs none."""
+
 MAX_WAYS = 65_536
 """The most classes of a shared head, so that no label asks for all memory."""
 
@@ -72,6 +78,11 @@ DTYPES = {
 def next_name(name: str) -> str:
     """Return the name under which `adapt.onnx` hands back the state tensor `name`."""
     return f"{name}.next"
+
+
+def extra_name(name: str) -> str:
+    """Return the name under which a state file has a tensor that is no part of the state."""
+    return EXTRA_PREFIX + name
 
 
 def prediction_name(task: str) -> str:
@@ -280,7 +291,8 @@ class Manifest:
             if tensor.per_class and (self.ways is None or tensor.shape[:1] != (1,)):
                 raise ValueError(f"{tensor.name} is per_class, with shape {tensor.shape}")
         names = [tensor.name for tensor in self.state]
-        if len(set(names)) != len(names) or RESERVED & set(names) or not names:
+        reserved = RESERVED & set(names) or any(name.startswith(EXTRA_PREFIX) for name in names)
+        if len(set(names)) != len(names) or reserved or not names:
             raise ValueError(f"state tensor names {names}")
         if len(names) > MAX_STATE_TENSORS:
             raise ValueError(f"{len(names)} state tensors")

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +106,10 @@ class Runner:
                 outputs=set(outputs),
             )
         )
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return the runner itself: it never changes."""
+        return self
 
     @property
     def init(self) -> Learner:
@@ -207,8 +211,8 @@ class Runner:
         Raises:
             BundleError: the file is missing, damaged, or belongs to another bundle.
         """
-        values, ways = read_state(Path(path), self.manifest, self.fingerprint)
-        return Learner(self, values, np.empty(0, np.float32), ways)
+        found = read_state(Path(path), self.manifest, self.fingerprint)
+        return Learner(self, found.tensors, np.empty(0, np.float32), found.ways)
 
     def _frozen(self, values: Mapping[str, NDArray[Any]]) -> Session:
         """Open the predicting graph with all of its inputs but the samples baked in."""
@@ -218,7 +222,7 @@ class Runner:
     def __reduce__(self) -> tuple[Any, ...]:
         return _loaded_again, (
             self.fingerprint,
-            self.path,
+            self.path.absolute(),
             self._threads or None,
             self._providers,
             self._key,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from safetensors.numpy import save
 
 from edgemeta.bundle import (
     DTYPES,
+    EXTRA_PREFIX,
     FORMAT_VERSION,
     STATE_BUNDLE_KEY,
     STATE_DIGEST_KEY,
+    STATE_NOTES_KEY,
     STATE_WAYS_KEY,
     Manifest,
 )
@@ -26,10 +29,34 @@ from edgemeta.tensor_file import HEADER_ROOM, digest, read_tensors
 
 VERSION_KEY = "edgemeta.format_version"
 MOST_DIGITS = 10
+MOST_KEPT = 65_536  # samples beside a state: far beyond few-shot use
+
+
+@dataclass(frozen=True)
+class StateFile:
+    """What a state file holds.
+
+    Attributes:
+        tensors: of the state, by torch name.
+        ways: how many classes its task has; None for regression.
+        extra: tensors beside the state, by names that `bundle.extra_name` made; only their size,
+            and that they are finite, is checked.
+        notes: text beside the state; None without.
+    """
+
+    tensors: dict[str, NDArray[Any]]
+    ways: int | None
+    extra: dict[str, NDArray[Any]]
+    notes: str | None
 
 
 def write_state(
-    path: Path, state: Mapping[str, NDArray[Any]], fingerprint: str, ways: int | None
+    path: Path,
+    state: Mapping[str, NDArray[Any]],
+    fingerprint: str,
+    ways: int | None,
+    extra: Mapping[str, NDArray[Any]] | None = None,
+    notes: str | None = None,
 ) -> None:
     """Write a state file, whole or not at all.
 
@@ -38,6 +65,8 @@ def write_state(
         state: every tensor of the state, by torch name.
         fingerprint: of the bundle.
         ways: how many classes the task has; None for regression.
+        extra: tensors beside the state, by names that `bundle.extra_name` made.
+        notes: text beside the state.
 
     Raises:
         EdgemetaError: the file cannot be written.
@@ -45,25 +74,25 @@ def write_state(
     metadata = {STATE_BUNDLE_KEY: fingerprint, VERSION_KEY: str(FORMAT_VERSION)}
     if ways is not None:
         metadata[STATE_WAYS_KEY] = str(ways)
-    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in state.items()}
+    if notes is not None:
+        metadata[STATE_NOTES_KEY] = notes
+    every = {**state, **(extra or {})}
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in every.items()}
     metadata[STATE_DIGEST_KEY] = digest(tensors, metadata)
     write_atomically(path, save(tensors, metadata))
 
 
-def read_state(
-    path: Path, manifest: Manifest, fingerprint: str
-) -> tuple[dict[str, NDArray[Any]], int | None]:
+def read_state(path: Path, manifest: Manifest, fingerprint: str) -> StateFile:
     """Read a state file and check that it is one of this bundle.
-
-    Returns:
-        Its tensors by torch name, and how many classes its task has.
 
     Raises:
         BundleError: missing, damaged, of another bundle, or with other tensors.
     """
-    metadata, tensors = _read(path, _most_bytes(manifest))
+    metadata, found = _read(path, _most_bytes(manifest))
     _check_metadata(path, metadata, fingerprint)
     ways = _read_ways(path, metadata, manifest)
+    extra = {name: tensor for name, tensor in found.items() if name.startswith(EXTRA_PREFIX)}
+    tensors = {name: tensor for name, tensor in found.items() if name not in extra}
     expected = {tensor.name: tensor for tensor in manifest.state}
     if odd := sorted(set(tensors) ^ set(expected)):
         raise BundleError(f"{path} has missing or unknown tensors", got=short(", ".join(odd)))
@@ -75,20 +104,23 @@ def read_state(
                 got=f"{tensor.dtype} {tensor.shape}",
                 expected=f"{spec.dtype} {shape}",
             )
+    for name, tensor in found.items():
         if not np.isfinite(tensor).all():
-            raise BundleError(f"{path}: {name} holds values that are not finite")
+            raise BundleError(f"{path}: {short(name)} holds values that are not finite")
     said = metadata.pop(STATE_DIGEST_KEY, None)
-    if said != digest(tensors, metadata):
+    if said != digest(found, metadata):
         raise BundleError(
             f"{path} is damaged", got="other values than were saved", hint="copy it again"
         )
-    return tensors, ways
+    return StateFile(tensors, ways, extra, metadata.get(STATE_NOTES_KEY))
 
 
 def _most_bytes(manifest: Manifest) -> int:
-    """Return how large a state file of a bundle can be."""
-    shapes = ((spec.shape_at(manifest.most_ways), spec.dtype) for spec in manifest.state)
-    return sum(math.prod(shape) * DTYPES[dtype] for shape, dtype in shapes) + HEADER_ROOM
+    """Return how large a state file of a bundle can be, with a support set kept beside it."""
+    shapes = [(spec.shape_at(manifest.most_ways), spec.dtype) for spec in manifest.state]
+    sample = (manifest.input, manifest.target)
+    shapes += [((MOST_KEPT, *spec.shape), spec.dtype) for spec in sample]
+    return sum(math.prod(shape) * DTYPES[dtype] for shape, dtype in shapes) + 2 * HEADER_ROOM
 
 
 def _read(path: Path, most: int) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
