@@ -4,7 +4,8 @@ runner = edgemeta.Runner("bundle")
 learner = runner.adapt(support_x, support_y)
 learner.predict(query_x)
 
-`load` opens a bundle that comes with the package: edgemeta.load("omniglot").
+`load` opens a bundle that comes with the package: edgemeta.load("omniglot"). `FewShotClassifier`
+and `FewShotRegressor` are bundles as estimators, with labels of any type: fit, predict, score.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from edgemeta.errors import (
     BundleError,
     EdgemetaError,
     InputError,
+    NotFittedError,
     ParityError,
     TrainingError,
     UnsupportedModelError,
 )
 
 if TYPE_CHECKING:
+    from edgemeta.classifier import FewShotClassifier
     from edgemeta.packaged import load
+    from edgemeta.regressor import FewShotRegressor
     from edgemeta.runner import Learner, Runner
 
 # From 1.29 on, onnxruntime's own builds send telemetry from the moment that they are imported, and
@@ -36,8 +40,11 @@ __all__ = [
     "AdaptationError",
     "BundleError",
     "EdgemetaError",
+    "FewShotClassifier",
+    "FewShotRegressor",
     "InputError",
     "Learner",
+    "NotFittedError",
     "ParityError",
     "Runner",
     "TrainingError",
@@ -46,10 +53,17 @@ __all__ = [
 ]
 
 
+_PLACES = {
+    "FewShotClassifier": "edgemeta.classifier",
+    "FewShotRegressor": "edgemeta.regressor",
+    "Learner": "edgemeta.runner",
+    "Runner": "edgemeta.runner",
+    "load": "edgemeta.packaged",
+}
+
+
 def __getattr__(name: str) -> Any:
     # Lazy, so that `edgemeta --help` does not wait for onnxruntime.
-    if name in ("Runner", "Learner"):
-        return getattr(import_module("edgemeta.runner"), name)
-    if name == "load":
-        return import_module("edgemeta.packaged").load
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

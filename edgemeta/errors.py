@@ -47,6 +47,10 @@ class InputError(EdgemetaError, ValueError):
     exit_code = 2
 
 
+class NotFittedError(InputError, AttributeError):
+    """An estimator was asked for what only `fit` gives it."""
+
+
 class BundleError(EdgemetaError):
     """A bundle or a state file is missing, damaged, or of an unknown version."""
 

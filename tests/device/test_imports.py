@@ -11,8 +11,10 @@ import pytest
 DEVICE_MODULES = (
     "edgemeta.bench",
     "edgemeta.bundle",
+    "edgemeta.classifier",
     "edgemeta.evaluate",
     "edgemeta.inputs",
+    "edgemeta.regressor",
     "edgemeta.runner",
     "edgemeta.selftest",
     "edgemeta.state",

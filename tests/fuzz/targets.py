@@ -112,13 +112,13 @@ def accepts_state(content: bytes) -> bool:
     path = _folder() / "state"
     path.write_bytes(content)
     try:
-        tensors, ways = read_state(path, manifest(), bundle_of_seeds()[1])
+        found = read_state(path, manifest(), bundle_of_seeds()[1])
     except BundleError as error:
         return _refused(error)
     expected, _ = saved_state()
-    assert ways == WAYS
-    assert tensors.keys() == expected.keys()
-    for name, tensor in tensors.items():
+    assert (found.ways, found.extra, found.notes) == (WAYS, {}, None)
+    assert found.tensors.keys() == expected.keys()
+    for name, tensor in found.tensors.items():
         assert tensor.tobytes() == expected[name].tobytes()
     return True
 
