@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import os
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -26,7 +26,7 @@ from edgemeta.runner import Learner, Runner
 Bundle = str | os.PathLike[str] | Runner
 
 
-class FewShot(Parameters):
+class FewShot(Parameters, ABC):
     """What classifier and regressor share: the bundle, the samples, the file."""
 
     bundle: Bundle
@@ -175,7 +175,7 @@ def as_samples(x: Any, spec: TensorSpec, who: str) -> NDArray[Any]:
             "X is no batch of samples",
             got=f"shape {x.shape}",
             expected=f"(n, {', '.join(map(str, shape))})",
-            hint="Reshape your data: X[None] is a batch of one",
+            hint="Reshape your data: X[None] is one sample, X[:, None] are samples of one number",
         )
     if x.ndim == 2 and x.shape[1] == 0:
         raise InputError(f"X has 0 feature(s) (shape={x.shape}) while a minimum of 1 is required.")

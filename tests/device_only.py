@@ -24,7 +24,7 @@ DIRECT = {"edgemeta", "click", "numpy", "onnxruntime", "safetensors"}
 
 def main() -> None:
     """Adapt, predict, and run the device's commands."""
-    for name in ("torch", "onnx", "onnxscript", "onnx_ir"):
+    for name in ("torch", "onnx", "onnxscript", "onnx_ir", "sklearn"):
         if importlib.util.find_spec(name):
             raise SystemExit(f"{name} is installed here: this proves nothing")
     required = {
@@ -50,6 +50,9 @@ def main() -> None:
     frozen, plain = (one.predict_logits(episode.query_x) for one in (learner.freeze(), learner))
     if np.abs(frozen - plain).max() > 1e-5 * np.abs(plain).max():  # products in another order
         raise SystemExit("a frozen learner predicts something else")
+    classifier = edgemeta.FewShotClassifier(packaged).fit(episode.support_x, list("abcde"))
+    if classifier.predict(episode.query_x).shape != episode.query_y.shape:
+        raise SystemExit("the classifier does not label all queries")
 
     command = [sys.executable, "-m", "edgemeta"]
     for line in (

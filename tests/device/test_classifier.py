@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import edgemeta
@@ -80,6 +82,34 @@ def test_classes_and_samples_that_come_later_are_as_if_they_were_always_there(
     np.testing.assert_allclose(
         centred(bit_by_bit, QUERY_X), centred(at_once, QUERY_X), rtol=CLOSE, atol=CLOSE
     )
+
+
+@settings(max_examples=20, deadline=None)  # what else the machine does decides the time
+@given(
+    order=st.permutations(range(len(X))),
+    cuts=st.sets(st.integers(1, len(X) - 1), max_size=6),
+    kept=st.booleans(),
+    gone=st.sampled_from([None, *range(WAYS)]),
+)
+def test_no_order_of_lessons_matters(
+    runner: Runner, order: list[int], cuts: set[int], kept: bool, gone: int | None
+) -> None:
+    """A class that is forgotten midway may come again: then with the samples from there on."""
+    classifier = FewShotClassifier(runner, keep_support=kept, calibrate=False)
+    lessons = np.split(np.array(order), sorted(cuts))
+    counted: list[int] = []
+    for lesson in lessons:
+        classifier.partial_fit(X[lesson], NUMBERS[lesson])
+        counted.extend(lesson)
+        if lesson is lessons[len(lessons) // 2] and gone in classifier.classes_[1:]:
+            classifier.forget(gone)
+            counted = [k for k in counted if NUMBERS[k] != gone]
+    at_once = FewShotClassifier(runner, calibrate=False).fit(X[counted], NUMBERS[counted])
+    columns = np.argsort(classifier.classes_)
+    assert np.array_equal(classifier.classes_[columns], at_once.classes_)
+    # The forgotten samples keep their share of the average, where they are not kept.
+    found = centred(classifier, QUERY_X)[:, columns] * classifier._samples / len(counted)
+    np.testing.assert_allclose(found, centred(at_once, QUERY_X), rtol=CLOSE, atol=10 * CLOSE)
 
 
 def test_classes_may_be_named_before_they_have_samples(runner: Runner) -> None:
@@ -231,6 +261,8 @@ def test_what_fails_leaves_what_was_learned(runner: Runner) -> None:
     [
         (np.zeros((3, 28, 27)), "wrong shape"),
         (np.zeros((28, 28)), "Reshape your data"),
+        (np.zeros(784), "Reshape your data"),
+        (3, "wrong shape"),
         (np.zeros((3, 783)), "X has 783 features, but FewShotClassifier is expecting 784"),
         (np.zeros((3, 0)), "0 feature"),
         (np.full((3, 784), np.nan), "NaN or infinity"),
