@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import edgemeta
 from edgemeta import Runner
 from edgemeta.cli import COMMANDS
 from tests.cases import CASE, Compile
@@ -40,15 +41,22 @@ def names(compiled: Compile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_readmes_device_code(names: dict[str, Any]) -> None:
-    device, _ = python_blocks(README)
+    device, _, _ = python_blocks(README)
     exec(device, names)  # noqa: S102  # our own document
     assert names["labels"].shape == (4,)
 
 
 def test_the_readmes_export_code(names: dict[str, Any]) -> None:
-    _, export = python_blocks(README)
+    _, export, _ = python_blocks(README)
     exec(export, names)  # noqa: S102  # our own document
     assert Runner("bundle").manifest.ways == 4
+
+
+def test_the_readmes_estimator_code(names: dict[str, Any]) -> None:
+    _, _, estimator = python_blocks(README)
+    exec(estimator, names | {"edgemeta": edgemeta})  # noqa: S102  # our own document
+    loaded = edgemeta.FewShotClassifier("omniglot").load("mine.safetensors")
+    assert loaded.classes_.tolist() == [*(("letter", k) for k in range(1, 5)), "new"]
 
 
 def test_the_notes_code_does_what_the_runner_does(names: dict[str, Any]) -> None:
