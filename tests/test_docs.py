@@ -127,3 +127,9 @@ def test_the_performance_page_is_the_scripts() -> None:
     from docs.performance_page import TARGET, page
 
     assert TARGET.read_text() == page(), "write it anew: python -m docs.performance_page"
+
+
+def test_the_page_on_estimators_is_the_scripts() -> None:
+    from docs.estimators_page import TARGET, page
+
+    assert TARGET.read_text() == page(), "write it anew: python -m docs.estimators_page"

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
+from benchmarks import forgetting, unknown
 from benchmarks.unknown import SCORES, Found, calibration_error, equal_errors, rates
 
 KNOWN, UNKNOWN = np.array([0.5, 0.9, 0.8, 0.7]), np.array([0.1, 0.6, 0.2, 0.8])
@@ -30,3 +33,12 @@ def test_the_calibration_error_is_the_gap_of_each_bin() -> None:
     assert calibration_error(probability, right) == pytest.approx(0)
     assert calibration_error(probability, ~right) == pytest.approx(0.4)
     assert calibration_error(np.ones(4), np.zeros(4, bool)) == 1
+
+
+def test_the_results_are_of_these_settings() -> None:
+    found = json.loads(unknown.RESULT.read_text())
+    assert [(row["ways"], row["shots"]) for row in found["settings"]] == unknown.SETTINGS
+    assert found["episodes"] == unknown.EPISODES
+    for measured in json.loads(forgetting.RESULT.read_text()).values():
+        assert measured["episodes"] == forgetting.EPISODES
+        assert set(measured["shots"]) == {str(shots) for shots in forgetting.SHOTS}
