@@ -99,9 +99,6 @@ class Learner:
         predicting graph once more; it pays for many predictions with one state. Predictions differ
         from those of this learner by rounding. All else is the same: it can be saved, and be
         adapted further, which makes a learner that is not frozen.
-
-        Raises:
-            BundleError: the bundle's files are no longer there or were changed.
         """
         if self.frozen:
             return self

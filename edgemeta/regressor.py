@@ -160,4 +160,4 @@ def _as_targets(runner: Runner, y: Any, samples: int) -> tuple[NDArray[Any], boo
     except (ValueError, TypeError) as error:
         raise InputError("y is no array of numbers", got=error) from error
     flat = spec.shape == (1,) and array.ndim == 1
-    return check_targets(array[:, None] if flat else array, samples, spec), flat
+    return check_targets("y", array[:, None] if flat else array, samples, spec), flat

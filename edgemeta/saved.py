@@ -9,25 +9,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from edgemeta import bundle, merging
 from edgemeta.errors import BundleError
 from edgemeta.labels import from_json, to_json
 from edgemeta.runner import Learner, Runner
-from edgemeta.state import write_state
+from edgemeta.state import MOST_KEPT, read_state, write_state
+from edgemeta.strict import parse_object, short
 
 LEAD = bundle.extra_name("lead")
 SUPPORT_X = bundle.extra_name("support_x")
 SUPPORT_Y = bundle.extra_name("support_y")
-MOST_KEPT = 65_536  # samples: far beyond few-shot use
 
 
 @dataclass(frozen=True)
@@ -106,23 +105,23 @@ def read(path: str | os.PathLike[str], runner: Runner) -> Saved:
     Raises:
         BundleError: missing, damaged, of another bundle, or the state of a plain learner.
     """
-    learner = runner.load(path)
+    found = read_state(Path(path), runner.manifest, runner.fingerprint)
+    learner = Learner(runner, found.tensors, np.empty(0, np.float32), found.ways)
     try:
-        with safe_open(path, "numpy") as file:
-            notes = _notes((file.metadata() or {}).get(bundle.STATE_NOTES_KEY))
-            notes.check(learner)
-            spare = {
-                t.name: _tensor(file, bundle.extra_name(t.name), t.shape, t.dtype)
-                for t in runner.manifest.state
-                if t.per_class
-            }
-            classes = None if notes.labels is None else len(notes.labels)
-            lead = None if classes is None else _tensor(file, LEAD, (classes,), "float32")
-            support = _support(file, runner.manifest, classes)
-    except (OSError, SafetensorError, ValueError, TypeError, RecursionError) as error:
+        notes = _notes(found.notes)
+        notes.check(learner)
+        spare = {
+            t.name: _tensor(found.extra, bundle.extra_name(t.name), t.shape, t.dtype)
+            for t in runner.manifest.state
+            if t.per_class
+        }
+        classes = None if notes.labels is None else len(notes.labels)
+        lead = None if classes is None else _tensor(found.extra, LEAD, (classes,), "float32")
+        support = _support(found.extra, runner.manifest, classes)
+    except (ValueError, TypeError) as error:
         raise BundleError(
             f"{path} is no file of an estimator",
-            got=error,
+            got=short(error),
             hint="write it with the estimator's save",
         ) from error
     return Saved(merging.with_spare(runner, learner, spare), notes, lead, support)
@@ -131,43 +130,36 @@ def read(path: str | os.PathLike[str], runner: Runner) -> Saved:
 def _notes(text: str | None) -> Notes:
     if text is None:
         raise ValueError("the state of a plain learner, without labels")
-    record = json.loads(text)
-    if not isinstance(record, dict):
-        raise ValueError("notes that are no JSON object")
-    notes = Notes(**record)
+    notes = Notes(**parse_object(text.encode()))
     return notes if notes.labels is None else replace(notes, labels=from_json(notes.labels))
 
 
 def _support(
-    file: Any, manifest: bundle.Manifest, classes: int | None
+    extra: Mapping[str, NDArray[Any]], manifest: bundle.Manifest, classes: int | None
 ) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """Read the support set, if it was kept."""
-    if SUPPORT_X not in file.keys() and SUPPORT_Y not in file.keys():  # noqa: SIM118  # no dict
+    """Return the support set, if it was kept."""
+    if SUPPORT_X not in extra and SUPPORT_Y not in extra:
         return None
-    x = _tensor(file, SUPPORT_X, (None, *manifest.input.shape), manifest.input.dtype)
-    y = _tensor(file, SUPPORT_Y, (len(x), *manifest.target.shape), manifest.target.dtype)
+    x = _tensor(extra, SUPPORT_X, (None, *manifest.input.shape), manifest.input.dtype)
+    y = _tensor(extra, SUPPORT_Y, (len(x), *manifest.target.shape), manifest.target.dtype)
     if classes is not None and not 0 <= y.min() <= y.max() < classes:
         raise ValueError(f"classes {y.min()}..{y.max()} of {classes}")
     return x, y
 
 
-def _tensor(file: Any, name: str, shape: tuple[int | None, ...], dtype: str) -> NDArray[Any]:
-    """Read a tensor once its header is found right; None is any number of samples."""
-    part = file.get_slice(name)
-    found = tuple(part.get_shape())
-    fits = len(found) == len(shape) and all(
+def _tensor(
+    extra: Mapping[str, NDArray[Any]], name: str, shape: tuple[int | None, ...], dtype: str
+) -> NDArray[Any]:
+    """Return a tensor that is as it should be; None is any number of samples."""
+    if name not in extra:
+        raise ValueError(f"no {name}")
+    tensor = extra[name]
+    fits = tensor.ndim == len(shape) and all(
         1 <= n <= MOST_KEPT if size is None else n == size
-        for n, size in zip(found, shape, strict=True)
+        for n, size in zip(tensor.shape, shape, strict=True)
     )
-    if not fits or part.get_dtype() != _code(dtype):
-        raise ValueError(f"{name} {part.get_dtype()} {found}, expected {dtype} {shape}")
-    array: NDArray[Any] = file.get_tensor(name)
-    if not np.isfinite(array).all():
+    if not fits or tensor.dtype.name != dtype:
+        raise ValueError(f"{name} {tensor.dtype} {tensor.shape}, expected {dtype} {shape}")
+    if not np.isfinite(tensor).all():
         raise ValueError(f"{name} that is not finite")
-    return array
-
-
-def _code(dtype: str) -> str:
-    """Return safetensors' name of a type of numpy's: "F32" for "float32"."""
-    found = np.dtype(dtype)
-    return "BOOL" if found.kind == "b" else f"{found.kind.upper()}{8 * found.itemsize}"
+    return tensor

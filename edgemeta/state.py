@@ -39,8 +39,8 @@ class StateFile:
     Attributes:
         tensors: of the state, by torch name.
         ways: how many classes its task has; None for regression.
-        extra: tensors beside the state, by names that `bundle.extra_name` made; only their size,
-            and that they are finite, is checked.
+        extra: tensors beside the state, by names that `bundle.extra_name` made; not checked but
+            for the file's hash.
         notes: text beside the state; None without.
     """
 
@@ -104,9 +104,8 @@ def read_state(path: Path, manifest: Manifest, fingerprint: str) -> StateFile:
                 got=f"{tensor.dtype} {tensor.shape}",
                 expected=f"{spec.dtype} {shape}",
             )
-    for name, tensor in found.items():
         if not np.isfinite(tensor).all():
-            raise BundleError(f"{path}: {short(name)} holds values that are not finite")
+            raise BundleError(f"{path}: {name} holds values that are not finite")
     said = metadata.pop(STATE_DIGEST_KEY, None)
     if said != digest(found, metadata):
         raise BundleError(

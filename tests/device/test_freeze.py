@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
-from edgemeta import BundleError, Learner, Runner
+from edgemeta import Learner, Runner
 from edgemeta.bundle import INIT, PREDICT
 from tests.cases import CASE, Compile
 
@@ -52,8 +53,10 @@ def test_it_is_saved_as_if_it_were_not_frozen(classifier: Runner, tmp_path: Path
     learner = classifier.adapt(X, Y)
     learner.save(tmp_path / "plain.safetensors")
     learner.freeze().save(tmp_path / "frozen.safetensors")
-    content = [(tmp_path / f"{n}.safetensors").read_bytes() for n in ("plain", "frozen")]
-    assert content[0] == content[1]
+    plain, frozen = (tmp_path / f"{name}.safetensors" for name in ("plain", "frozen"))
+    # The library writes metadata in any order; the hash among them is of all else.
+    with safe_open(plain, "numpy") as one, safe_open(frozen, "numpy") as other:
+        assert one.metadata() == other.metadata()
     elsewhere = Runner(classifier.path, threads=1).load(tmp_path / "frozen.safetensors")
     assert np.array_equal(elsewhere.predict_logits(QUERY), learner.predict_logits(QUERY))
 
@@ -66,13 +69,8 @@ def test_it_adapts_further_as_if_it_were_not_frozen(classifier: Runner) -> None:
     assert np.array_equal(logits[0], logits[1])
 
 
-@pytest.mark.parametrize("name", [PREDICT, INIT])
-def test_files_that_changed_since_are_refused(bundle_copy: Path, name: str) -> None:
+def test_what_was_loaded_is_what_is_frozen(bundle_copy: Path) -> None:
     learner = Runner(bundle_copy, threads=1).adapt(X, Y)
-    file = bundle_copy / name
-    file.write_bytes(file.read_bytes() + b"more")
-    with pytest.raises(BundleError, match=f"{name} was changed"):
-        learner.freeze()
-    file.unlink()
-    with pytest.raises(BundleError, match=f"{name} cannot be read"):
-        learner.freeze()
+    for name in (PREDICT, INIT):
+        (bundle_copy / name).unlink()
+    assert_same(learner.freeze(), learner, QUERY)

@@ -12,9 +12,10 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from edgemeta import BundleError, EdgemetaError, FewShotClassifier, FewShotRegressor, Runner
-from edgemeta.bundle import EXTRA_PREFIX, STATE_NOTES_KEY
+from edgemeta.bundle import EXTRA_PREFIX, STATE_DIGEST_KEY, STATE_NOTES_KEY
 from edgemeta.errors import InputError
 from edgemeta.saved import LEAD, SUPPORT_X, SUPPORT_Y
+from edgemeta.tensor_file import digest
 from tests.cases import CASE, Compile
 
 X, NUMBERS = CASE["mlp-shared"].samples(10, seed=1)
@@ -36,6 +37,8 @@ def rewrite(path: Path, change: dict[str, Any], notes: dict[str, Any] | str | No
         metadata[STATE_NOTES_KEY] = json.dumps(json.loads(metadata[STATE_NOTES_KEY]) | notes)
     elif notes is not None:
         metadata[STATE_NOTES_KEY] = notes
+    del metadata[STATE_DIGEST_KEY]
+    metadata[STATE_DIGEST_KEY] = digest(tensors, metadata)
     save_file(tensors, path, metadata)
 
 
@@ -129,28 +132,28 @@ def test_the_file_of_another_bundle(runner: Runner, regressor: Runner, tmp_path:
     ("tensors", "notes", "message"),
     [
         ({}, "no json", "Expecting value"),
-        ({}, "[" * 100_000, "recursion"),
-        ({}, "[]", "no JSON object"),
+        ({}, "[" * 100_000, "nested too deeply"),
+        ({}, "[]", "a list"),
         ({}, {"more": 1}, "more"),
         ({}, {"labels": None}, "labels None"),
         ({}, {"labels": [1, 2, 3, 4, 5, 6, 7]}, "7 labels for"),
         ({}, {"labels": [1, 1, 1, 1, 1]}, "there twice"),
         ({}, {"labels": [{}, 1, 2, 3, 4]}, "label {}"),
         ({}, {"temperature": 0.0}, "temperature"),
-        ({}, {"temperature": float("nan")}, "temperature"),
+        ({}, {"temperature": float("nan")}, "the number NaN"),
         ({}, {"temperature": "1"}, "temperature"),
         ({}, {"samples": 0}, "samples 0"),
         ({}, {"samples": True}, "samples True"),
         ({}, {"flat": 1}, "flat 1"),
         ({LEAD: None}, None, "lead"),
-        ({LEAD: np.zeros(4, np.float32)}, None, "lead F32 .4,."),
-        ({LEAD: np.zeros(5)}, None, "lead F64"),
+        ({LEAD: np.zeros(4, np.float32)}, None, "lead float32 .4,."),
+        ({LEAD: np.zeros(5)}, None, "lead float64"),
         ({LEAD: np.full(5, np.nan, np.float32)}, None, "lead that is not finite"),
         ({SUPPORT_X: None}, None, "support_x"),
         ({SUPPORT_Y: None}, None, "support_y"),
-        ({SUPPORT_X: X[:3].copy()}, None, "support_y I64 .10,., expected int64 .3,."),
-        ({SUPPORT_X: X[:0].copy()}, None, "support_x U8 .0, 28, 28."),
-        ({SUPPORT_X: X.astype(np.float32)}, None, "support_x F32"),
+        ({SUPPORT_X: X[:3].copy()}, None, "support_y int64 .10,., expected int64 .3,."),
+        ({SUPPORT_X: X[:0].copy()}, None, "support_x uint8 .0, 28, 28."),
+        ({SUPPORT_X: X.astype(np.float32)}, None, "support_x float32"),
         ({SUPPORT_Y: NUMBERS + 1}, None, "classes 1..5 of 5"),
         ({SUPPORT_Y: NUMBERS - 1}, None, "classes -1..3 of 5"),
     ],
