@@ -57,6 +57,9 @@ STATE_NOTES_KEY = "edgemeta.estimator"
 EXTRA_PREFIX = "edgemeta."
 """Begins the names of tensors that a state file has beside the state: a learner needs none."""
 
+STATE_LABELS_KEY = "edgemeta.labels"
+"""Metadata key of a state file: a JSON list of what its classes are called, by class index."""
+
 MAX_WAYS = 65_536
 """The most classes of a shared head, so that no label asks for all memory."""
 

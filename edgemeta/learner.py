@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from edgemeta import bundle
 from edgemeta.errors import InputError
 from edgemeta.events import tell
 from edgemeta.inputs import check_samples, is_finite
-from edgemeta.state import write_state
+from edgemeta.state import Label, write_state
 
 if TYPE_CHECKING:
     from edgemeta.runner import Runner
@@ -120,13 +120,18 @@ class Learner:
         y = np.zeros((1, *manifest.target.shape), manifest.target.dtype)
         return self._runner._adapted(x, y, 0, 1.0, None, None)._values
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], labels: Sequence[Label] | None = None) -> None:
         """Write the state to a `.safetensors` file, whole or not at all.
+
+        Args:
+            path: the file.
+            labels: what the classes are called, by class index; `Runner.labels` reads them.
 
         Raises:
             EdgemetaError: the file cannot be written.
         """
-        write_state(Path(path), self.state_dict(), self._runner.fingerprint, self.ways)
+        fingerprint = self._runner.fingerprint
+        write_state(Path(path), self.state_dict(), fingerprint, self.ways, labels=labels)
 
     def _loss(self, x: NDArray[Any], y: NDArray[Any]) -> float:
         """Return the bundle's own loss on checked samples."""

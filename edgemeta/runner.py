@@ -35,7 +35,7 @@ from edgemeta.inputs import (
 from edgemeta.learner import Learner, ways_input
 from edgemeta.loading import LoadedGraph, load_bundle
 from edgemeta.sessions import Session, checked_providers, open_graph
-from edgemeta.state import read_state
+from edgemeta.state import Label, read_state
 
 __all__ = ["Learner", "Runner"]
 
@@ -213,6 +213,14 @@ class Runner:
         """
         found = read_state(Path(path), self.manifest, self.fingerprint)
         return Learner(self, found.tensors, np.empty(0, np.float32), found.ways)
+
+    def labels(self, path: str | os.PathLike[str]) -> tuple[Label, ...] | None:
+        """Read what the classes of a state file are called, by class index; None without names.
+
+        Raises:
+            BundleError: as `load`.
+        """
+        return read_state(Path(path), self.manifest, self.fingerprint).labels
 
     def _frozen(self, values: Mapping[str, NDArray[Any]]) -> Session:
         """Open the predicting graph with all of its inputs but the samples baked in."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,24 @@ from edgemeta.bundle import (
     FORMAT_VERSION,
     STATE_BUNDLE_KEY,
     STATE_DIGEST_KEY,
+    STATE_LABELS_KEY,
     STATE_NOTES_KEY,
     STATE_WAYS_KEY,
     Manifest,
 )
-from edgemeta.errors import BundleError
+from edgemeta.errors import BundleError, InputError
 from edgemeta.files import read_regular, write_atomically
 from edgemeta.strict import short
 from edgemeta.tensor_file import HEADER_ROOM, digest, read_tensors
 
 VERSION_KEY = "edgemeta.format_version"
 MOST_DIGITS = 10
+LABELS_ROOM = HEADER_ROOM // 4  # characters of JSON: quotes and backslashes are doubled in there
 MOST_KEPT = 65_536  # samples beside a state: far beyond few-shot use
+
+
+Label = str | int | float
+"""What a class may be called in a state file."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +49,14 @@ class StateFile:
         extra: tensors beside the state, by names that `bundle.extra_name` made; not checked but
             for the file's hash.
         notes: text beside the state; None without.
+        labels: what the first classes, or all, are called, by class index; None without names.
     """
 
     tensors: dict[str, NDArray[Any]]
     ways: int | None
     extra: dict[str, NDArray[Any]]
     notes: str | None
+    labels: tuple[Label, ...] | None
 
 
 def write_state(
@@ -57,6 +66,7 @@ def write_state(
     ways: int | None,
     extra: Mapping[str, NDArray[Any]] | None = None,
     notes: str | None = None,
+    labels: Sequence[Label] | None = None,
 ) -> None:
     """Write a state file, whole or not at all.
 
@@ -67,15 +77,22 @@ def write_state(
         ways: how many classes the task has; None for regression.
         extra: tensors beside the state, by names that `bundle.extra_name` made.
         notes: text beside the state.
+        labels: what the first classes, or all of them, are called, by class index; None if they
+            have no names.
 
     Raises:
         EdgemetaError: the file cannot be written.
+        InputError: the labels are too long.
     """
     metadata = {STATE_BUNDLE_KEY: fingerprint, VERSION_KEY: str(FORMAT_VERSION)}
     if ways is not None:
         metadata[STATE_WAYS_KEY] = str(ways)
     if notes is not None:
         metadata[STATE_NOTES_KEY] = notes
+    if labels is not None:
+        metadata[STATE_LABELS_KEY] = json.dumps(list(labels))
+        if (size := len(metadata[STATE_LABELS_KEY])) > LABELS_ROOM:
+            raise InputError("labels are too long", got=size, expected=f"at most {LABELS_ROOM}")
     every = {**state, **(extra or {})}
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in every.items()}
     metadata[STATE_DIGEST_KEY] = digest(tensors, metadata)
@@ -111,7 +128,8 @@ def read_state(path: Path, manifest: Manifest, fingerprint: str) -> StateFile:
         raise BundleError(
             f"{path} is damaged", got="other values than were saved", hint="copy it again"
         )
-    return StateFile(tensors, ways, extra, metadata.get(STATE_NOTES_KEY))
+    labels = _read_labels(path, metadata.get(STATE_LABELS_KEY))
+    return StateFile(tensors, ways, extra, metadata.get(STATE_NOTES_KEY), labels)
 
 
 def _most_bytes(manifest: Manifest) -> int:
@@ -138,6 +156,22 @@ def _read(path: Path, most: int) -> tuple[dict[str, str], dict[str, NDArray[Any]
             got=short(reason),
             hint="write one with `edgemeta adapt` or Learner.save",
         ) from error
+
+
+def _read_labels(path: Path, text: str | None) -> tuple[Label, ...] | None:
+    if text is None:
+        return None
+    try:
+        labels = json.loads(text)
+        if not isinstance(labels, list) or not all(isinstance(n, Label) for n in labels):
+            raise ValueError(text)
+        if len(set(labels)) != len(labels):
+            raise ValueError("one of them twice")
+    except (ValueError, RecursionError) as error:
+        raise BundleError(
+            f"{path} has no readable labels", got=short(error), hint="adapt again"
+        ) from error
+    return tuple(labels)
 
 
 def _read_ways(path: Path, metadata: Mapping[str, str], manifest: Manifest) -> int | None:

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
-from edgemeta import BundleError, EdgemetaError, Runner
-from edgemeta.bundle import STATE_BUNDLE_KEY, STATE_DIGEST_KEY, STATE_WAYS_KEY
+from edgemeta import BundleError, EdgemetaError, InputError, Runner
+from edgemeta.bundle import STATE_BUNDLE_KEY, STATE_DIGEST_KEY, STATE_LABELS_KEY, STATE_WAYS_KEY
 from edgemeta.state import VERSION_KEY
+from edgemeta.tensor_file import digest
 from tests.cases import CASE
 
 X, Y = CASE["mlp-classes"].samples(5, seed=1)
@@ -28,6 +29,34 @@ def test_what_is_saved_comes_back(classifier: Runner, tmp_path: Path) -> None:
     assert np.array_equal(further.predict_logits(QUERY), same.predict_logits(QUERY))
     with safe_open(tmp_path / "mine.safetensors", "numpy") as file:
         assert file.metadata()[STATE_BUNDLE_KEY] == classifier.fingerprint
+
+
+def test_what_the_classes_are_called_is_kept(classifier: Runner, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    learner = classifier.adapt(X, Y)
+    learner.save(path)
+    assert classifier.labels(path) is None
+    labels = ("قف", 'a "b"', 7, 0.5)
+    learner.save(path, labels)
+    assert classifier.labels(path) == labels
+    assert np.array_equal(classifier.load(path).predict(QUERY), learner.predict(QUERY))
+    with pytest.raises(InputError, match="labels are too long"):
+        learner.save(path, ["x" * 2**20])
+    assert classifier.labels(path) == labels
+
+
+@pytest.mark.parametrize("text", ["hello", "{}", "[[1]]", "[null]", '["a", "a"]', "[" * 100_000])
+def test_labels_that_are_none(classifier: Runner, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.safetensors"
+    classifier.adapt(X, Y).save(path)
+    with safe_open(path, "numpy") as file:
+        metadata = {**file.metadata(), STATE_LABELS_KEY: text}
+    del metadata[STATE_DIGEST_KEY]
+    tensors = load_file(path)
+    save_file(tensors, path, metadata | {STATE_DIGEST_KEY: digest(tensors, metadata)})
+    with pytest.raises(BundleError, match="no readable labels") as refused:
+        classifier.labels(path)
+    assert len(str(refused.value)) < 500
 
 
 def test_the_init_can_be_saved(classifier: Runner, tmp_path: Path) -> None:
