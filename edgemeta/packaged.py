@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgemeta.bundle import MANIFEST
 from edgemeta.errors import InputError, did_you_mean
-from edgemeta.runner import Runner
+
+if TYPE_CHECKING:
+    from edgemeta.runner import Runner
 
 BUNDLES = Path(__file__).parent / "bundles"
 
@@ -39,4 +41,7 @@ def load(name: str, **options: Any) -> Runner:
             expected=" or ".join(known),
             hint=did_you_mean(name, known) or "for a bundle of your own: edgemeta.Runner(path)",
         )
+    # Here, so that the names are known without waiting for onnxruntime.
+    from edgemeta.runner import Runner
+
     return Runner(BUNDLES / name, **options)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
+import os
 import sys
-from importlib import import_module
-from typing import Any
 
 import click
 
 from edgemeta import __version__
-from edgemeta.errors import EdgemetaError
+from edgemeta.cli.groups import LazyGroup
+from edgemeta.errors import EdgemetaError, did_you_mean
 
 COMMANDS = {
     "data": "Check a data set before training on it.",
@@ -26,41 +25,18 @@ COMMANDS = {
     "inspect": "Show what is in a bundle.",
     "bench": "Measure latency and memory of a bundle.",
 }
+EXIT_CODES = {0: "done", 1: "a failure", 2: "bad input or usage", 130: "interrupted by Ctrl-C"}
+COMPLETION = "_EDGEMETA_COMPLETE"  # click's variable: the shell asks for completions
 DESK_PACKAGES = ("PIL", "torch", "onnx", "onnx_ir", "onnxscript", "matplotlib", "tomli_w", "tqdm")
 
+_EPILOG = f"""\b
+Example:
+  edgemeta adapt omniglot drawings --out mine.safetensors
 
-class LazyGroup(click.Group):
-    """A group that knows its commands by name and imports one when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names, in the order of a user's way through them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = import_module(f"edgemeta.cli.{cmd_name}")
-        command: click.Command = getattr(module, "eval_" if cmd_name == "eval" else cmd_name)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command, or say which one is near."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f"did you mean {near[0]}?" if near else "see edgemeta --help"
-            raise click.UsageError(f"no such command: {args[0]}; {hint}")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+Exit codes: {", ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items())}."""
 
 
-@click.group(cls=LazyGroup, epilog="Exit codes: 0 done, 1 failure, 2 bad input or usage.")
+@click.group(cls=LazyGroup, summaries=COMMANDS, epilog=_EPILOG)
 @click.version_option(__version__, prog_name="edgemeta")
 def group() -> None:
     """Meta-train on the desk, adapt on the device."""
@@ -68,10 +44,14 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
+    _show_what_the_terminal_can()
     try:
         group.main(arguments, prog_name="edgemeta", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(error.exit_code)
     except click.ClickException as error:
-        _exit(error.format_message(), error.exit_code)
+        _exit(_one_line(error), error.exit_code)
     except EdgemetaError as error:
         _exit(str(error), error.exit_code)
     except ModuleNotFoundError as error:
@@ -80,8 +60,29 @@ def main(arguments: list[str] | None = None) -> None:
         _exit(f'this needs {error.name}, which is not installed; pip install "edgemeta[desk]"', 2)
     except (click.Abort, KeyboardInterrupt):
         _exit("interrupted", 130)
+    except OSError as error:  # a full disk, a file that is not ours: no bug of the program
+        _exit(f"{error.filename or 'cannot write the output'}: {error.strerror or error}", 1)
 
 
-def _exit(message: Any, code: int) -> None:
-    click.echo(f"Error: {' '.join(str(message).split())}", err=True)
+def _show_what_the_terminal_can() -> None:
+    """Have a character that a terminal lacks shown as "?", not end the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _one_line(error: click.ClickException) -> str:
+    """Return click's message in the way of ours: what, then the next step."""
+    text = error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        near = did_you_mean(error.option_name, error.possibilities or ())
+        text = f"no such option: {error.option_name}" + (f"; {near}" if near else "")
+    if isinstance(error, click.UsageError) and error.ctx is not None and "; " not in text:
+        text = f"{text.rstrip('.')}; see {error.ctx.command_path} --help"
+    return text
+
+
+def _exit(message: str, code: int) -> None:
+    if COMPLETION not in os.environ:  # nobody's prompt is to be filled with errors
+        click.echo(f"Error: {' '.join(message.split())}", err=True)
     sys.exit(code)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
 import click
 
 from edgemeta.cli.files import check_out, read_support
-from edgemeta.cli.options import bundle_argument, json_option, threads_option
+from edgemeta.cli.options import bundle_argument, json_option, say_json, threads_option
 from edgemeta.runner import Runner
 
 
@@ -61,7 +60,7 @@ def adapt(
     losses = learner.losses.tolist()
     if as_json:
         record = {"state": str(out), "samples": len(x), "steps": len(losses) - 1}
-        click.echo(json.dumps(record | {"losses": losses, "milliseconds": milliseconds}))
+        say_json(record | {"losses": losses, "milliseconds": milliseconds})
         return
     click.echo(
         f"{out}: {len(x)} samples, {len(losses) - 1} steps in {milliseconds:.1f} ms, "

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edgemeta.cli.options import json_option
+from edgemeta.cli.options import json_option, say_json
 from edgemeta.cli.table import table
 from edgemeta.evaluate import plus_minus
 from edgemeta.meta.baselines import compare
@@ -51,7 +50,7 @@ def baselines(
         click.echo("stopped; the same command goes on from here", err=True)
         raise
     if as_json:
-        click.echo(json.dumps(record))
+        say_json(record)
         return
     metric, setting, grid = record["metric"], record["setting"], record["grid"]
     rows = [

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from edgemeta.bench import ColdStart, Speed, measure, measure_cold_start
-from edgemeta.cli.options import bundle_argument, json_option, threads_option
+from edgemeta.cli.options import bundle_argument, json_option, say_json, threads_option
 from edgemeta.cli.table import table
 from edgemeta.runner import Runner
 
@@ -59,7 +58,7 @@ def bench(
             "latency_ms": [asdict(speed) for speed in speeds],
             "cold_start": asdict(cold),
         }
-        click.echo(json.dumps(record))
+        say_json(record)
         return
     click.echo(_latency_table(speeds))
     click.echo(_cold_start_text(cold))

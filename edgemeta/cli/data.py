@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 import click
 
 from edgemeta.cli.data_options import by_option, data_options, root_option
-from edgemeta.cli.options import json_option
+from edgemeta.cli.groups import HintingGroup
+from edgemeta.cli.options import json_option, say_json
 from edgemeta.cli.table import table
 from edgemeta.errors import EdgemetaError, InputError
 from edgemeta.tasks.check import DataReport, check_dataset
@@ -20,7 +20,7 @@ from edgemeta.tasks.opening import NAMES, divided, unknown
 from edgemeta.tasks.options import DataOptions
 
 
-@click.group()
+@click.group(cls=HintingGroup)
 def data() -> None:
     """Look at data before training on it.
 
@@ -30,7 +30,7 @@ def data() -> None:
     """
 
 
-@data.command()
+@data.command(short_help="Read every sample, and report counts, sizes and damage.")
 @click.argument("tasks", metavar="DIR|FILE")
 @root_option
 @by_option
@@ -70,15 +70,20 @@ def check(
         found = check_dataset(
             layout.name, root or Path(tasks), dataset, source.rows, progress.update
         )
-    click.echo(json.dumps(asdict(found)) if as_json else _text(found))
+    if as_json:
+        say_json(asdict(found))
+    else:
+        click.echo(_text(found))
     if found.problems:
         count = len(found.problems)
         raise EdgemetaError(f"{tasks} has {count} problem{'s' if count > 1 else ''}, listed above")
 
 
 def _report_refusal(layout: str, error: InputError, as_json: bool) -> None:
-    record = {"layout": layout, "problems": [str(error)]}
-    click.echo(json.dumps(record) if as_json else f"problem: {error}")
+    if as_json:
+        say_json({"layout": layout, "problems": [str(error)]})
+    else:
+        click.echo(f"problem: {error}")
 
 
 def _text(found: DataReport) -> str:

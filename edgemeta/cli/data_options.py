@@ -8,9 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from edgemeta.tasks.classes import UNITS
+from edgemeta.tasks.layouts import DATA_NAMES
+from edgemeta.tasks.opening import NAMES
 from edgemeta.tasks.options import COLORS, DRAWS, FEATURES, DataOptions, flag
+
+
+class TasksName(click.types.StringParamType):
+    """What TASKS may be: a known name, or the path of a user's own data."""
+
+    name = "tasks"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete the known names, and files."""
+        named = [CompletionItem(n) for n in (*NAMES, *DATA_NAMES) if n.startswith(incomplete)]
+        return [*named, CompletionItem(incomplete, type="file")]
+
 
 root_option = click.option(
     "--root", type=click.Path(path_type=Path), help="Where the data of a named TASKS lie."

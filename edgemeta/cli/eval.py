@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import click
 import numpy as np
 
 from edgemeta.bundle import MANIFEST
-from edgemeta.cli.data_options import by_option, data_options, root_option
+from edgemeta.cli.data_options import TasksName, by_option, data_options, root_option
 from edgemeta.cli.files import check_out
-from edgemeta.cli.options import json_option, threads_option
+from edgemeta.cli.options import BundlePath, json_option, say_json, threads_option
 from edgemeta.errors import InputError
 from edgemeta.evaluate import Adapter, BundleAdapter, Evaluation, evaluate
 from edgemeta.files import write_atomically
@@ -23,11 +22,12 @@ from edgemeta.tasks.classes import Unit
 from edgemeta.tasks.source import SPLITS, Split
 
 RUN_CONFIG = "config.toml"
+WRONG = ("is neither a run nor a bundle", f"a directory with {RUN_CONFIG} or {MANIFEST}")
 
 
 @click.command("eval")
-@click.argument("what", metavar="RUN|BUNDLE", type=click.Path(path_type=Path))
-@click.argument("tasks", required=False)
+@click.argument("what", metavar="RUN|BUNDLE", type=BundlePath(*WRONG))
+@click.argument("tasks", required=False, type=TasksName())
 @root_option
 @by_option
 @click.option("--episodes", default=600, show_default=True, help="How many.")
@@ -107,7 +107,7 @@ def eval_(
         "episodes": episodes,
     }
     if as_json:
-        click.echo(json.dumps(score | {"runtime": runtime} | setting))
+        say_json(score | {"runtime": runtime} | setting)
     else:
         click.echo(
             f"{found.metric} {found.mean:.4f} ± {found.ci95:.4f} on {episodes} {split} episodes of "
@@ -128,10 +128,7 @@ def _open(what: Path, threads: int | None) -> tuple[str, Adapter, int]:
         shots = trained.get("shots") if isinstance(trained, dict) else None
         return "onnxruntime", BundleAdapter(runner), shots if isinstance(shots, int) else 1
     if not (what / RUN_CONFIG).is_file():
-        raise InputError(
-            f"{what} is neither a run nor a bundle",
-            expected=f"a directory with {RUN_CONFIG} or {MANIFEST}",
-        )
+        raise InputError(f"{what} {WRONG[0]}", expected=WRONG[1])
     # torch is needed for a run alone: a device evaluates bundles without it.
     from edgemeta.meta.evaluate import run_adapter
     from edgemeta.meta.run import Run

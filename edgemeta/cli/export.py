@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from edgemeta.bundle_files import read_manifest
+from edgemeta.cli.options import json_option, say_json
 from edgemeta_export import export_run
 from edgemeta_export.ort_format import write_ort_format
 from edgemeta_export.rules.registry import OPSET
@@ -57,7 +57,7 @@ from edgemeta_export.rules.registry import OPSET
     help="Also write the graphs in onnxruntime's own format, and the operators that a minimal "
     "build of it needs, to this directory.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 def export(
     run: Path,
     out: Path,
@@ -86,7 +86,7 @@ def export(
     size = sum(record.size for record in manifest.files.values())
     if as_json:
         record = {"bundle": str(path), "fingerprint": fingerprint, "bytes": size}
-        click.echo(json.dumps(record | {"parity": manifest.parity, "tuned": manifest.tuned}))
+        say_json(record | {"parity": manifest.parity, "tuned": manifest.tuned})
         return
     click.echo(
         f"{path}: {size / 1e3:.0f} kB, {len(manifest.state)} state tensors, "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import click
 
 from edgemeta.bundle import Manifest, StateTensor
-from edgemeta.cli.options import bundle_argument, json_option
+from edgemeta.cli.options import bundle_argument, json_option, say_json
 from edgemeta.cli.table import table
 from edgemeta.loading import load_bundle
 
@@ -28,7 +27,7 @@ def inspect(bundle: Path, as_json: bool) -> None:
     loaded = load_bundle(bundle)
     manifest, fingerprint = loaded.manifest, loaded.fingerprint
     if as_json:
-        click.echo(json.dumps({"fingerprint": fingerprint, "manifest": asdict(manifest)}))
+        say_json({"fingerprint": fingerprint, "manifest": asdict(manifest)})
         return
     for name, value in _facts(manifest, fingerprint):
         click.echo(f"{name:<12} {value}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta.cli.files import read_inputs
-from edgemeta.cli.options import bundle_argument, json_option, threads_option
+from edgemeta.cli.options import bundle_argument, json_option, say_json, threads_option
 from edgemeta.cli.table import table
 from edgemeta.errors import InputError
 from edgemeta.runner import Learner, Runner
@@ -48,7 +47,7 @@ def predict(
     predictions = np.asarray(record["predictions"])
     score = None if y is None else _score(runner.manifest.task, predictions, y)
     if as_json:
-        click.echo(json.dumps(record | ({} if score is None else {score[0]: score[1]})))
+        say_json(record | ({} if score is None else {score[0]: score[1]}))
         return
     click.echo(table(header, rows))
     if score is not None:

@@ -8,6 +8,7 @@ import click
 
 from edgemeta.cli.data_options import root_option
 from edgemeta.cli.files import check_out
+from edgemeta.cli.options import json_option, say_json
 from edgemeta.files import write_atomically
 from edgemeta.meta.report.page import make_page
 
@@ -25,8 +26,15 @@ from edgemeta.meta.report.page import make_page
     help="Of the test part, for the figures that are measured for the page.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of the episodes.")
+@json_option
 def report(
-    run: Path, out: Path | None, tasks: str | None, root: Path | None, episodes: int, seed: int
+    run: Path,
+    out: Path | None,
+    tasks: str | None,
+    root: Path | None,
+    episodes: int,
+    seed: int,
+    as_json: bool,
 ) -> None:
     """Write one self-contained HTML page about RUN.
 
@@ -43,4 +51,7 @@ def report(
         check_out(out)
     page = make_page(run, tasks=tasks, root=root, episodes=episodes, seed=seed)
     write_atomically(out, page.encode())
+    if as_json:
+        say_json({"report": str(out), "bytes": len(page.encode())})
+        return
     click.echo(f"{out}: {len(page.encode()) / 1e6:.1f} MB, needs nothing else")

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from edgemeta.cli.data_options import data_options
+from edgemeta.cli.data_options import TasksName, data_options
+from edgemeta.cli.options import json_option, say_json
 from edgemeta.errors import InputError
 from edgemeta.meta.algorithms import (
     INNER_UPDATES,
@@ -71,7 +72,7 @@ def _widths(
 
 
 @click.command()
-@click.argument("tasks", required=False)
+@click.argument("tasks", required=False, type=TasksName())
 @click.option(
     "--config",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -162,12 +163,14 @@ def _widths(
 @_option("checkpointing", "Less memory: compute the inner steps twice, keep none.")
 @_option("precision", "tf32 and bf16 are for CUDA.", type=click.Choice(PRECISIONS))
 @data_options
+@json_option
 def train(
     tasks: str | None,
     config: Path | None,
     out: Path,
     resume: bool,
     data: DataOptions,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Meta-train an init on TASKS.
@@ -206,6 +209,9 @@ def train(
         signal.signal(signal.SIGTERM, before)
         trainer.ranks.close()
     if result is None:
+        return
+    if as_json:
+        say_json({"run": str(out), **result})
         return
     click.echo(
         f"{result['metric']} {result['mean']:.4f} ± {result['ci95']:.4f} on {result['episodes']} "

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from edgemeta.cli.options import bundle_argument, json_option, threads_option
+from edgemeta.cli.options import bundle_argument, json_option, say_json, threads_option
 from edgemeta.cli.table import table
 from edgemeta.runner import Runner
 from edgemeta.verify import verify as replay
@@ -41,7 +40,7 @@ def verify(bundle: Path, threads: int | None, key: Path | None, as_json: bool) -
             for group, d in found.items()
         }
         facts = {"bundle": runner.fingerprint, "signed_with": key and str(key)}
-        click.echo(json.dumps({**facts, "differences": groups}))
+        say_json({**facts, "differences": groups})
         return
     rows = [[group, d.tensor, f"{d.largest:.2g}", f"{d.limit:.2g}"] for group, d in found.items()]
     click.echo(table(["compared", "nearest to its limit", "difference", "limit"], rows))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 import tomli_w
 
-from edgemeta.errors import InputError
+from edgemeta.errors import InputError, did_you_mean
 from edgemeta.files import write_atomically
 from edgemeta.meta.algorithms import (
     INNER_UPDATES,
@@ -286,11 +285,8 @@ def _checked(
     checked: dict[str, Any] = {}
     for name, value in record.items():
         if name not in types:
-            near = difflib.get_close_matches(name, types, n=1)
             raise InputError(
-                f"{where} sets an unknown option",
-                got=name,
-                hint=f"did you mean {near[0]}?" if near else None,
+                f"{where} sets an unknown option", got=name, hint=did_you_mean(name, types)
             )
         checked[name] = _converted(name, value, str(types[name]), where)
     return checked

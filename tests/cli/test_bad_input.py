@@ -117,8 +117,11 @@ def test_labels_that_do_not_fit_the_queries(call: Call, bundle_path: Path, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["trian"], ["no such command: trian", "did you mean train?"]),
-        (["adapt"], ["Missing argument"]),
+        (["trian"], ["no such command: trian", "did you mean 'train'?"]),
+        (["data", "chek"], ["no such command: chek", "did you mean 'check'?"]),
+        (["nonsense"], ["there are data, train, export"]),
+        (["bench", "b", "--repeat", "2"], ["--repeat;", "did you mean '--repeats'?"]),
+        (["adapt"], ["Missing argument 'BUNDLE'; see edgemeta adapt --help"]),
         (["train", "glyphs"], ["--out"]),
         (["train", "glyfs", "--out", "{}"], ["unknown tasks", "did you mean 'glyphs'?"]),
         (["train", "--out", "{}"], ["no TASKS given"]),

@@ -13,7 +13,6 @@ import pytest
 
 import edgemeta
 from edgemeta import Runner
-from edgemeta.cli import COMMANDS
 from edgemeta.meta.run import Run
 from tests.cases import CASE
 from tests.cli.conftest import Call
@@ -221,14 +220,6 @@ def test_a_bundle_with_another_training_record(
     assert "trained on" not in shown.out
     done = call("eval", bundle, "glyphs", "--episodes", 2, "--json")
     assert json.loads(done.out)["shots"] == 1
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(call: Call, command: str) -> None:
-    shown = call(command, "--help")
-    assert shown.code == 0
-    assert f"edgemeta {command}" in shown.out  # its example
-    assert "\\b" not in shown.out
 
 
 def test_the_command_is_installed() -> None:

@@ -17,7 +17,7 @@ def test_a_config_survives_the_round_trip(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("tasks = 'glyphs'\niner_lr = 0.1", "did you mean inner_lr"),
+        ("tasks = 'glyphs'\niner_lr = 0.1", "did you mean 'inner_lr'"),
         ("tasks = 'glyphs'\nways = 'five'", "ways has the wrong type"),
         ("tasks = 'glyphs'\nways = true", "ways has the wrong type"),
         ("tasks = 'glyphs'\nhidden = [1.5]", "no list of integers"),
