@@ -9,11 +9,13 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeta.cli.files import read_inputs
+from edgemeta.cli.adapt import label_of
 from edgemeta.cli.options import bundle_argument, json_option, say_json, threads_option
+from edgemeta.cli.samples import Samples, read_inputs
 from edgemeta.cli.table import table
 from edgemeta.errors import InputError
 from edgemeta.runner import Learner, Runner
+from edgemeta.state import Label, read_labels
 
 
 @click.command()
@@ -22,72 +24,114 @@ from edgemeta.runner import Learner, Runner
 @click.option(
     "--state",
     type=click.Path(path_type=Path),
-    help="What `edgemeta adapt` wrote; without it the unadapted init predicts.",
+    help="What `edgemeta adapt` wrote. [default: none, the unadapted init predicts]",
 )
 @threads_option
 @json_option
 def predict(
     bundle: Path, input: Path, state: Path | None, threads: int | None, as_json: bool
 ) -> None:
-    """Predict the samples of INPUT: an .npy file, or the array x of an .npz.
+    """Predict the samples of INPUT.
 
-    Where the .npz has y as well, the accuracy (or mean squared error) is shown.
+    INPUT is what `edgemeta adapt` takes, with or without classes or targets; or a folder of files
+    without folders, one file, or an .npy. Where the truth is known, the accuracy (or mean squared
+    error) is shown. The confidence is the model's own, not calibrated.
 
     \b
     Example:
-      edgemeta predict bundles/glyphs query.npz --state mine.safetensors
+      edgemeta predict omniglot photos --state mine.safetensors
     """
-    x, y = read_inputs(input)
     runner = Runner(bundle, threads=threads)
+    found = read_inputs(input, runner.manifest)
     learner = runner.init if state is None else runner.load(state)
     if runner.manifest.task == "classification":
-        record, rows, header = _classes(learner, x)
+        labels = None if state is None else read_labels(state)
+        record, header, rows = _classes(learner, found, labels)
     else:
-        record, rows, header = _outputs(learner, x)
-    predictions = np.asarray(record["predictions"])
-    score = None if y is None else _score(runner.manifest.task, predictions, y)
+        record, header, rows = _outputs(learner, found)
+    if found.files is not None:
+        record["files"] = found.files
     if as_json:
-        say_json(record | ({} if score is None else {score[0]: score[1]}))
-        return
-    click.echo(table(header, rows))
-    if score is not None:
-        click.echo(f"{score[0]} {score[1]:.4f} on {len(x)} samples")
+        say_json(record)
+    else:
+        click.echo(table(header, rows))
+        for metric in ("accuracy", "mse"):
+            if metric in record:
+                click.echo(f"{metric} {record[metric]:.4f} on {len(found.x)} samples")
     if state is None:
         click.echo("note: no --state given, the init predicts without adaptation", err=True)
 
 
 def _classes(
-    learner: Learner, x: NDArray[Any]
-) -> tuple[dict[str, Any], list[list[object]], list[str]]:
-    probabilities = learner.predict_proba(x)
-    labels = probabilities.argmax(1)
+    learner: Learner, found: Samples, labels: tuple[Label, ...] | None
+) -> tuple[dict[str, Any], list[str], list[list[object]]]:
+    """Predict classes: a record for machines, and a table for people."""
+    probabilities = learner.predict_proba(found.x)
+    predictions = probabilities.argmax(1)
+    classes = [str(label_of(labels, k)) for k in range(probabilities.shape[1])]
+    header = ["sample", "label", "confidence"]
     rows: list[list[object]] = [
-        [k, label, f"{row[label]:.1%}"]
-        for k, (label, row) in enumerate(zip(labels.tolist(), probabilities, strict=True))
+        [_sample(found, n), classes[k], _Share(probabilities[n, k])]
+        for n, k in enumerate(predictions.tolist())
     ]
-    record = {"predictions": labels.tolist(), "probabilities": probabilities.tolist()}
-    return record, rows, ["sample", "label", "probability"]
+    record: dict[str, Any] = {
+        "predictions": predictions.tolist(),
+        "labels": [classes[k] for k in predictions.tolist()],
+        "classes": classes,
+        "probabilities": probabilities.tolist(),
+    }
+    if found.y is not None:
+        truth = _truth(found.y, classes, predictions)
+        record["accuracy"] = float(np.mean(predictions == truth))
+        header.append("truth")
+        for row, y in zip(rows, found.y.tolist(), strict=True):
+            row.append(y if found.named else str(label_of(labels, y)))
+    return record, header, rows
+
+
+def _truth(y: NDArray[Any], classes: list[str], predictions: NDArray[Any]) -> NDArray[Any]:
+    """Return the right predictions; -1 for a class that was not adapted to."""
+    if y.dtype.kind != "U":
+        return _fitting(y, predictions, "iu")
+    at = {name: k for k, name in enumerate(classes)}
+    strange = sorted(set(y.tolist()) - set(at))
+    if strange:
+        click.echo(f"note: not adapted to, hence wrong: {', '.join(strange)}", err=True)
+    return np.array([at.get(name, -1) for name in y.tolist()])
 
 
 def _outputs(
-    learner: Learner, x: NDArray[Any]
-) -> tuple[dict[str, Any], list[list[object]], list[str]]:
-    outputs = learner.predict(x)
+    learner: Learner, found: Samples
+) -> tuple[dict[str, Any], list[str], list[list[object]]]:
+    """Predict numbers: a record for machines, and a table for people."""
+    outputs = learner.predict(found.x)
     rows: list[list[object]] = [
-        [k, " ".join(f"{value:.6g}" for value in np.ravel(output))]
-        for k, output in enumerate(outputs)
+        [n, " ".join(f"{value:.6g}" for value in np.ravel(output))]
+        for n, output in enumerate(outputs)
     ]
-    return {"predictions": outputs.tolist()}, rows, ["sample", "output"]
+    record: dict[str, Any] = {"predictions": outputs.tolist()}
+    if found.y is not None:
+        record["mse"] = float(np.mean((outputs - _fitting(found.y, outputs, "iuf")) ** 2))
+    return record, ["sample", "output"], rows
 
 
-def _score(task: str, predictions: NDArray[Any], y: NDArray[Any]) -> tuple[str, float]:
-    if y.shape != predictions.shape or y.dtype.kind not in "iuf":
+def _fitting(y: NDArray[Any], predictions: NDArray[Any], kinds: str) -> NDArray[Any]:
+    if y.shape != predictions.shape or y.dtype.kind not in kinds:
         raise InputError(
             "y does not fit the predictions",
             got=f"{y.dtype} {y.shape}",
             expected=predictions.shape,
             hint="correct y, or leave it out",
         )
-    if task == "classification":
-        return "accuracy", float(np.mean(predictions == y))
-    return "mse", float(np.mean((predictions - y) ** 2))
+    return y
+
+
+def _sample(found: Samples, n: int) -> object:
+    return n if found.files is None else found.files[n]
+
+
+class _Share(float):
+    """A number that a table shows as a percentage."""
+
+    def __str__(self) -> str:
+        return f"{float(self):.1%}"

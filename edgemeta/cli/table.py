@@ -1,8 +1,13 @@
-"""Plain tables: people rather look than read."""
+"""Plain tables and curves: people rather look than read."""
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Sequence
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+MOST_BLOCKS = 60
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -25,3 +30,30 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
     head, *body = map(line, cells)
     return "\n".join([head, "-" * (sum(widths) + 2 * (len(widths) - 1)), *body])
+
+
+def blocks(values: Sequence[float]) -> str:
+    """Draw values as a line of blocks, the largest as the highest; "->" where output lacks them.
+
+    Args:
+        values: at least one; of many, some are left out, evenly.
+    """
+    if not _can_show(BLOCKS):
+        return "->"
+    step = max(1, (len(values) - 1) / (MOST_BLOCKS - 1))
+    chosen = [values[round(k * step)] for k in range(math.ceil(len(values) / step))]
+    finite = [value for value in chosen if math.isfinite(value)] or [0.0]
+    low, high = min(finite), max(finite)
+    heights = [
+        (value - low) / (high - low) if math.isfinite(value) and high > low else 0.0
+        for value in chosen
+    ]
+    return "".join(BLOCKS[round(height * (len(BLOCKS) - 1))] for height in heights)
+
+
+def _can_show(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -50,15 +51,27 @@ def read_csv(
         InputError: the file or a column is missing, a row has another length, a cell is no finite
             number, or there are no rows.
     """
+    with _rows(path) as rows:
+        header = next(rows, [])
+        text = [*text, *(name for name in optional if name in header)]
+        others = [name for name in header if name not in text]
+        names = others if numbers is None else numbers
+        at = _places(path, header, [*text, *names])
+        return _read(path, _checked_rows(path, rows, len(header)), text, names, at)
+
+
+def read_header(path: Path) -> list[str]:
+    """Return the names of a table's columns; arguments and errors as for `read_csv`."""
+    with _rows(path) as rows:
+        return next(rows, [])
+
+
+@contextmanager
+def _rows(path: Path) -> Iterator[Iterator[list[str]]]:
+    """Open a table as rows of cells."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.reader(stream, strict=True)
-            header = next(rows, [])
-            text = [*text, *(name for name in optional if name in header)]
-            others = [name for name in header if name not in text]
-            names = others if numbers is None else numbers
-            at = _places(path, header, [*text, *names])
-            return _read(path, _checked_rows(path, rows, len(header)), text, names, at)
+            yield csv.reader(stream, strict=True)
     except FileNotFoundError as error:
         raise InputError("no such data file", got=path, hint="check the path") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -192,20 +192,23 @@ def number(values: NDArray[Any] | Sequence[str]) -> tuple[tuple[str, ...], NDArr
     return tuple(map(str, different.tolist())), ids.astype(np.int64)
 
 
-def check_classes(name: str, class_names: Sequence[str], where: str) -> None:
-    """Refuse data of a single class.
+def check_classes(name: str, class_names: Sequence[str], where: str, least: int = 2) -> None:
+    """Refuse data of too few classes.
 
     Args:
         name: what the error calls the data.
         class_names: of all classes.
         where: what tells the classes apart.
+        least: how many there must be.
 
     Raises:
-        InputError: there are fewer than two classes.
+        InputError: there are fewer.
     """
-    if len(class_names) < 2:
+    if len(class_names) < least:
         raise InputError(
-            f"{name} has too few classes in {where}", got=len(class_names), expected="at least 2"
+            f"{name} has too few classes in {where}",
+            got=len(class_names),
+            expected=f"at least {least}",
         )
 
 

@@ -59,11 +59,11 @@ def class_folders(root: Path) -> list[tuple[int | None, Path]]:
     return [(PARTS[part.name], folder) for part in folders for folder in _subfolders(part)]
 
 
-def list_class_folders(root: Path, suffixes: frozenset[str]) -> Listing:
+def list_class_folders(root: Path, suffixes: frozenset[str], least: int = 2) -> Listing:
     """List the files with one of `suffixes` in the folders of the classes, in order of name.
 
     Raises:
-        InputError: a folder has none, or there are fewer than two classes.
+        InputError: a folder has none, or there are fewer than `least` classes.
     """
     paths: list[Path] = []
     names: list[str] = []
@@ -80,7 +80,7 @@ def list_class_folders(root: Path, suffixes: frozenset[str]) -> Listing:
         names += [folder.name] * len(own)
         parts += [-1 if part is None else part] * len(own)
     class_names, y = number(names)
-    check_classes(str(root), class_names, "its folders")
+    check_classes(str(root), class_names, "its folders", least)
     split = None if parts[0] < 0 else checked_split(str(root), np.array(parts))
     return Listing(tuple(paths), y, class_names, split)
 

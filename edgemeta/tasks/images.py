@@ -43,11 +43,47 @@ def read_image_lists(root: Path, options: DataOptions) -> Dataset:
     return _dataset(list_csv_parts(root, options.label or "label"), options)
 
 
+@dataclass(frozen=True)
+class ImageDecoder:
+    """Reads one image as uint8 (height, width) for gray, (height, width, 3) for rgb.
+
+    Attributes:
+        height: in pixels, to which images are squeezed.
+        width: likewise.
+        color: "gray" or "rgb".
+        invert: make the dark high: drawings in dark ink become ink = 255 on 0.
+    """
+
+    height: int
+    width: int
+    color: Color
+    invert: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a sample."""
+        return (self.height, self.width) + ((3,) if self.color == "rgb" else ())
+
+    def decode(self, path: Path) -> NDArray[Any]:
+        """Read an image.
+
+        Raises:
+            InputError: it cannot be read, or pillow is missing.
+        """
+        pillow = import_pillow()
+        image = _open(path, pillow)
+        image = image.convert(_MODE[self.color])
+        if self.invert:
+            image = image.point(lambda value: 255 - value)
+        if image.size != (self.width, self.height):
+            image = image.resize((self.width, self.height), pillow.Resampling.LANCZOS)
+        return np.asarray(image, dtype=np.uint8)
+
+
 def _dataset(files: Listing, options: DataOptions) -> Dataset:
     decoder = _decoder(files, options)
-    shape = (decoder.height, decoder.width) + ((3,) if decoder.color == "rgb" else ())
     return Dataset(
-        samples=FileSamples(files.paths, shape, np.dtype(np.uint8), decoder.decode),
+        samples=FileSamples(files.paths, decoder.shape, np.dtype(np.uint8), decoder.decode),
         y=files.y,
         class_names=files.class_names,
         split=files.split,
@@ -59,24 +95,7 @@ def _dataset(files: Listing, options: DataOptions) -> Dataset:
     )
 
 
-@dataclass(frozen=True)
-class _Decoder:
-    """Reads one image as uint8 (height, width) for gray, (height, width, 3) for rgb."""
-
-    pillow: ModuleType
-    height: int
-    width: int
-    color: Color
-
-    def decode(self, path: Path) -> NDArray[Any]:
-        image = _open(path, self.pillow)
-        image = image.convert(_MODE[self.color])
-        if image.size != (self.width, self.height):
-            image = image.resize((self.width, self.height), self.pillow.Resampling.LANCZOS)
-        return np.asarray(image, dtype=np.uint8)
-
-
-def _decoder(files: Listing, options: DataOptions) -> _Decoder:
+def _decoder(files: Listing, options: DataOptions) -> ImageDecoder:
     """Take what the options leave open from the first image that can be read."""
     pillow = import_pillow()
     refused: InputError | None = None
@@ -88,7 +107,7 @@ def _decoder(files: Listing, options: DataOptions) -> _Decoder:
             continue
         width, height = image.size
         color = options.color or ("gray" if image.mode in _GRAY_MODES else "rgb")
-        return _Decoder(pillow, options.image_size or height, options.image_size or width, color)
+        return ImageDecoder(options.image_size or height, options.image_size or width, color)
     raise refused or InputError("no images")
 
 
@@ -130,6 +149,6 @@ def import_pillow() -> ModuleType:
     except ImportError as error:
         raise InputError(
             "reading image files takes pillow, which is not installed",
-            hint='pip install "edgemeta[desk]"',
+            hint='pip install "edgemeta[images]"',
         ) from error
     return Image

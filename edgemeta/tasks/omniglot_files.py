@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta.errors import InputError
 from edgemeta.tasks.array_file import read_array_file
-from edgemeta.tasks.images import import_pillow
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from edgemeta.tasks.images import ImageDecoder
 
 SIDE = 28
 FOLDERS = ("images_background", "images_evaluation")
@@ -73,7 +70,7 @@ def _read_npz(path: Path) -> Drawings:
 
 def _read_folders(root: Path) -> Drawings:
     """Read `<folder>/<Alphabet>/<characterNN>/*.png`, characters and drawers in order of name."""
-    pillow = import_pillow()
+    decode = ImageDecoder(SIDE, SIDE, "gray", invert=True).decode
     images: list[NDArray[np.uint8]] = []
     labels: list[int] = []
     names: list[str] = []
@@ -82,7 +79,7 @@ def _read_folders(root: Path) -> Drawings:
             drawings = sorted(character.glob("*.png"))
             labels += [len(names)] * len(drawings)
             names.append(f"{character.parent.name}/{character.name}")
-            images += [_decode(path, pillow) for path in drawings]
+            images += [decode(path) for path in drawings]
     if not images:
         raise InputError(
             f"{root} has no drawings",
@@ -90,16 +87,3 @@ def _read_folders(root: Path) -> Drawings:
             hint="unpack the two zip files of brendenlake/omniglot there",
         )
     return Drawings(np.stack(images), np.array(labels, dtype=np.int64), tuple(names))
-
-
-def _decode(path: Path, pillow: ModuleType) -> NDArray[np.uint8]:
-    """Read one 1-bit PNG, ink black, as (28, 28) uint8, ink = 255."""
-    try:
-        with pillow.open(path) as image:
-            ink = 255 - np.asarray(image.convert("L"))
-        small = pillow.fromarray(ink).resize((SIDE, SIDE), pillow.Resampling.LANCZOS)
-    except (OSError, ValueError, SyntaxError) as error:  # SyntaxError: pillow's "broken PNG"
-        raise InputError(
-            f"{path} cannot be read as an image", got=error, hint="unpack the data again"
-        ) from error
-    return np.asarray(small, dtype=np.uint8)

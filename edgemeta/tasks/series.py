@@ -15,8 +15,14 @@ from edgemeta.tasks.dataset import ArraySamples, Dataset, Samples, check_classes
 from edgemeta.tasks.options import DataOptions
 
 
-def read_series_csv(path: Path, options: DataOptions) -> Dataset:
+def read_series_csv(path: Path, options: DataOptions, least: int = 2) -> Dataset:
     """Read a table with a row per time step: channels, a label, and if known a subject.
+
+    Args:
+        path: the table.
+        options: `window`, `hop`, `columns`, `label`, `subject`.
+        least: how many classes there must be; with 0 the label may be missing, too, and all is of
+            one class without a name.
 
     Returns:
         The windows: (window, channels) float32 each.
@@ -26,13 +32,14 @@ def read_series_csv(path: Path, options: DataOptions) -> Dataset:
     """
     label = options.label or "label"
     subject = options.subject or "subject"
+    given = [name for name in (options.subject, label if least else None) if name]
     table = read_csv(
         path,
-        text=(label, options.subject) if options.subject else (label,),
+        text=given,
         numbers=options.columns or None,
-        optional=() if options.subject else (subject,),
+        optional=[name for name in (label, subject) if name not in given],
     )
-    class_names, y = number(table.text[label])
+    class_names, y = number(table.text.get(label, [""] * len(table.numbers)))
     steps = Dataset(
         ArraySamples(str(path), table.numbers),
         y,
@@ -42,22 +49,23 @@ def read_series_csv(path: Path, options: DataOptions) -> Dataset:
     if subject in table.text:
         names, ids = number(table.text[subject])
         steps = replace(steps, subject=ids, subject_names=names)
-    return cut_windows(str(path), steps, options)
+    return cut_windows(str(path), steps, options, least)
 
 
-def cut_windows(name: str, steps: Dataset, options: DataOptions) -> Dataset:
+def cut_windows(name: str, steps: Dataset, options: DataOptions, least: int = 2) -> Dataset:
     """Cut a series into windows that never cross a change of label, subject or split.
 
     Args:
         name: what errors call it.
         steps: T time steps as samples.
         options: `window` and `hop`; without a window the steps are returned as they are.
+        least: how many classes there must be.
 
     Returns:
         The windows, in order: (window, *shape) each. Classes without any are left out.
 
     Raises:
-        InputError: fewer than two classes have a window.
+        InputError: no window fits, or fewer than `least` classes have one.
     """
     window = options.window
     if window is None:
@@ -78,7 +86,7 @@ def cut_windows(name: str, steps: Dataset, options: DataOptions) -> Dataset:
         )
     kept, y = np.unique(steps.y[starts], return_inverse=True)
     class_names = tuple(steps.class_names[k] for k in kept)
-    check_classes(name, class_names, "its windows")
+    check_classes(name, class_names, "its windows", least)
     cut = replace(
         steps,
         samples=_Windows(steps.samples, starts, window),

@@ -49,7 +49,7 @@ def read_wav_folders(root: Path, options: DataOptions) -> Dataset:
         coefficients=options.coefficients or Spectrum.coefficients,
     )
     subject_names, subject = _speakers(files.paths)
-    decode = _Decoder(spectrum).decode
+    decode = ClipDecoder(spectrum).decode
     return Dataset(
         samples=FileSamples(files.paths, spectrum.shape, np.dtype(np.float32), decode),
         y=files.y,
@@ -62,12 +62,17 @@ def read_wav_folders(root: Path, options: DataOptions) -> Dataset:
 
 
 @dataclass(frozen=True)
-class _Decoder:
-    """Reads one file into features."""
+class ClipDecoder:
+    """Reads one file into features: resampled, then cut or filled to the length of a clip."""
 
     spectrum: Spectrum
 
     def decode(self, path: Path) -> NDArray[Any]:
+        """Read a recording.
+
+        Raises:
+            InputError: it cannot be read.
+        """
         samples, rate = read_wav(path)
         if rate != self.spectrum.sample_rate:
             samples = resample(samples, rate, self.spectrum.sample_rate)

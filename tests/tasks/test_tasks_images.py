@@ -195,7 +195,7 @@ def test_deep_images_are_refused(tmp_path: Path) -> None:
 
 def test_without_pillow(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(InputError, match=r'pip install "edgemeta\[desk\]"'):
+    with pytest.raises(InputError, match=r'pip install "edgemeta\[images\]"'):
         _open(folder)
 
 

@@ -176,7 +176,7 @@ def test_missing_data_says_what_is_expected(tmp_path: Path) -> None:
 def test_missing_pillow_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _write_character(tmp_path / "images_background" / "Latin" / "character01", 1)
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(InputError, match=r'pip install "edgemeta\[desk\]"'):
+    with pytest.raises(InputError, match=r'pip install "edgemeta\[images\]"'):
         read_drawings(tmp_path)
 
 

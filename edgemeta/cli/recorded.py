@@ -1,0 +1,134 @@
+"""What a bundle's training record says of how raw data became samples: a device does the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+from edgemeta.bundle import Manifest
+from edgemeta.errors import BundleError, InputError
+from edgemeta.tasks import images, wav
+from edgemeta.tasks.images import ImageDecoder
+from edgemeta.tasks.mfcc import Spectrum
+from edgemeta.tasks.options import Color, DataOptions
+from edgemeta.tasks.wav import ClipDecoder
+
+# Tasks of drawings whose ink is 255 on 0, while whoever draws has dark ink on light paper; so have
+# the files of Omniglot, which training inverts.
+INK_IS_HIGH = ("glyphs", "omniglot", "omniglot-vinyals")
+MOST_NUMBERS = 2**26  # in a clip, or in a filter bank: no damaged record is to ask for all memory
+
+
+class FileKind(NamedTuple):
+    """The kind of files that a bundle's samples can be read from.
+
+    Attributes:
+        name: what errors call them: "images".
+        suffixes: how their names end, in lower case.
+        decoder: reads one.
+    """
+
+    name: str
+    suffixes: frozenset[str]
+    decoder: ImageDecoder | ClipDecoder
+
+
+def preprocessing(manifest: Manifest) -> Mapping[str, Any]:
+    """Return what training did to the raw data; empty where the record does not say."""
+    result = (manifest.training or {}).get("result")
+    found = result.get("preprocessing") if isinstance(result, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def file_kind(manifest: Manifest) -> FileKind:
+    """Return what files the samples of a bundle can be read from.
+
+    Raises:
+        InputError: from none.
+        BundleError: the record is damaged.
+    """
+    record, spec = preprocessing(manifest), manifest.input
+    if "features" in record:
+        return FileKind("recordings", wav.SUFFIXES, ClipDecoder(_spectrum(manifest, record)))
+    color: Color = "rgb" if len(spec.shape) == 3 else "gray"
+    gray_or_rgb = len(spec.shape) == 2 or (len(spec.shape) == 3 and spec.shape[2] == 3)
+    if spec.dtype == "uint8" and gray_or_rgb and "window" not in record:
+        invert = _config(manifest).get("tasks") in INK_IS_HIGH
+        decoder = ImageDecoder(spec.shape[0], spec.shape[1], color, invert)
+        return FileKind("images", images.SUFFIXES, decoder)
+    raise InputError(
+        "this bundle says nothing of how files become its samples",
+        got=f"input (n, {', '.join(map(str, spec.shape))}) {spec.dtype}",
+        expected="uint8 (n, H, W) or (n, H, W, 3) for images; for recordings, the record of a "
+        "training on .wav files",
+        hint="pass the samples as arrays, in an .npz",
+    )
+
+
+def _spectrum(manifest: Manifest, record: Mapping[str, Any]) -> Spectrum:
+    try:
+        clip = record["seconds"] * record["sample_rate"]
+        filters = record["mels"] * record["window_ms"] * record["sample_rate"] / 1000
+        if not max(clip, filters) <= MOST_NUMBERS:
+            raise ValueError(f"{max(clip, filters)} numbers at once")
+        spectrum = Spectrum(**{field.name: record[field.name] for field in fields(Spectrum)})
+        differing = [n for n, value in spectrum.record().items() if record[n] != value]
+        if differing or spectrum.shape != manifest.input.shape:
+            raise ValueError(", ".join(differing) or f"features of shape {spectrum.shape}")
+    except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise BundleError(
+            "this edgemeta does not compute the features that the bundle was trained on",
+            got=error,
+            hint="install the edgemeta that made the bundle, or pass the features in an .npz",
+        ) from error
+    return spectrum
+
+
+def series_options(manifest: Manifest) -> DataOptions | None:
+    """Return how training cut time series into windows; None where it did not.
+
+    Raises:
+        BundleError: the record is damaged.
+    """
+    record = preprocessing(manifest)
+    if "window" not in record or "features" in record:
+        return None
+    window, hop = record["window"], record.get("hop")
+    if type(window) is not int or type(hop) is not int or min(window, hop) < 1:
+        raise BundleError(
+            "the bundle's training record is damaged", got=f"window {window!r}, hop {hop!r}"
+        )
+    return DataOptions(
+        window=window,
+        hop=hop,
+        columns=names(record.get("channels")),
+        label=column(manifest, "label"),
+        subject=_text(_data(manifest).get("subject")),
+    )
+
+
+def column(manifest: Manifest, role: str) -> str:
+    """Return what training's table called the column of a role, by default the role's name."""
+    return _text(_data(manifest).get(role)) or role
+
+
+def names(value: Any) -> tuple[str, ...]:
+    """Return a list of a record as column names; () for anything else."""
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return tuple(value)
+    return ()
+
+
+def _data(manifest: Manifest) -> Mapping[str, Any]:
+    found = _config(manifest).get("data")
+    return found if isinstance(found, dict) else {}
+
+
+def _config(manifest: Manifest) -> Mapping[str, Any]:
+    found = (manifest.training or {}).get("config")
+    return found if isinstance(found, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
