@@ -30,6 +30,9 @@ PAYLOAD = (ADAPT, PREDICT, INIT, SELFTEST)
 SIGNATURE = "manifest.sig"
 """The Ed25519 signature of `manifest.json`, 64 bytes; only in a signed bundle."""
 
+BENCH = "bench.json"
+"""What `edgemeta bench --record` measured; no part of what the manifest describes."""
+
 SUPPORT_X = "support_x"
 SUPPORT_Y = "support_y"
 STEPS = "steps"

@@ -9,6 +9,7 @@ import click
 
 from edgemeta import __version__
 from edgemeta.cli.groups import LazyGroup
+from edgemeta.cli.table import printable
 from edgemeta.errors import EdgemetaError, did_you_mean
 
 COMMANDS = {
@@ -84,5 +85,5 @@ def _one_line(error: click.ClickException) -> str:
 
 def _exit(message: str, code: int) -> None:
     if COMPLETION not in os.environ:  # nobody's prompt is to be filled with errors
-        click.echo(f"Error: {' '.join(message.split())}", err=True)
+        click.echo(f"Error: {printable(' '.join(message.split()))}", err=True)
     sys.exit(code)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgemeta.cli.files import check_out
 from edgemeta.cli.options import bundle_argument, json_option, say_json, threads_option
 from edgemeta.cli.samples import number_classes, read_support
-from edgemeta.cli.table import blocks, table
+from edgemeta.cli.table import blocks, printable, table
 from edgemeta.errors import InputError
 from edgemeta.runner import Learner, Runner
 from edgemeta.state import Label, read_labels
@@ -103,10 +103,8 @@ def _note_the_absent(start: Learner, task: _Task) -> None:
     if absent:
         names = ", ".join(str(label_of(task.labels, k)) for k in absent[:5])
         more = ", ..." * (len(absent) > 5)
-        click.echo(
-            f"note: no samples of {names}{more}, which may be forgotten; better pass theirs too",
-            err=True,
-        )
+        note = f"note: no samples of {names}{more}, which may be forgotten; better pass theirs too"
+        click.echo(printable(note), err=True)
 
 
 class _Task(NamedTuple):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from edgemeta.bench import ColdStart, Speed, measure, measure_cold_start
+from edgemeta.bench_record import BenchRecord, Ratio, ratios, read_record, write_record
 from edgemeta.cli.options import bundle_argument, json_option, say_json, threads_option
-from edgemeta.cli.table import table
+from edgemeta.cli.table import printable, table
 from edgemeta.runner import Runner
 
 
@@ -31,6 +33,11 @@ from edgemeta.runner import Runner
     show_default=True,
     help="Measured calls of each.",
 )
+@click.option(
+    "--record",
+    is_flag=True,
+    help="Keep the figures in BUNDLE, for other machines to compare themselves with.",
+)
 @threads_option
 @json_option
 def bench(
@@ -38,30 +45,76 @@ def bench(
     shots: tuple[int, ...],
     steps: int | None,
     repeats: int,
+    record: bool,
     threads: int | None,
     as_json: bool,
 ) -> None:
     """Measure adapting, predicting one sample, a cold start and the memory of BUNDLE.
 
+    Where figures were recorded in BUNDLE, on the desk for example, those found here are compared
+    with them: a ratio of 2 means twice as slow as there.
+
     \b
     Example:
-      edgemeta bench bundles/glyphs --shots 1 --shots 5 --threads 1
+      edgemeta bench bundles/glyphs --threads 1 --record
+      edgemeta bench bundles/glyphs --threads 1
     """
     runner = Runner(bundle, threads=threads)
+    earlier = None if record else read_record(bundle, runner.fingerprint)
     speeds = [measure(runner, shots=n, steps=steps, repeats=repeats) for n in shots]
     cold = measure_cold_start(runner, shots=shots[0], steps=steps, threads=threads)
+    here = BenchRecord.here(runner.fingerprint, threads, speeds)
+    if record:
+        write_record(bundle, here)
     if as_json:
-        record = {
+        found = {
             "bundle": runner.fingerprint,
             "threads": threads,
             "repeats": repeats,
             "latency_ms": [asdict(speed) for speed in speeds],
             "cold_start": asdict(cold),
         }
-        say_json(record)
+        say_json(found | ({} if earlier is None else {"recorded": _comparison(here, earlier)}))
         return
     click.echo(_latency_table(speeds))
     click.echo(_cold_start_text(cold))
+    if earlier is not None:
+        click.echo(_comparison_text(here, earlier))
+
+
+def _comparison(here: BenchRecord, there: BenchRecord) -> dict[str, Any]:
+    compared = [
+        {"samples": r.here.samples, "steps": r.here.steps, "adapt": r.adapt, "predict": r.predict}
+        for r in ratios(list(here.speeds), there)
+    ]
+    return asdict(there) | {"here_over_there": compared}
+
+
+def _comparison_text(here: BenchRecord, there: BenchRecord) -> str:
+    """Return a table of what was measured here and there, and their ratio."""
+    place = printable(f"here:  {_place(here)}\nthere: {_place(there)}")
+    found = ratios(list(here.speeds), there)
+    if not found:
+        sizes = ", ".join(f"{s.samples} samples in {s.steps} steps" for s in there.speeds)
+        return f"\n{place}\nnothing to compare: it has {sizes}"
+    header = ["samples", "steps", "adapt here", "there", "ratio", "predict here", "there", "ratio"]
+    return f"\n{place}\n{table(header, [_compared(ratio) for ratio in found])}"
+
+
+def _compared(ratio: Ratio) -> list[object]:
+    here, there = ratio.here, ratio.there
+    return [
+        *(here.samples, here.steps),
+        *(_Milliseconds(here.adapt.p50), _Milliseconds(there.adapt.p50), _Times(ratio.adapt)),
+        *(_Milliseconds(here.predict.p50), _Milliseconds(there.predict.p50)),
+        _Times(ratio.predict),
+    ]
+
+
+def _place(record: BenchRecord) -> str:
+    threads = "per core" if record.threads is None else record.threads
+    settings = f"threads: {threads}, cores: {record.cores}, onnxruntime {record.onnxruntime}"
+    return f"{record.machine}, {settings}"
 
 
 def _latency_table(speeds: list[Speed]) -> str:
@@ -87,6 +140,13 @@ def _cold_start_text(cold: ColdStart) -> str:
     if cold.peak_mb is None or cold.bundle_mb is None:
         return text
     return f"{text}\npeak memory {cold.peak_mb:.0f} MB, {cold.bundle_mb:.0f} MB of it the bundle's"
+
+
+class _Times(float):
+    """A ratio as a table shows it."""
+
+    def __str__(self) -> str:
+        return f"{float(self):.2f}"
 
 
 class _Milliseconds(float):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from edgemeta.bundle import Manifest, StateTensor
+from edgemeta.bundle import BENCH, Manifest, StateTensor
 from edgemeta.cli.options import bundle_argument, json_option, say_json
-from edgemeta.cli.table import table
+from edgemeta.cli.table import printable, table
 from edgemeta.loading import load_bundle
 
 
@@ -29,8 +29,8 @@ def inspect(bundle: Path, as_json: bool) -> None:
     if as_json:
         say_json({"fingerprint": fingerprint, "manifest": asdict(manifest)})
         return
-    for name, value in _facts(manifest, fingerprint):
-        click.echo(f"{name:<12} {value}")
+    for name, value in (*_facts(manifest, fingerprint), *_measured(bundle, fingerprint)):
+        click.echo(f"{name:<12} {printable(value)}")
     click.echo()
     rows = [[t.name, t.kind, t.dtype, _shape(t)] for t in manifest.state]
     click.echo(table(["state tensor", "kind", "dtype", "shape"], rows))
@@ -80,6 +80,22 @@ def _facts(manifest: Manifest, fingerprint: str) -> list[tuple[str, str]]:
     if trained := _training_result(manifest):
         facts.append(("trained on", trained))
     return facts
+
+
+def _measured(bundle: Path, fingerprint: str) -> list[tuple[str, str]]:
+    """Return what `edgemeta bench --record` found, for the smallest support set."""
+    # Here, since it waits for onnxruntime, which nothing else of this command needs.
+    from edgemeta.bench_record import read_record
+
+    if not (bundle / BENCH).exists():
+        return []
+    record = read_record(bundle, fingerprint)
+    if record is None or not record.speeds:
+        return []
+    speed = min(record.speeds, key=lambda s: s.samples)
+    times = f"adapt {speed.adapt.p50:.2f} ms, predict one {speed.predict.p50:.2f} ms"
+    size = f"{speed.samples} samples, {speed.steps} steps"
+    return [("measured", f"{times} ({size}), on {record.machine}")]
 
 
 def _training_result(manifest: Manifest) -> str | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgemeta.cli.adapt import label_of
 from edgemeta.cli.options import bundle_argument, json_option, say_json, threads_option
 from edgemeta.cli.samples import Samples, read_inputs
-from edgemeta.cli.table import table
+from edgemeta.cli.table import printable, table
 from edgemeta.errors import InputError
 from edgemeta.runner import Learner, Runner
 from edgemeta.state import Label, read_labels
@@ -96,7 +96,8 @@ def _truth(y: NDArray[Any], classes: list[str], predictions: NDArray[Any]) -> ND
     at = {name: k for k, name in enumerate(classes)}
     strange = sorted(set(y.tolist()) - set(at))
     if strange:
-        click.echo(f"note: not adapted to, hence wrong: {', '.join(strange)}", err=True)
+        note = f"note: not adapted to, hence wrong: {', '.join(strange)}"
+        click.echo(printable(note), err=True)
     return np.array([at.get(name, -1) for name in y.tolist()])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from unicodedata import category
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 MOST_BLOCKS = 60
@@ -17,7 +18,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         header: one name per column.
         rows: cells; what is not a string is shown by `str`, and aligned to the right.
     """
-    cells = [list(header), *([str(cell) for cell in row] for row in rows)]
+    cells = [list(header), *([printable(str(cell)) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     right = [any(not isinstance(row[k], str) for row in rows) for k in range(len(header))]
 
@@ -30,6 +31,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
     head, *body = map(line, cells)
     return "\n".join([head, "-" * (sum(widths) + 2 * (len(widths) - 1)), *body])
+
+
+def printable(text: str) -> str:
+    """Replace what would command a terminal: names in files from outside may hold anything."""
+    return "".join("?" if category(c) == "Cc" and c != "\n" else c for c in text)
 
 
 def blocks(values: Sequence[float]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ import numpy as np
 
 from edgemeta import bundle
 from edgemeta.bench import timed
+from edgemeta.bench_record import machine
 from edgemeta.bundle_files import read_manifest
 from edgemeta.runner import Runner
 from edgemeta.selftest import read_selftest
@@ -76,7 +76,7 @@ def fastest(export: Callable[..., Path], out: str | os.PathLike[str]) -> Path:
     tuned = {
         "chosen": chosen,
         "ms": {name: round(found, 4) for name, found in ms.items()},
-        "machine": platform.processor() or platform.machine(),
+        "machine": machine(),
         "cores": os.cpu_count(),
     }
     return publish(target, content, replace(manifest, tuned=tuned))

@@ -208,6 +208,32 @@ def test_report(call: Call, run_path: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_bench_compares_with_what_was_recorded(
+    call: Call, bundle_path: Path, tmp_path: Path
+) -> None:
+    bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
+    options = ["--shots", 1, "--repeats", 2, "--threads", 1]
+    assert "measured" not in call("inspect", bundle).out
+    assert call("bench", bundle, *options, "--record").code == 0
+    assert "measured     adapt " in call("inspect", bundle).out
+
+    shown = call("bench", bundle, *options).out.splitlines()
+    header = next(line for line in shown if "ratio" in line).split()
+    assert header[-4:] == ["predict", "here", "there", "ratio"]
+    _, _, here, _, there, _, ratio, *_ = shown[-1].split()
+    # Two decimals are shown of each; of times below a millisecond that leaves some per cent.
+    assert float(ratio) == pytest.approx(float(here) / float(there), rel=0.2, abs=0.01)
+    record = json.loads(call("bench", bundle, *options, "--json").out)["recorded"]
+    assert record["threads"] == 1
+    assert record["here_over_there"][0]["samples"] == 5
+
+    other = call("bench", bundle, "--shots", 2, "--repeats", 2)
+    assert "nothing to compare: it has 5 samples in" in other.out
+    (bundle / "bench.json").write_text("{}")
+    assert call("bench", bundle, *options).code == 2
+    assert call("bench", bundle, *options, "--record").code == 0
+
+
 @pytest.mark.parametrize("training", [None, {}, {"config": 1, "result": {"mean": "high"}}])
 def test_a_bundle_with_another_training_record(
     call: Call, bundle_path: Path, tmp_path: Path, training: object

@@ -1,4 +1,4 @@
-"""Curves as a line of blocks."""
+"""Curves as a line of blocks, and names that do nothing to a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemeta.cli import table
-from edgemeta.cli.table import BLOCKS, MOST_BLOCKS, blocks
+from edgemeta.cli.table import BLOCKS, MOST_BLOCKS, blocks, printable
 
 FINITE = st.floats(-1e300, 1e300)
 
@@ -46,3 +46,9 @@ def test_larger_is_never_lower(values: list[float]) -> None:
 def test_a_terminal_without_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "_can_show", lambda text: False)
     assert blocks([2, 1]) == "->"
+
+
+def test_a_name_does_not_command_the_terminal() -> None:
+    name = "\x1b[2Jقف\u200d\r\x9b"
+    assert printable(name) == "?[2Jقف\u200d??"
+    assert "\x1b" not in table.table(["class"], [[name]])

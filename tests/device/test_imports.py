@@ -10,6 +10,7 @@ import pytest
 
 DEVICE_MODULES = (
     "edgemeta.bench",
+    "edgemeta.bench_record",
     "edgemeta.bundle",
     "edgemeta.classifier",
     "edgemeta.evaluate",
