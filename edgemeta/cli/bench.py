@@ -57,7 +57,7 @@ def bench(
     \b
     Example:
       edgemeta bench bundles/glyphs --threads 1 --record
-      edgemeta bench bundles/glyphs --threads 1
+      edgemeta bench omniglot --threads 1
     """
     runner = Runner(bundle, threads=threads)
     earlier = None if record else read_record(bundle, runner.fingerprint)

@@ -36,7 +36,13 @@ WRONG = ("is neither a run nor a bundle", f"a directory with {RUN_CONFIG} or {MA
 @click.option("--queries", default=15, show_default=True, help="Query samples per class.")
 @click.option("--steps", type=int, help="Inner steps. [default: the model's]")
 @click.option("--seed", default=0, show_default=True, help="Of the episodes.")
-@click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True)
+@click.option(
+    "--split",
+    type=click.Choice(SPLITS),
+    default="test",
+    show_default=True,
+    help="The part that the episodes are drawn from.",
+)
 @click.option(
     "--predictions",
     type=click.Path(path_type=Path),
@@ -71,7 +77,7 @@ def eval_(
 
     \b
     Example:
-      edgemeta eval bundles/glyphs glyphs --episodes 600 --shots 1
+      edgemeta eval omniglot glyphs --shots 1
     """
     if predictions is not None:
         check_out(predictions)

@@ -22,7 +22,7 @@ def inspect(bundle: Path, as_json: bool) -> None:
 
     \b
     Example:
-      edgemeta inspect bundles/glyphs
+      edgemeta inspect omniglot
     """
     loaded = load_bundle(bundle)
     manifest, fingerprint = loaded.manifest, loaded.fingerprint

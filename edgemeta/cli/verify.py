@@ -29,7 +29,7 @@ def verify(bundle: Path, threads: int | None, key: Path | None, as_json: bool) -
 
     \b
     Example:
-      edgemeta verify bundles/glyphs
+      edgemeta verify omniglot
       edgemeta verify bundles/glyphs --key public.pem
     """
     runner = Runner(bundle, threads=threads, key=key)

@@ -120,6 +120,7 @@ def test_labels_that_do_not_fit_the_queries(call: Call, bundle_path: Path, tmp_p
         (["trian"], ["no such command: trian", "did you mean 'train'?"]),
         (["data", "chek"], ["no such command: chek", "did you mean 'check'?"]),
         (["nonsense"], ["there are data, train, export"]),
+        (["inspect", "omniglott"], ["omniglott is no bundle", "did you mean 'omniglot'?"]),
         (["bench", "b", "--repeat", "2"], ["--repeat;", "did you mean '--repeats'?"]),
         (["adapt"], ["Missing argument 'BUNDLE'; see edgemeta adapt --help"]),
         (["train", "glyphs"], ["--out"]),

@@ -92,6 +92,9 @@ def test_train_takes_a_config_and_the_command_line_wins(call: Call, tmp_path: Pa
     again = call("train", "--resume", "--out", tmp_path / "run")
     assert again.code == 0
     assert again.out == done.out
+    record = json.loads(call("train", "--resume", "--out", tmp_path / "run", "--json").out)
+    assert record["run"] == str(tmp_path / "run")
+    assert record["metric"] == "mse"
     differs = call("train", "--resume", "--out", tmp_path / "run", "--shots", 5)
     assert differs.code == 2
     assert "--shots differs from the run's" in differs.err
@@ -193,8 +196,12 @@ def test_report(call: Call, run_path: Path, tmp_path: Path) -> None:
     assert str(run / "report.html") in done.out
     page = (run / "report.html").read_text()
     assert page.startswith("<!doctype html>")
-    other = call("report", run, "--out", tmp_path / "page.html", "--episodes", 2)
+    other = call("report", run, "--out", tmp_path / "page.html", "--episodes", 2, "--json")
     assert other.code == 0, other.err
+    assert json.loads(other.out) == {
+        "report": str(tmp_path / "page.html"),
+        "bytes": len(page.encode()),
+    }
     assert (tmp_path / "page.html").read_text() == page
     for arguments, word in (
         ([run, "--out", tmp_path / "none" / "page.html"], "no such directory"),
@@ -206,6 +213,23 @@ def test_report(call: Call, run_path: Path, tmp_path: Path) -> None:
         assert refused.code == 2
         assert word in refused.err
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_packaged_bundle_goes_by_its_name(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "computes what PyTorch did" in call("verify", "omniglot").out
+    record = json.loads(call("inspect", "omniglot", "--json").out)
+    assert record["fingerprint"] == edgemeta.load("omniglot").fingerprint
+    found = call("eval", "omniglot", "glyphs", "--episodes", 2, "--queries", 1)
+    assert "(onnxruntime)" in found.out
+    # A directory of that name is what is meant where there is one.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "omniglot").mkdir()
+    for command in ("verify", "inspect", "bench"):
+        done = call(command, "omniglot")
+        assert done.code == 2
+        assert "omniglot is not a bundle" in done.err
 
 
 def test_bench_compares_with_what_was_recorded(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,6 +99,46 @@ def _needed(command: click.Command) -> list[str]:
             value = "omniglot" if parameter.name in ("bundle", "what") else "somewhere"
             words += [*([parameter.opts[0]] if isinstance(parameter, click.Option) else []), value]
     return words or (["check"] if isinstance(command, click.Group) else [])
+
+
+@pytest.mark.parametrize("words", every_command(), ids=" ".join)
+def test_every_option_says_what_it_does_and_its_default(words: tuple[str, ...]) -> None:
+    for option in _command(words).params:
+        if not isinstance(option, click.Option) or option.name in ("help", "as_json"):
+            continue
+        assert option.help, option.name
+        if isinstance(option.default, int | float | str | tuple) and option.default:
+            assert option.show_default or "[default" in option.help, option.name
+
+
+def test_1_a_bundle_that_this_machine_computes_otherwise(call: Call, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(BUNDLES / "omniglot", tmp_path / "bundle"))
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["parity"] |= {"atol": 1e-30, "rtol": 0}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    for options in ([], ["--json"]):
+        done = call("verify", bundle, *options)
+        assert done.code == 1
+        assert done.out == ""
+        assert "does not compute what PyTorch did" in done.err
+
+
+def test_130_ctrl_c() -> None:
+    command = 'print("ready", flush=True); main(["bench", "omniglot", "--repeats", "1000000"])'
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"from edgemeta.cli import main; {command}"],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.7)  # at any time from here on, importing included
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 130
+    assert out == ""
+    assert err.strip() == "Error: interrupted"
 
 
 def test_no_command_is_help(call: Call) -> None:
