@@ -108,6 +108,10 @@ class TensorSpec:
     shape: tuple[int, ...]
     dtype: str
 
+    def __str__(self) -> str:
+        """Return "(n, 28, 28) uint8", n being the samples."""
+        return f"({', '.join(map(str, ('n', *self.shape)))}) {self.dtype}"
+
 
 @dataclass(frozen=True)
 class StateTensor:

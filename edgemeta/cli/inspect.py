@@ -55,7 +55,7 @@ def _facts(manifest: Manifest, fingerprint: str) -> list[tuple[str, str]]:
     facts = [
         ("bundle", f"{fingerprint[:12]} (format {manifest.format_version})"),
         ("task", f"{manifest.task}{ways}"),
-        ("input", f"(n, {', '.join(map(str, manifest.input.shape))}) {manifest.input.dtype}"),
+        ("input", str(manifest.input)),
         (
             "adaptation",
             f"{algorithm.get('name')}, {manifest.inner_steps} steps, "

@@ -82,7 +82,8 @@ def _classes(
     }
     if found.y is not None:
         truth = _truth(found.y, classes, predictions)
-        record["accuracy"] = float(np.mean(predictions == truth))
+        if (truth >= 0).any():
+            record["accuracy"] = float(np.mean(predictions == truth))
         header.append("truth")
         for row, y in zip(rows, found.y.tolist(), strict=True):
             row.append(y if found.named else str(label_of(labels, y)))

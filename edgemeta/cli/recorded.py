@@ -57,9 +57,11 @@ def file_kind(manifest: Manifest) -> FileKind:
         invert = _config(manifest).get("tasks") in INK_IS_HIGH
         decoder = ImageDecoder(spec.shape[0], spec.shape[1], color, invert)
         return FileKind("images", images.SUFFIXES, decoder)
+    if "window" in record or manifest.task == "regression":
+        raise InputError("this bundle takes no files", got=f"input {spec}", hint="pass a .csv")
     raise InputError(
         "this bundle says nothing of how files become its samples",
-        got=f"input (n, {', '.join(map(str, spec.shape))}) {spec.dtype}",
+        got=f"input {spec}",
         expected="uint8 (n, H, W) or (n, H, W, 3) for images; for recordings, the record of a "
         "training on .wav files",
         hint="pass the samples as arrays, in an .npz",

@@ -178,18 +178,22 @@ def _shown(root: Path, files: Sequence[Path]) -> tuple[str, ...]:
 def _table(path: Path, manifest: Manifest, *, labelled: bool) -> Samples:
     if manifest.task == "regression":
         return _regression(path, manifest, labelled=labelled)
-    options = series_options(manifest)
-    if options is not None:
+    label, header = column(manifest, "label"), read_header(path)
+    if labelled and label not in header:
+        raise InputError(
+            f"{path} has no column {label!r}",
+            got=", ".join(header) or "an empty file",
+            expected="the class of each row in it",
+        )
+    if (options := series_options(manifest)) is not None:
         windows = read_series_csv(path, options, least=1 if labelled else 0)
         x = windows.samples.read(np.arange(len(windows.samples)))
-        known = windows.class_names != ("",)
-        y = np.array(windows.class_names)[windows.y] if known else None
-        return Samples(_as_input(path, x, manifest), y)
-    label = column(manifest, "label")
-    has_label = labelled or label in read_header(path)
-    table = read_csv(path, text=[label] if has_label else [], numbers=None)
-    y = np.array(table.text[label]) if has_label else None
-    return Samples(_as_input(path, table.numbers, manifest), y)
+        classes = np.array(windows.class_names)[windows.y]
+    else:
+        # A subject may stand there as well, as in tables for training.
+        table = read_csv(path, text=(), numbers=None, optional=(label, "subject"))
+        x, classes = table.numbers, np.array(table.text.get(label))
+    return Samples(_as_input(path, x, manifest), classes if label in header else None)
 
 
 def _regression(path: Path, manifest: Manifest, *, labelled: bool) -> Samples:

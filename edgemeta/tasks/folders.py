@@ -72,7 +72,7 @@ def list_class_folders(root: Path, suffixes: frozenset[str], least: int = 2) -> 
         own = files_in(folder, suffixes)
         if not own:
             raise InputError(
-                f"{folder} has no files of the kind that the other classes have",
+                f"{folder} has no file to read",
                 expected=f"files that end in {', '.join(sorted(suffixes))}",
                 hint="remove the folder, or begin its name with _",
             )

@@ -108,6 +108,9 @@ def test_another_class_is_added_to_a_state(call: Call, drawings: Path, tmp_path:
     strange = call("predict", "omniglot", drawings, "--state", state)
     assert strange.err == "note: not adapted to, hence wrong: قف\n"
     assert "accuracy 0.6667" in strange.out
+    unnamed = call("predict", "omniglot", drawings)
+    assert "truth" in unnamed.out
+    assert "accuracy" not in unnamed.out
 
 
 def test_a_head_of_fixed_width(
@@ -243,7 +246,8 @@ def test_time_series_are_cut_as_in_training(steps: Path) -> None:
     assert found.x[1, 0].tolist() == [4, -4]
     with pytest.raises(InputError, match="no column 'what'"):
         read_support(unlabelled, manifest)
-    damaged = {"config": {}, "result": {"preprocessing": {"window": "8", "hop": 4}}}
+    config = {"data": {"label": "what"}}
+    damaged = {"config": config, "result": {"preprocessing": {"window": "8", "hop": 4}}}
     with pytest.raises(BundleError, match="training record is damaged"):
         read_support(steps, replace(manifest, training=damaged))
 
@@ -262,6 +266,8 @@ def test_a_row_per_sample(tmp_path: Path) -> None:
     assert read_inputs(path, manifest).y is None
     with pytest.raises(InputError, match="no column 'label'"):
         read_support(path, manifest)
+    path.write_text("a,b,subject,c,d\n1,2,me,3,4\n")
+    assert read_inputs(path, manifest).x.tolist() == [[[1, 2], [3, 4]]]
     path.write_text("label,a,b\nx,1,2\n")
     with pytest.raises(InputError, match=r"wrong number of input columns: got 2 .* expected 4"):
         read_support(path, manifest)
@@ -293,7 +299,7 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     out = tmp_path / "state.safetensors"
     for support, *words in (
-        (recordings, "no files of the kind", ".png"),
+        (recordings, "no has no file to read", ".png"),
         (drawings / "ba", "has no folders", "a folder of images for each class"),
         (drawings / "ba" / "0.png", "of no kind that can be read"),
         (tmp_path / "nowhere", "no such data file", "folder of files per class"),
@@ -306,6 +312,8 @@ def test_what_does_not_fit_is_refused(
     floats = replace(OMNIGLOT.manifest, input=TensorSpec((28, 28), "float32"))
     with pytest.raises(InputError, match=r"got input \(n, 28, 28\) float32, .* in an \.npz"):
         read_support(drawings, floats)
+    with pytest.raises(InputError, match=r"takes no files: .* pass a \.csv"):
+        read_support(drawings, replace(floats, task="regression", ways=None))
     assert not out.exists()
 
 

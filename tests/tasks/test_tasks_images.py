@@ -157,7 +157,7 @@ def test_what_is_kept_is_bounded() -> None:
         ({"a/0.png": b"x", "b/0.png": b"x"}, {}, r"a/0\.png cannot be read as an image"),
         ({"a/0.png": b"x"}, {}, "too few classes in its folders: got 1"),
         ({"a/0.png": b"x", "b/0.wav": b"x"}, {}, "holds both images and recordings"),
-        ({"a/0.png": b"x", "b/0.txt": b"x"}, {}, r"b has no files of the kind"),
+        ({"a/0.png": b"x", "b/0.txt": b"x"}, {}, r"b has no file to read"),
         ({"a/0.txt": b"x"}, {}, r"no layout that is known: got files that end in \.txt"),
         ({"a.png": b"x"}, {}, "no layout that is known: got no folders with files"),
         ({"train/a/0.png": b"x"}, {}, "names only some of its parts: got train, expected train"),
