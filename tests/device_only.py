@@ -57,6 +57,7 @@ def main() -> None:
     command = [sys.executable, "-m", "edgemeta"]
     for line in (
         "verify demo-out/bundle",
+        "verify omniglot",
         "inspect demo-out/bundle",
         "eval demo-out/bundle glyphs --episodes 50",
         "adapt demo-out/bundle demo-out/support.npz --out demo-out/device.safetensors",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgemeta.cli.files import check_out
 from edgemeta.cli.options import bundle_argument, json_option, say_json, threads_option
-from edgemeta.cli.samples import number_classes, read_support
+from edgemeta.cli.samples import label_of, number_classes, read_support
 from edgemeta.cli.table import blocks, printable, table
 from edgemeta.errors import InputError
 from edgemeta.runner import Learner, Runner
@@ -156,8 +156,3 @@ def _classes(learner: Learner, x: NDArray[Any], task: _Task) -> str:
     if len(present) > MOST_ROWS:
         text += f"\n... and {len(present) - MOST_ROWS} more classes"
     return f"{text}\n"
-
-
-def label_of(labels: tuple[Label, ...] | None, k: int) -> Label:
-    """Return what class k is called; its number where it has no name."""
-    return labels[k] if labels is not None and 0 <= k < len(labels) else k

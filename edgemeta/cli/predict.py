@@ -9,9 +9,8 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeta.cli.adapt import label_of
 from edgemeta.cli.options import bundle_argument, json_option, say_json, threads_option
-from edgemeta.cli.samples import Samples, read_inputs
+from edgemeta.cli.samples import Samples, label_of, read_inputs
 from edgemeta.cli.table import printable, table
 from edgemeta.errors import InputError
 from edgemeta.runner import Learner, Runner

@@ -131,6 +131,11 @@ def number_classes(
     return classes, np.array([at[name] for name in found.tolist()], np.int64)
 
 
+def label_of(labels: tuple[Label, ...] | None, k: int) -> Label:
+    """Return what class k is called; its number where it has no name."""
+    return labels[k] if labels is not None and 0 <= k < len(labels) else k
+
+
 def _check_exists(path: Path) -> None:
     if not path.exists():
         raise InputError("no such data file", got=path, expected=FORMATS, hint="check the path")

@@ -233,8 +233,9 @@ def test_a_packaged_bundle_goes_by_its_name(
 
 
 def test_bench_compares_with_what_was_recorded(
-    call: Call, bundle_path: Path, tmp_path: Path
+    call: Call, bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("edgemeta.bench.COLD_STARTS", 1)  # for the sake of time
     bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
     options = ["--shots", 1, "--repeats", 2, "--threads", 1]
     assert "measured" not in call("inspect", bundle).out
