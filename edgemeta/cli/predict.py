@@ -91,8 +91,9 @@ def _classes(
 
 def _truth(y: NDArray[Any], classes: list[str], predictions: NDArray[Any]) -> NDArray[Any]:
     """Return the right predictions; -1 for a class that was not adapted to."""
+    y = _fitting(y, predictions, "iuU")
     if y.dtype.kind != "U":
-        return _fitting(y, predictions, "iu")
+        return y
     at = {name: k for k, name in enumerate(classes)}
     strange = sorted(set(y.tolist()) - set(at))
     if strange:

@@ -110,8 +110,9 @@ def test_places_that_cannot_be_written(
 
 
 def test_labels_that_do_not_fit_the_queries(call: Call, bundle_path: Path, tmp_path: Path) -> None:
-    np.savez(tmp_path / "query.npz", x=X, y=Y[:, None])
-    assert_refused(call("predict", bundle_path, tmp_path / "query.npz"), "y does not fit")
+    for y in (Y[:, None], Y[:3], np.array(["a", "b"])):
+        np.savez(tmp_path / "query.npz", x=X, y=y)
+        assert_refused(call("predict", bundle_path, tmp_path / "query.npz"), "y does not fit")
 
 
 @pytest.mark.parametrize(
