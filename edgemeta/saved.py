@@ -21,7 +21,7 @@ from edgemeta import bundle, merging
 from edgemeta.errors import BundleError
 from edgemeta.labels import from_json, to_json
 from edgemeta.runner import Learner, Runner
-from edgemeta.state import MOST_KEPT, read_state, write_state
+from edgemeta.state import MOST_KEPT, Label, read_state, write_state
 from edgemeta.strict import parse_object, short
 
 LEAD = bundle.extra_name("lead")
@@ -96,7 +96,10 @@ def write(path: str | os.PathLike[str], runner: Runner, saved: Saved) -> None:
     labels = saved.notes.labels
     record = asdict(saved.notes) | {"labels": None if labels is None else to_json(labels)}
     notes = json.dumps(record, allow_nan=False)
-    write_state(Path(path), plain.state_dict(), runner.fingerprint, plain.ways, extra, notes)
+    # What `edgemeta predict` shows; its labels are strings and numbers.
+    names = record["labels"]
+    shown = names if names and all(isinstance(name, Label) for name in names) else None
+    write_state(Path(path), plain.state_dict(), runner.fingerprint, plain.ways, extra, notes, shown)
 
 
 def read(path: str | os.PathLike[str], runner: Runner) -> Saved:

@@ -16,7 +16,7 @@ from edgemeta.cli.samples import label_of, number_classes, read_support
 from edgemeta.cli.table import blocks, printable, table
 from edgemeta.errors import InputError
 from edgemeta.runner import Learner, Runner
-from edgemeta.state import Label, read_labels
+from edgemeta.state import Label
 
 MOST_ROWS = 40  # of classes that are shown
 
@@ -77,7 +77,7 @@ def adapt(
     runner = Runner(bundle, threads=threads)
     x, y = read_support(support, runner.manifest)
     start = None if state is None else runner.load(state)
-    known = None if state is None else read_labels(state)
+    known = None if state is None else runner.labels(state)
     task = _task(runner, y, start, known, ways)
     began = time.perf_counter()
     learner = runner.adapt(x, task.y, steps=steps, lr_scale=lr_scale, state=start, ways=task.ways)

@@ -14,7 +14,7 @@ from edgemeta.cli.samples import Samples, label_of, read_inputs
 from edgemeta.cli.table import printable, table
 from edgemeta.errors import InputError
 from edgemeta.runner import Learner, Runner
-from edgemeta.state import Label, read_labels
+from edgemeta.state import Label
 
 
 @click.command()
@@ -44,7 +44,7 @@ def predict(
     found = read_inputs(input, runner.manifest)
     learner = runner.init if state is None else runner.load(state)
     if runner.manifest.task == "classification":
-        labels = None if state is None else read_labels(state)
+        labels = None if state is None else runner.labels(state)
         record, header, rows = _classes(learner, found, labels)
     else:
         record, header, rows = _outputs(learner, found)

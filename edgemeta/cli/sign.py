@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from edgemeta.bundle import SIGNATURE
-from edgemeta.cli.options import bundle_argument, json_option
+from edgemeta.cli.options import bundle_argument, json_option, say_json
 from edgemeta.signature import sign as sign_bundle
 
 
@@ -36,6 +35,6 @@ def sign(bundle: Path, key: Path, as_json: bool) -> None:
     """
     fingerprint = sign_bundle(bundle, key)
     if as_json:
-        click.echo(json.dumps({"bundle": fingerprint, "signature": str(bundle / SIGNATURE)}))
+        say_json({"bundle": fingerprint, "signature": str(bundle / SIGNATURE)})
     else:
         click.echo(f"{bundle / SIGNATURE}: bundle {fingerprint[:12]} is signed")
