@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEVICE_BIN := .venv-device/bin
 OLDEST_BIN := .venv-oldest/bin
 
-.PHONY: demo test lint device oldest guard soak clean
+.PHONY: demo test lint device oldest guard soak fuzz clean
 
 demo: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh benchmarks/demo.sh
@@ -24,6 +24,12 @@ guard: .venv/installed
 # The promises of docs/reliability.md that take longer than a test may.
 soak: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.soak --out benchmarks/results/soak.json
+	$(BIN)/python -m benchmarks.soak_saves --kills 500
+
+# 400,000 inputs for the readers of files from outside, guided by coverage: about 20 minutes.
+fuzz: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.campaign
 
 # The device's side of the bundle that `make demo` made, in a venv with neither torch nor onnx.
 device: .venv-device/installed

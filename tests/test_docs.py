@@ -47,13 +47,13 @@ def test_the_readmes_device_code(names: dict[str, Any]) -> None:
 
 
 def test_the_readmes_export_code(names: dict[str, Any]) -> None:
-    _, export, _ = python_blocks(README)
+    _, _, export = python_blocks(README)
     exec(export, names)  # noqa: S102  # our own document
     assert Runner("bundle").manifest.ways == 4
 
 
 def test_the_readmes_estimator_code(names: dict[str, Any]) -> None:
-    _, _, estimator = python_blocks(README)
+    _, estimator, _ = python_blocks(README)
     exec(estimator, names | {"edgemeta": edgemeta})  # noqa: S102  # our own document
     loaded = edgemeta.FewShotClassifier("omniglot").load("mine.safetensors")
     assert loaded.classes_.tolist() == [*(("letter", k) for k in range(1, 5)), "new"]
