@@ -138,6 +138,8 @@ def interrupts(count: int) -> dict[str, float]:
     for _ in range(count):
         command = [sys.executable, "-c", "from benchmarks import soak; soak.interrupted()"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            end = threading.Timer(PATIENCE, child.kill)
+            end.start()
             said = iter(child.stdout or ())
             next(said, None)  # it is about to adapt
             time.sleep(rng.uniform(0, 0.5))
@@ -146,12 +148,15 @@ def interrupts(count: int) -> dict[str, float]:
             lines = [next(said, None)]
             waits.append(time.perf_counter() - began)
             lines += said
+            end.cancel()
         broken += lines != ["interrupted\n", "usable\n"] or child.returncode != 0
     return {"interrupts": count, "broken": broken, "longest_wait_s": max(waits)}
 
 
 def interrupted() -> None:
     """Adapt until Ctrl-C comes, and once more: what `interrupts` starts."""
+    # A process that a shell started in the background ignores Ctrl-C, and so would this one.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     runner = edgemeta.load("omniglot", threads=1)
     x, y = support_set(runner, 20)
     want = _work(runner, x[:5], y[:5])

@@ -36,19 +36,28 @@ def check_progress(before: Learner, after: Learner, y: NDArray[Any]) -> None:
         AdaptationError: the last loss is not finite, or above (1 + RISE) times the first and
             SLACK, or the state is not finite.
     """
+    check_finite(before, after)
     unit = 1.0 if after.ways is not None else float(np.mean(np.square(y, dtype=np.float64)))
     first, last = float(after.losses[0]), float(after.losses[-1])
     limit = first * (1 + RISE) + SLACK * unit
-    if not math.isfinite(last):
-        what, expected = "the support loss is not finite", None
-    elif last > limit:
-        what, expected = "the support loss rose", f"at most {limit:.4g}"
-    elif not after._is_finite():
-        what, expected = "the state is not finite", None
-    else:
-        return
-    got = f"{first:.4g} -> {last:.4g} in {len(after.losses) - 1} steps"
-    _refuse(before, after.losses, f"adaptation diverged: {what}", got, expected)
+    if last > limit:
+        _refuse_diverged(before, after, "the support loss rose", f"at most {limit:.4g}")
+
+
+def check_finite(before: Learner, after: Learner) -> None:
+    """Check that an adaptation of at least one step came to numbers.
+
+    Args:
+        before: what it started from.
+        after: what it made.
+
+    Raises:
+        AdaptationError: the last loss, or the state, is not finite.
+    """
+    if not math.isfinite(after.losses[-1]):
+        _refuse_diverged(before, after, "the support loss is not finite")
+    if not after._is_finite():
+        _refuse_diverged(before, after, "the state is not finite")
 
 
 def check_holdout(before: Learner, after: Learner, x: NDArray[Any], y: NDArray[Any]) -> None:
@@ -74,6 +83,14 @@ def check_holdout(before: Learner, after: Learner, x: NDArray[Any], y: NDArray[A
         got, expected = f"a loss of {loss:.4g}", f"at most {loss_was:.4g}"
     if worse:
         _refuse(before, after.losses, "adaptation made the holdout worse", got, expected)
+
+
+def _refuse_diverged(
+    before: Learner, after: Learner, what: str, expected: str | None = None
+) -> NoReturn:
+    first, last = float(after.losses[0]), float(after.losses[-1])
+    got = f"{first:.4g} -> {last:.4g} in {len(after.losses) - 1} steps"
+    _refuse(before, after.losses, f"adaptation diverged: {what}", got, expected)
 
 
 def _refuse(

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemeta.guard import check_finite
 from edgemeta.runner import Learner, Runner
 
 
@@ -44,9 +45,15 @@ def adapt(
 
     Raises:
         InputError: something does not fit the bundle.
+        AdaptationError: what came of it is not finite.
     """
     ways = None if classes is None or not runner.manifest.any_ways else classes + 1
-    return runner.adapt(x, y, steps=steps, lr_scale=lr_scale, ways=ways)
+    learner = runner.adapt(x, y, steps=steps, lr_scale=lr_scale, ways=ways, guard=False)
+    # The loss may rise: that of a few samples, most of one class, does so where the average of all
+    # is right in the end.
+    if len(learner.losses) > 1:
+        check_finite(runner.init, learner)
+    return learner
 
 
 def merge(runner: Runner, old: Learner, weight: int, new: Learner, new_weight: int) -> Learner:
