@@ -30,7 +30,9 @@ def enlarged(images: NDArray[np.float64]) -> NDArray[np.uint8]:
     made = np.zeros((len(images), SIDE, SIDE), np.uint8)
     for image, digit in zip(made, images, strict=True):
         small = Image.fromarray((digit * (255 / MOST_INK)).astype(np.uint8))
-        image[MARGIN:-MARGIN, MARGIN:-MARGIN] = np.asarray(small.resize(inner, Image.BICUBIC))
+        image[MARGIN:-MARGIN, MARGIN:-MARGIN] = np.asarray(
+            small.resize(inner, Image.Resampling.BICUBIC)
+        )
     return made
 
 

@@ -23,7 +23,7 @@ from edgemeta.bundle import TensorSpec
 from edgemeta.meta.engine import Engine, plans
 from edgemeta.meta.inner import LOSSES, InnerLoop, Loss, Task
 from edgemeta.meta.models import MLP, Conv4, build_model
-from edgemeta.meta.objective import Ask, stack_episodes
+from edgemeta.meta.objective import Ask, Tasks, stack_episodes
 from edgemeta.meta.planning import fastest, recorded
 from edgemeta.tasks import Episode, EpisodeSize
 from edgemeta.tasks.sinusoid import SinusoidSource
@@ -209,17 +209,25 @@ def _backward(case: MetaCase, loss: Tensor) -> None:
     (loss / case.meta_batch).backward()  # type: ignore[no-untyped-call]
 
 
-def edgemeta_contestant(case: MetaCase, model: nn.Module) -> Step:
-    """Train with edgemeta's engine, as `edgemeta train` does a training of some length."""
-    loop = InnerLoop(model, case.loss, HEAD if case.algorithm == "anil" else ("*",))
+def engine_of(
+    case: MetaCase, threads: int, model: nn.Module | None = None
+) -> tuple[Engine, Tasks, Ask]:
+    """Return edgemeta's engine for a case, the tasks of its batch, and what a step asks for."""
     reptile = case.algorithm == "reptile"
-    threads = torch.get_num_threads()
+    adapted = HEAD if case.algorithm == "anil" else ("*",)
     objective: Literal["query", "displacement"] = "displacement" if reptile else "query"
+    loop = InnerLoop(case.model() if model is None else model, case.loss, adapted)
     engine = Engine(loop, case.inner_lr, objective, threads=threads)
     tasks = stack_episodes(case.tasks(), torch.device("cpu"))
     if reptile:  # where the engine trains on the queries too
         tasks = tasks._replace(query_x=tasks.query_x[:, :0], query_y=tasks.query_y[:, :0])
-    ask = Ask(case.steps, 1 if case.algorithm == "fomaml" or reptile else 2)
+    return engine, tasks, Ask(case.steps, 1 if case.algorithm == "fomaml" or reptile else 2)
+
+
+def edgemeta_contestant(case: MetaCase, model: nn.Module) -> Step:
+    """Train with edgemeta's engine, as `edgemeta train` does a training of some length."""
+    threads = torch.get_num_threads()
+    engine, tasks, ask = engine_of(case, threads, model)
     fastest(engine, plans("auto", case.meta_batch, threads), tasks, ask)
     recorded(engine, tasks, ask)
     optimizer = case.optimizer(model)

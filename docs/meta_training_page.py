@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.meta_throughput import EDGEMETA, LEARN2LEARN, PLAIN
+from benchmarks.recorded import table as recorded_table
 from benchmarks.timing import markdown
 
 TARGET = Path(__file__).with_name("meta-training.md")
@@ -135,6 +136,10 @@ def page() -> str:
         "(`benchmarks/meta_throughput.py`). Names: network and filters, algorithm, inner steps. "
         "conv4 is 5-way 1-shot with 75 queries and max-pooling.",
         throughput(measured),
+        "What a record of the outer step saves (`python -m benchmarks.recorded`; processor time of "
+        "one thread, the mlp's tasks all at once, conv4's one by one; the gradients are the same "
+        "bits). The table above was measured without it.",
+        recorded_table(json.loads((RESULTS / "recorded.json").read_text())),
         (Path(__file__).with_name("meta_training_notes.md")).read_text().strip(),
         "## Accuracy",
         "Mean over test episodes ± 95 % confidence interval, checkpoint chosen by validation, no "
