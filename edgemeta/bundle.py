@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from edgemeta.errors import BundleError
-from edgemeta.strict import parse_object, short
+from edgemeta.strict import parse_object, short, without_nan
 
 FORMAT_VERSION = 1
 
@@ -210,7 +210,7 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """Return the content of `manifest.json`."""
-        record = _without_nan(asdict(self))
+        record = without_nan(asdict(self))
         return (json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
     @classmethod
@@ -309,15 +309,6 @@ class Manifest:
         size = sum(math.prod(t.shape) * DTYPES[t.dtype] for t in self.state)
         if size > self.files[INIT].size:
             raise ValueError(f"a state of {size} bytes, more than {INIT} has")
-
-
-def _without_nan(value: Any) -> Any:
-    """Return `value` with null for what JSON has no number for, such as the CI of one episode."""
-    if isinstance(value, Mapping):
-        return {name: _without_nan(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _is_texts(value: Any) -> bool:

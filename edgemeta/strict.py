@@ -1,9 +1,10 @@
-"""JSON from outside, read so that it means one thing only and cannot cost much."""
+"""JSON: what comes from outside means one thing only and cannot cost much; and what is written."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 MAX_DEPTH = 32  # real ones nest four deep
@@ -41,6 +42,15 @@ def short(value: object) -> str:
     text = str(value)
     text = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
     return "".join(c if c.isprintable() else " " for c in text)
+
+
+def without_nan(value: Any) -> Any:
+    """Return `value` with null for what JSON has no number for, such as the CI of one episode."""
+    if isinstance(value, Mapping):
+        return {name: without_nan(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _no_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from click.shell_completion import CompletionItem
 
 from edgemeta.errors import BundleError, did_you_mean
 from edgemeta.packaged import BUNDLES, names
+from edgemeta.strict import without_nan
 
 
 class BundlePath(click.Path):
@@ -66,12 +66,4 @@ threads_option = click.option(
 
 def say_json(record: Mapping[str, Any]) -> None:
     """Print a record as JSON; numbers that are not finite, which JSON lacks, become null."""
-    click.echo(json.dumps(_finite(record), allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _finite(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    click.echo(json.dumps(without_nan(record), allow_nan=False))
