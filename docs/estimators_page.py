@@ -96,7 +96,7 @@ def page() -> str:
         "",
         "The probability of the winning class, to which most would set a threshold, tells less, "
         "and no threshold serves several numbers of classes. Chosen in the same way, at "
-        f"{thresholds['probability']:.2f}:",
+        f"{thresholds['probability']:.4f}:",
         "",
         unknown(settings, "probability"),
         "",
@@ -108,8 +108,8 @@ def page() -> str:
         "",
         "Expected calibration error, 15 bins, over the queries of the same episodes. The "
         "temperature is found on support samples held out in turn, so it takes two of each class "
-        "or more; with one, `calibrated_` is false, and the probabilities of many classes are far "
-        "too low.",
+        "or more; with one, `calibrated_` is false, and the probabilities are those of the bundle: "
+        "right for as many classes as it was trained on, too low for more.",
         "",
         calibration(settings),
         "",
