@@ -221,7 +221,8 @@ def test_odd_thresholds_are_refused(runner: Runner, threshold: Any) -> None:
 
 def test_probabilities_are_calibrated_or_say_that_they_are_not(runner: Runner) -> None:
     one_shot = np.arange(len(X)) % 3 == 0
-    classifier = FewShotClassifier(runner)
+    # A fifth of the rate makes the probabilities of the bundle, which are right, far too even.
+    classifier = FewShotClassifier(runner, lr_scale=0.2)
     assert not classifier.fit(X[one_shot], NUMBERS[one_shot]).calibrated_
     assert classifier.temperature_ == 1
     assert classifier.fit(X, NUMBERS).calibrated_
@@ -231,7 +232,7 @@ def test_probabilities_are_calibrated_or_say_that_they_are_not(runner: Runner) -
     plain = classifier.predict_proba(QUERY_X)
     assert not classifier.calibrated_
     loss = [-np.log(p[np.arange(len(p)), QUERY_Y]).mean() for p in (cold, plain)]
-    assert loss[0] < loss[1]
+    assert loss[0] < 0.7 * loss[1]
     assert not classifier.set_params(calibrate=True).partial_fit(X, NUMBERS).calibrated_
 
 
