@@ -104,14 +104,15 @@ def baselines(path: Path) -> str:
     )
 
 
-def evaluations(path: Path) -> str:
+def evaluations(stored: Path) -> str:
     """Return the evaluations that a script printed, each with its options."""
-    text = (path / "log.txt").read_text()
+    text = (stored / "log.txt").read_text()
     rows = []
     for command, found in zip(COMMAND.findall(text), EVALUATED.finditer(text), strict=True):
         metric, mean, ci95, episodes, tasks = found.groups()
         chosen = " ".join(" ".join(pair) for pair in CHOSEN.findall(command))
-        run = Path(command.split()[2]).name
+        path = Path(command.split()[2])
+        run = path.parent.name if path.name == "run" else path.name
         score = _score({"metric": metric, "mean": float(mean), "ci95": float(ci95)})
         rows.append([run, tasks, chosen or "as trained", score, episodes])
     return markdown(["run or bundle", "tasks", "options", "test", "episodes"], rows)
