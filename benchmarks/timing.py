@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta.bench import timed
+from edgemeta.bench_record import machine as processor
 
 ROUND = 0.1  # seconds that a round should take, so that caches and clocks are warm in it
 CALLS = (3, 100)  # in a round, at least and at most
@@ -97,11 +97,8 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def machine(threads: int) -> dict[str, Any]:
     """Return what the numbers depend on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line for line in lines if line.startswith("model name")]
     return {
-        "cpu": names[0].split(":")[1].strip() if names else platform.processor(),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,  # of everyone, before
         "threads": threads,

@@ -18,10 +18,10 @@ import onnxruntime
 from edgemeta.bench import Latency, Speed
 from edgemeta.bundle import BENCH
 from edgemeta.errors import BundleError
-from edgemeta.files import write_atomically
+from edgemeta.files import read_regular, write_atomically
+from edgemeta.strict import parse_object, short
 
 MOST_BYTES = 1 << 16
-MOST_SHOWN = 200  # characters of a damaged file that an error repeats
 
 
 @dataclass(frozen=True)
@@ -93,18 +93,19 @@ def read_record(directory: Path, fingerprint: str) -> BenchRecord | None:
     if not path.is_file():
         return None
     try:
-        if path.stat().st_size > MOST_BYTES:
+        content = read_regular(path, MOST_BYTES, follow=True)
+        if content is None:
             raise ValueError(f"more than {MOST_BYTES} bytes")
-        found = json.loads(path.read_bytes())
+        found = parse_object(content)
         record = BenchRecord(**found | {"speeds": tuple(map(_speed, found["speeds"]))})
         if not all(isinstance(text, str) for text in (record.machine, record.onnxruntime)):
             raise ValueError(f"machine {record.machine!r}, onnxruntime {record.onnxruntime!r}")
         if record.bundle != fingerprint:
             raise ValueError("a record of another bundle")
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise BundleError(
             f"{path} cannot be used",
-            got=str(error)[:MOST_SHOWN],
+            got=short(error),
             hint="measure anew with `edgemeta bench --record`, or remove the file",
         ) from error
     return record
