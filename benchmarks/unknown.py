@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edgemeta
-from edgemeta.calibration import log_softmax
+from edgemeta.calibration import softmax
 from edgemeta.tasks import EpisodeSize, Split, TaskSource, open_tasks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -111,7 +111,7 @@ def _each(
         mine = episode.support_y < ways
         classifier.fit(episode.support_x[mine], episode.support_y[mine])
         probabilities = classifier.predict_proba(episode.query_x)
-        plain = np.exp(log_softmax(np.log(probabilities) * classifier.temperature_))
+        plain = softmax(np.log(probabilities) * classifier.temperature_)
         yield (
             classifier.familiarity(episode.query_x),
             probabilities.max(1),

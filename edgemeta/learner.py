@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta import bundle
+from edgemeta.calibration import softmax
 from edgemeta.errors import InputError
 from edgemeta.events import tell
 from edgemeta.inputs import check_samples, is_finite
@@ -29,6 +30,8 @@ class Learner:
             where the learner was loaded.
         ways: how many classes the task has; None for regression. The init of a shared head has one.
         frozen: whether `freeze` made it.
+        labels: what the first classes, or all, are called, by class index, if the learner came from
+            a state file that says so, or was adapted from such a one; else None.
     """
 
     def __init__(
@@ -38,8 +41,10 @@ class Learner:
         losses: NDArray[np.float32],
         ways: int | None,
         frozen: bool = False,
+        labels: tuple[Label, ...] | None = None,
     ) -> None:
         self.ways = ways
+        self.labels = labels
         self.losses = losses
         self.frozen = frozen
         self._runner = runner
@@ -87,10 +92,7 @@ class Learner:
         """
         if self._runner.manifest.task != "classification":
             raise InputError("predict_proba is for classification", hint="use predict")
-        logits = self.predict_logits(x)
-        exp = np.exp(logits - logits.max(1, keepdims=True))
-        probabilities: NDArray[np.float32] = exp / exp.sum(1, keepdims=True)
-        return probabilities
+        return softmax(self.predict_logits(x))
 
     def freeze(self) -> Learner:
         """Return a learner that predicts faster, with the state as constants in a graph of its own.
@@ -103,7 +105,7 @@ class Learner:
         if self.frozen:
             return self
         began = time.perf_counter()
-        frozen = Learner(self._runner, self._state(), self.losses, self.ways, frozen=True)
+        frozen = Learner(self._runner, self._state(), self.losses, self.ways, True, self.labels)
         tell(self._runner._observe, "freeze", self._runner.path, began)
         return frozen
 
@@ -125,12 +127,13 @@ class Learner:
 
         Args:
             path: the file.
-            labels: what the classes are called, by class index; `Runner.labels` reads them.
+            labels: what the classes are called, by class index; None leaves it at `labels`.
 
         Raises:
             EdgemetaError: the file cannot be written.
         """
         fingerprint = self._runner.fingerprint
+        labels = self.labels if labels is None else labels
         write_state(Path(path), self.state_dict(), fingerprint, self.ways, labels=labels)
 
     def _loss(self, x: NDArray[Any], y: NDArray[Any]) -> float:
@@ -151,7 +154,8 @@ class Learner:
         return self._values
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Learner, (self._runner, self._values, self.losses, self.ways, self.frozen)
+        settings = (self.losses, self.ways, self.frozen, self.labels)
+        return Learner, (self._runner, self._values, *settings)
 
 
 def ways_input(ways: int | None) -> dict[str, NDArray[Any]]:

@@ -35,7 +35,7 @@ from edgemeta.inputs import (
 from edgemeta.learner import Learner, ways_input
 from edgemeta.loading import LoadedGraph, load_bundle
 from edgemeta.sessions import Session, checked_providers, open_graph
-from edgemeta.state import Label, read_state
+from edgemeta.state import StateFile, read_state
 
 __all__ = ["Learner", "Runner"]
 
@@ -194,7 +194,8 @@ class Runner:
         adapted = dict(zip(self._names, values, strict=True))
         if self.manifest.any_ways:
             ways = next(len(adapted[t.name]) for t in self.manifest.state if t.per_class)
-        return Learner(self, adapted, losses, ways)
+        labels = None if state is None else state.labels
+        return Learner(self, adapted, losses, ways, labels=labels)
 
     def _ways(self, ways: int | None, state: Learner | None) -> int | None:
         """Return how many classes a task has; None for regression, or to leave it to the labels."""
@@ -211,16 +212,11 @@ class Runner:
         Raises:
             BundleError: the file is missing, damaged, or belongs to another bundle.
         """
-        found = read_state(Path(path), self.manifest, self.fingerprint)
-        return Learner(self, found.tensors, np.empty(0, np.float32), found.ways)
+        return self._learner_of(read_state(Path(path), self.manifest, self.fingerprint))
 
-    def labels(self, path: str | os.PathLike[str]) -> tuple[Label, ...] | None:
-        """Read what the classes of a state file are called, by class index; None without names.
-
-        Raises:
-            BundleError: as `load`.
-        """
-        return read_state(Path(path), self.manifest, self.fingerprint).labels
+    def _learner_of(self, found: StateFile) -> Learner:
+        no_losses = np.empty(0, np.float32)
+        return Learner(self, found.tensors, no_losses, found.ways, labels=found.labels)
 
     def _frozen(self, values: Mapping[str, NDArray[Any]]) -> Session:
         """Open the predicting graph with all of its inputs but the samples baked in."""

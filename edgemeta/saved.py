@@ -109,7 +109,7 @@ def read(path: str | os.PathLike[str], runner: Runner) -> Saved:
         BundleError: missing, damaged, of another bundle, or the state of a plain learner.
     """
     found = read_state(Path(path), runner.manifest, runner.fingerprint)
-    learner = Learner(runner, found.tensors, np.empty(0, np.float32), found.ways)
+    learner = runner._learner_of(found)
     try:
         notes = _notes(found.notes)
         notes.check(learner)

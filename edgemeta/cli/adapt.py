@@ -77,8 +77,7 @@ def adapt(
     runner = Runner(bundle, threads=threads)
     x, y = read_support(support, runner.manifest)
     start = None if state is None else runner.load(state)
-    known = None if state is None else runner.labels(state)
-    task = _task(runner, y, start, known, ways)
+    task = _task(runner, y, start, ways)
     began = time.perf_counter()
     learner = runner.adapt(x, task.y, steps=steps, lr_scale=lr_scale, state=start, ways=task.ways)
     milliseconds = (time.perf_counter() - began) * 1e3
@@ -119,7 +118,6 @@ def _task(
     runner: Runner,
     y: NDArray[Any],
     start: Learner | None,
-    known: tuple[Label, ...] | None,
     ways: int | None,
 ) -> _Task:
     """Give named classes numbers, those of the state first.
@@ -127,6 +125,7 @@ def _task(
     Raises:
         InputError: there are too few or too many, or the bundle is for regression.
     """
+    known = None if start is None else start.labels
     if y.dtype.kind != "U":
         return _Task(y, ways, known)
     most = runner.manifest.most_ways

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import numpy as np
+from click.core import ParameterSource
 
 from edgemeta.bundle import MANIFEST
 from edgemeta.cli.data_options import TasksName, by_option, data_options, root_option
 from edgemeta.cli.files import check_out
 from edgemeta.cli.options import BundlePath, json_option, say_json, threads_option
+from edgemeta.cli.recorded import trained_reading, trained_shots
+from edgemeta.cli.table import printable
 from edgemeta.errors import InputError
 from edgemeta.evaluate import Adapter, BundleAdapter, Evaluation, evaluate
 from edgemeta.files import write_atomically
 from edgemeta.runner import Runner
 from edgemeta.tasks import DataOptions, EpisodeSize, TaskSource, open_tasks
 from edgemeta.tasks.classes import Unit
+from edgemeta.tasks.layouts import DATA_NAMES
+from edgemeta.tasks.opening import NAMES
+from edgemeta.tasks.options import flag
 from edgemeta.tasks.source import SPLITS, Split
 
 RUN_CONFIG = "config.toml"
@@ -72,8 +80,9 @@ def eval_(
 
     A RUN is evaluated on PyTorch, a BUNDLE on onnxruntime; the same options give both the same
     episodes. For regression, --shots and --queries count samples in all. Without TASKS, a RUN is
-    evaluated on what it was trained on, read as it was then; what is found of a RUN is kept in it,
-    and `edgemeta report` shows it.
+    evaluated on what it was trained on. Data are divided and read as in training, unless --by or an
+    option that says how to read them is given: then all are as given. What is found of a RUN is
+    kept in it, and `edgemeta report` shows it.
 
     \b
     Example:
@@ -81,12 +90,15 @@ def eval_(
     """
     if predictions is not None:
         check_out(predictions)
-    runtime, adapter, trained_shots = _open(what, threads)
-    shots = trained_shots if shots is None else shots
-    if tasks is not None:
+    runtime, adapter, trained = _open(what, threads)
+    shots = trained.shots if shots is None else shots
+    if tasks is None:
+        tasks, source = _own_tasks(what, root)
+    elif tasks in (*NAMES, *DATA_NAMES) or _is_given("by") or data != DataOptions():
         source = open_tasks(tasks, root, by=by, options=data)
     else:
-        tasks, source = _own_tasks(what, root)
+        _note_reading(trained)
+        source = open_tasks(tasks, root, by=trained.by, options=trained.data)
     size = EpisodeSize(adapter.ways or 1 if ways is None else ways, shots, queries)
     with click.progressbar(
         length=episodes, label="episodes", file=sys.stderr, hidden=not sys.stderr.isatty()
@@ -126,20 +138,52 @@ def eval_(
         Run(what).note_evaluation(kept, score)
 
 
-def _open(what: Path, threads: int | None) -> tuple[str, Adapter, int]:
-    """Return the runtime's name, what adapts, and the shots that it was trained with (or 1)."""
+class _Trained(NamedTuple):
+    """How something was trained: the shots, and how its data were divided and read."""
+
+    shots: int
+    by: Unit
+    data: DataOptions
+
+
+def _open(what: Path, threads: int | None) -> tuple[str, Adapter, _Trained]:
+    """Return the runtime's name, what adapts, and how it was trained."""
     if (what / MANIFEST).is_file():
         runner = Runner(what, threads=threads)
-        trained = (runner.manifest.training or {}).get("config")
-        shots = trained.get("shots") if isinstance(trained, dict) else None
-        return "onnxruntime", BundleAdapter(runner), shots if isinstance(shots, int) else 1
+        shots = trained_shots(runner.manifest) or 1
+        trained = _Trained(shots, *trained_reading(runner.manifest))
+        return "onnxruntime", BundleAdapter(runner), trained
     if not (what / RUN_CONFIG).is_file():
         raise InputError(f"{what} {WRONG[0]}", expected=WRONG[1])
     # torch is needed for a run alone: a device evaluates bundles without it.
     from edgemeta.meta.evaluate import run_adapter
     from edgemeta.meta.run import Run
 
-    return "torch", run_adapter(what, threads=threads), Run(what).config().shots
+    config = Run(what).config()
+    trained = _Trained(config.shots, config.by, config.data)
+    return "torch", run_adapter(what, threads=threads), trained
+
+
+def _is_given(option: str) -> bool:
+    """Whether the user gave an option that has a default."""
+    return click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE
+
+
+def _note_reading(trained: _Trained) -> None:
+    """Say how data are read where that is not how they are read by default."""
+    options = {name: value for name, value in asdict(trained.data).items() if value}
+    if trained.by != "class":
+        options = {"by": trained.by, **options}
+    if options:
+        said = " ".join(
+            flag(name) if value is True else f"{flag(name)} {_text(value)}"
+            for name, value in options.items()
+        )
+        click.echo(printable(f"note: data are divided and read as in training: {said}"), err=True)
+
+
+def _text(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _own_tasks(what: Path, root: Path | None) -> tuple[str, TaskSource]:

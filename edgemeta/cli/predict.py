@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,17 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemeta.bundle import Manifest
 from edgemeta.cli.options import bundle_argument, json_option, say_json, threads_option
+from edgemeta.cli.recorded import is_inductive
 from edgemeta.cli.samples import Samples, label_of, read_inputs
 from edgemeta.cli.table import printable, table
 from edgemeta.errors import InputError
 from edgemeta.runner import Learner, Runner
-from edgemeta.state import Label
+
+PIECE = 512  # samples that are predicted at once
+
+Predict = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 @click.command()
@@ -44,10 +50,11 @@ def predict(
     found = read_inputs(input, runner.manifest)
     learner = runner.init if state is None else runner.load(state)
     if runner.manifest.task == "classification":
-        labels = None if state is None else runner.labels(state)
-        record, header, rows = _classes(learner, found, labels)
+        proba = _in_pieces(learner.predict_proba, runner.manifest)
+        record, header, rows = _classes(learner, proba, found)
     else:
-        record, header, rows = _outputs(learner, found)
+        outputs = _in_pieces(learner.predict, runner.manifest)
+        record, header, rows = _outputs(outputs, found)
     if found.files is not None:
         record["files"] = found.files
     if as_json:
@@ -61,13 +68,25 @@ def predict(
         click.echo("note: no --state given, the init predicts without adaptation", err=True)
 
 
+def _in_pieces(predict: Predict, manifest: Manifest) -> Predict:
+    """Bound the memory that many samples take, where it makes no difference to what is predicted.
+
+    That is where the bundle's record says that no sample counts for another.
+    """
+    if not is_inductive(manifest):
+        return predict
+    return lambda x: np.concatenate(
+        [predict(x[n : n + PIECE]) for n in range(0, max(len(x), 1), PIECE)]
+    )
+
+
 def _classes(
-    learner: Learner, found: Samples, labels: tuple[Label, ...] | None
+    learner: Learner, predict: Predict, found: Samples
 ) -> tuple[dict[str, Any], list[str], list[list[object]]]:
     """Predict classes: a record for machines, and a table for people."""
-    probabilities = learner.predict_proba(found.x)
+    probabilities = predict(found.x)
     predictions = probabilities.argmax(1)
-    classes = [str(label_of(labels, k)) for k in range(probabilities.shape[1])]
+    classes = [str(label_of(learner.labels, k)) for k in range(probabilities.shape[1])]
     header = ["sample", "label", "confidence"]
     rows: list[list[object]] = [
         [_sample(found, n), classes[k], _Share(probabilities[n, k])]
@@ -85,7 +104,7 @@ def _classes(
             record["accuracy"] = float(np.mean(predictions == truth))
         header.append("truth")
         for row, y in zip(rows, found.y.tolist(), strict=True):
-            row.append(y if found.named else str(label_of(labels, y)))
+            row.append(y if found.named else str(label_of(learner.labels, y)))
     return record, header, rows
 
 
@@ -103,10 +122,10 @@ def _truth(y: NDArray[Any], classes: list[str], predictions: NDArray[Any]) -> ND
 
 
 def _outputs(
-    learner: Learner, found: Samples
+    predict: Predict, found: Samples
 ) -> tuple[dict[str, Any], list[str], list[list[object]]]:
     """Predict numbers: a record for machines, and a table for people."""
-    outputs = learner.predict(found.x)
+    outputs = predict(found.x)
     rows: list[list[object]] = [
         [n, " ".join(f"{value:.6g}" for value in np.ravel(output))]
         for n, output in enumerate(outputs)

@@ -8,7 +8,10 @@ from typing import Any, NamedTuple
 
 from edgemeta.bundle import Manifest
 from edgemeta.errors import BundleError, InputError
+from edgemeta.fields import as_fields
+from edgemeta.strict import short
 from edgemeta.tasks import images, wav
+from edgemeta.tasks.classes import UNITS, Unit
 from edgemeta.tasks.images import ImageDecoder
 from edgemeta.tasks.mfcc import Spectrum
 from edgemeta.tasks.options import Color, DataOptions
@@ -36,9 +39,13 @@ class FileKind(NamedTuple):
 
 def preprocessing(manifest: Manifest) -> Mapping[str, Any]:
     """Return what training did to the raw data; empty where the record does not say."""
-    result = (manifest.training or {}).get("result")
-    found = result.get("preprocessing") if isinstance(result, dict) else None
+    found = _result(manifest).get("preprocessing")
     return found if isinstance(found, dict) else {}
+
+
+def is_inductive(manifest: Manifest) -> bool:
+    """Whether the record says that each sample is predicted without a look at the others."""
+    return _result(manifest).get("statistics") == "inductive"
 
 
 def file_kind(manifest: Manifest) -> FileKind:
@@ -87,6 +94,29 @@ def _spectrum(manifest: Manifest, record: Mapping[str, Any]) -> Spectrum:
     return spectrum
 
 
+def trained_shots(manifest: Manifest) -> int | None:
+    """Return the support samples per class (regression: in all) of training, if it says."""
+    shots = _config(manifest).get("shots")
+    return shots if type(shots) is int else None
+
+
+def trained_reading(manifest: Manifest) -> tuple[Unit, DataOptions]:
+    """Return what training's data were divided by, and how they were read.
+
+    Raises:
+        BundleError: the record is damaged.
+    """
+    said = {name: value for name, value in _config(manifest).items() if name in ("by", "data")}
+    try:
+        options = DataOptions(**as_fields(said.get("data", {}), "data", DataOptions))
+        by = said.get("by", "class")
+        if by not in UNITS:
+            raise InputError("unknown by", got=repr(by))
+    except (InputError, TypeError, AttributeError) as error:
+        raise BundleError("the bundle's training record is damaged", got=short(error)) from error
+    return by, options
+
+
 def series_options(manifest: Manifest) -> DataOptions | None:
     """Return how training cut time series into windows; None where it did not.
 
@@ -124,6 +154,11 @@ def names(value: Any) -> tuple[str, ...]:
 
 def _data(manifest: Manifest) -> Mapping[str, Any]:
     found = _config(manifest).get("data")
+    return found if isinstance(found, dict) else {}
+
+
+def _result(manifest: Manifest) -> Mapping[str, Any]:
+    found = (manifest.training or {}).get("result")
     return found if isinstance(found, dict) else {}
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from edgemeta.errors import InputError, did_you_mean
+from edgemeta.errors import InputError
+from edgemeta.fields import as_fields
 from edgemeta.files import write_atomically
 from edgemeta.meta.algorithms import (
     INNER_UPDATES,
@@ -263,7 +263,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"cannot read {path}", got=error.strerror) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML", got=str(error)) from error
-    return _checked(record, str(path), TrainConfig)
+    return as_fields(record, str(path), TrainConfig)
 
 
 def read_config(path: Path) -> TrainConfig:
@@ -276,36 +276,3 @@ def read_config(path: Path) -> TrainConfig:
     if "tasks" not in record:
         raise InputError(f"{path} names no tasks")
     return TrainConfig.of(**record)
-
-
-def _checked(
-    record: Mapping[str, Any], where: str, known: type[TrainConfig | DataOptions]
-) -> dict[str, Any]:
-    types = {field.name: field.type for field in fields(known)}
-    checked: dict[str, Any] = {}
-    for name, value in record.items():
-        if name not in types:
-            raise InputError(
-                f"{where} sets an unknown option", got=name, hint=did_you_mean(name, types)
-            )
-        checked[name] = _converted(name, value, str(types[name]), where)
-    return checked
-
-
-def _converted(name: str, value: Any, kind: str, where: str) -> Any:
-    """Return what TOML read as the type that a field has."""
-    kind = kind.removesuffix(" | None")
-    if kind == "DataOptions":
-        if not isinstance(value, dict):
-            raise InputError(f"{where}: {name} is no table", got=repr(value))
-        return DataOptions(**_checked(value, f"{where}: [{name}]", DataOptions))
-    if kind.startswith("tuple"):
-        item, content = (int, "integers") if "int" in kind else (str, "strings")
-        if not isinstance(value, list) or any(type(v) is not item for v in value):
-            raise InputError(f"{where}: {name} is no list of {content}", got=value)
-        return tuple(value)
-    # Whatever is no plain type is a Literal: one of some names.
-    wanted = {"int": int, "float": (int, float), "bool": bool}.get(kind, str)
-    if not isinstance(value, wanted) or (isinstance(value, bool) and kind != "bool"):  # type: ignore[arg-type]
-        raise InputError(f"{where}: {name} has the wrong type", got=repr(value), expected=kind)
-    return float(value) if kind == "float" else value

@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import edgemeta
-from edgemeta import Runner
+from edgemeta import Learner, Runner
 from edgemeta.meta.run import Run
 from tests.cases import CASE
 from tests.cli.conftest import Call
@@ -125,11 +127,33 @@ def test_adapt_then_predict(call: Call, bundle_path: Path, support: Path, tmp_pa
     assert np.array_equal(runner.load(further).predict_logits(x), want)
 
 
-def test_predict_reads_npy_and_warns_without_a_state(
-    call: Call, bundle_path: Path, tmp_path: Path
+def test_many_samples_are_predicted_in_pieces(
+    call: Call, bundle_path: Path, support: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    np.save(tmp_path / "query.npy", np.zeros((3, 28, 28), np.uint8))
+    at_once = json.loads(call("predict", bundle_path, support, "--json").out)
+    monkeypatch.setattr("edgemeta.cli.predict.PIECE", 3)
+    sizes: list[int] = []
+    whole = Learner.predict_proba
+
+    def counted(learner: Learner, x: NDArray[Any]) -> NDArray[np.float32]:
+        sizes.append(len(x))
+        return whole(learner, x)
+
+    monkeypatch.setattr(Learner, "predict_proba", counted)
+    in_pieces = json.loads(call("predict", bundle_path, support, "--json").out)
+    assert sizes == [3, 3, 3, 1]
+    np.testing.assert_allclose(in_pieces["probabilities"], at_once["probabilities"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("samples", [0, 3])
+def test_predict_reads_npy_and_warns_without_a_state(
+    call: Call, bundle_path: Path, tmp_path: Path, samples: int
+) -> None:
+    np.save(tmp_path / "query.npy", np.zeros((samples, 28, 28), np.uint8))
     done = call("predict", bundle_path, tmp_path / "query.npy")
+    if not samples:
+        assert done.code == 2
+        return
     assert done.code == 0
     assert "the init predicts without adaptation" in done.err
     assert "accuracy" not in done.out
@@ -271,6 +295,54 @@ def test_a_bundle_with_another_training_record(
     assert "trained on" not in shown.out
     done = call("eval", bundle, "glyphs", "--episodes", 2, "--json")
     assert json.loads(done.out)["shots"] == 1
+
+
+def with_training(bundle_path: Path, to: Path, **config: object) -> Path:
+    """Copy a bundle, with another record of how it was trained."""
+    bundle = Path(shutil.copytree(bundle_path, to))
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["training"]["config"] |= config
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    return bundle
+
+
+def test_eval_reads_data_as_the_training_did(call: Call, bundle_path: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shape = Runner(bundle_path).manifest.input.shape
+    classes, people = (each.ravel() for each in np.mgrid[:40, :10])
+    x = rng.integers(0, 256, (400, *shape), np.uint8)
+    np.savez(tmp_path / "data.npz", x=x, y=classes, subject=people)
+    bundle = with_training(
+        bundle_path, tmp_path / "bundle", by="subject", data={"draw": "all", "test_only": True}
+    )
+    options = (tmp_path / "data.npz", "--episodes", 3, "--queries", 2, "--predictions")
+
+    def predictions(*arguments: object) -> tuple[list[int], str]:
+        done = call("eval", *arguments)
+        assert done.code == 0, done.err
+        return np.load(tmp_path / "found.npz")["predictions"].tolist(), done.err
+
+    as_trained, note = predictions(bundle, *options, tmp_path / "found.npz")
+    assert "note: data are divided and read as in training: --by subject --draw all --test" in note
+    plain = predictions(bundle_path, *options, tmp_path / "found.npz")
+    assert plain[1] == ""
+    assert as_trained != plain[0]
+    said = ("--by", "subject", "--draw", "all", "--test-only")
+    assert predictions(bundle_path, *options, tmp_path / "found.npz", *said) == (as_trained, "")
+    # Whatever is said takes the place of all of it.
+    assert predictions(bundle, *options, tmp_path / "found.npz", "--by", "class") == plain
+
+
+@pytest.mark.parametrize(
+    "config", [{"by": 3}, {"data": []}, {"data": {"window": "8"}}, {"data": {"odd": 1}}]
+)
+def test_a_bundle_with_a_damaged_record_of_its_data(
+    call: Call, bundle_path: Path, tmp_path: Path, config: dict[str, object]
+) -> None:
+    bundle = with_training(bundle_path, tmp_path / "bundle", **config)
+    done = call("eval", bundle, "glyphs", "--episodes", 2)
+    assert done.code == 2
+    assert "training record is damaged" in done.err
 
 
 def test_the_command_is_installed() -> None:

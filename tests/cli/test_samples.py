@@ -64,7 +64,7 @@ def test_a_folder_is_adapted_to_and_predicted_by_name(
     assert done.code == 0, done.err
     assert done.out.splitlines()[2].split() == ["alef", "3", "3"]
     assert "support loss 1.0986 █▁ " in done.out
-    assert edgemeta.load("omniglot").labels(state) == tuple(sorted(CLASSES))
+    assert edgemeta.load("omniglot").load(state).labels == tuple(sorted(CLASSES))
 
     shown = call("predict", "omniglot", drawings, "--state", state)
     assert shown.code == 0, shown.err
@@ -96,7 +96,7 @@ def test_another_class_is_added_to_a_state(call: Call, drawings: Path, tmp_path:
     forgotten = call("adapt", "omniglot", drawings, "--state", state, "--out", more)
     assert forgotten.code == 0, forgotten.err
     assert "no samples of alef, ba, which may be forgotten" in forgotten.err
-    assert edgemeta.load("omniglot").labels(more) == ("alef", "ba", "قف")
+    assert edgemeta.load("omniglot").load(more).labels == ("alef", "ba", "قف")
     (two / "alef").rename(drawings / "alef")
     (two / "ba").rename(drawings / "ba")
     gently = ("--steps", 20, "--lr-scale", 0.1)

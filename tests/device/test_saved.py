@@ -83,7 +83,7 @@ def test_a_runner_reads_it_as_a_learner(runner: Runner, tmp_path: Path) -> None:
     learner = runner.load(path)
     assert learner.ways == 5
     assert np.array_equal(NAMES[learner.predict(QUERY)], classifier.predict(QUERY))
-    assert runner.labels(path) == tuple(NAMES.tolist())
+    assert runner.load(path).labels == tuple(NAMES.tolist())
 
 
 def test_the_support_set_is_in_the_file_only_if_it_is_kept(runner: Runner, tmp_path: Path) -> None:

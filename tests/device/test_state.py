@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -35,14 +36,27 @@ def test_what_the_classes_are_called_is_kept(classifier: Runner, tmp_path: Path)
     path = tmp_path / "mine.safetensors"
     learner = classifier.adapt(X, Y)
     learner.save(path)
-    assert classifier.labels(path) is None
+    assert classifier.load(path).labels is None
     labels = ("قف", 'a "b"', 7, 0.5)
     learner.save(path, labels)
-    assert classifier.labels(path) == labels
+    assert classifier.load(path).labels == labels
     assert np.array_equal(classifier.load(path).predict(QUERY), learner.predict(QUERY))
     with pytest.raises(InputError, match="labels are too long"):
         learner.save(path, ["x" * 2**20])
-    assert classifier.labels(path) == labels
+    assert classifier.load(path).labels == labels
+
+
+def test_what_the_classes_are_called_stays_with_the_learner(
+    classifier: Runner, tmp_path: Path
+) -> None:
+    classifier.adapt(X, Y).save(tmp_path / "named.safetensors", ["a", "b"])
+    learner = classifier.load(tmp_path / "named.safetensors")
+    further = classifier.adapt(X, Y, state=learner)
+    for each in (further, learner.freeze(), pickle.loads(pickle.dumps(learner))):  # noqa: S301  # ours
+        assert each.labels == ("a", "b")
+    further.save(tmp_path / "further.safetensors")
+    assert classifier.load(tmp_path / "further.safetensors").labels == ("a", "b")
+    assert classifier.adapt(X, Y).labels is None
 
 
 @pytest.mark.parametrize("text", ["hello", "{}", "[[1]]", "[null]", '["a", "a"]', "[" * 100_000])
@@ -55,7 +69,7 @@ def test_labels_that_are_none(classifier: Runner, tmp_path: Path, text: str) -> 
     tensors = load_file(path)
     save_file(tensors, path, metadata | {STATE_DIGEST_KEY: digest(tensors, metadata)})
     with pytest.raises(BundleError, match="no readable labels") as refused:
-        classifier.labels(path)
+        classifier.load(path)
     assert len(str(refused.value)) < 500
 
 
