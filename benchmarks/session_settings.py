@@ -42,6 +42,14 @@ def _entry(name: str, value: str) -> Callable[[SessionOptions], None]:
     return lambda options: options.add_session_config_entry(f"session.{name}", value)
 
 
+def _spinning(stop: str) -> Callable[[SessionOptions], None]:
+    def change(options: SessionOptions) -> None:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        options.add_session_config_entry("session.force_spinning_stop", stop)
+
+    return change
+
+
 def _attribute(name: str, value: object) -> Callable[[SessionOptions], None]:
     return lambda options: setattr(options, name, value)
 
@@ -49,8 +57,8 @@ def _attribute(name: str, value: object) -> Callable[[SessionOptions], None]:
 VARIANTS: dict[str, Callable[[SessionOptions], None]] = {
     "as the runner has it": lambda options: None,
     "one thread": _attribute("intra_op_num_threads", 1),
-    "never spinning": _entry("intra_op.allow_spinning", "0"),
-    "spinning on after the call": _entry("force_spinning_stop", "0"),
+    "spinning within the call": _spinning("1"),
+    "spinning on after the call": _spinning("0"),
     "an arena of its own": _entry("use_env_allocators", "0"),
     "memory patterns": _attribute("enable_mem_pattern", True),
     "reuse of buffers": _attribute("enable_mem_reuse", True),
