@@ -139,7 +139,7 @@ def page() -> str:
         throughput(measured),
         "What a record of the outer step saves (`python -m benchmarks.recorded`; processor time of "
         "one thread, the mlp's tasks all at once, conv4's one by one; the gradients are the same "
-        "bits). The table above was measured without it.",
+        "bits).",
         recorded_table(json.loads((RESULTS / "recorded.json").read_text())),
         (Path(__file__).with_name("meta_training_notes.md")).read_text().strip(),
         "## Accuracy",
