@@ -21,7 +21,8 @@ from torch.func import functional_call
 from benchmarks.contestants import PeerProcess
 from edgemeta.bundle import TensorSpec
 from edgemeta.meta.engine import Engine, plans
-from edgemeta.meta.inner import LOSSES, InnerLoop, Loss, Task
+from edgemeta.meta.inner import InnerLoop
+from edgemeta.meta.losses import LOSSES, Loss, Task
 from edgemeta.meta.models import MLP, Conv4, build_model
 from edgemeta.meta.objective import Ask, Tasks, stack_episodes
 from edgemeta.meta.planning import fastest, recorded

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta import merging
-from edgemeta.calibration import find_temperature, folds, log_softmax
+from edgemeta.calibration import find_temperature, folds, softmax
 from edgemeta.errors import InputError, did_you_mean
 from edgemeta.estimator import Bundle, FewShot
 from edgemeta.familiarity import compared, familiarity, own_lead
@@ -156,10 +156,15 @@ class FewShotClassifier(FewShot):
             )
         if not others:
             raise InputError("this is the only class", got=repr(label), hint="fit again")
-        self._learner = merging.without(self.runner_, self._learner, place)
-        self._support = None  # of a time when it was to be kept
-        temperature = self.temperature_ if self.calibrated_ else None
-        self._set_classes(others, np.delete(self._lead, place), temperature)
+        # The logits of the others grow, and with them what they are divided by.
+        classes = int(np.sum(self._samples > 0))
+        scale = classes / max(classes - 1, 1) if self._samples[place] else 1.0
+        learner = merging.forgotten(self.runner_, self._learner, place, scale)
+        # The support set, if there is one, is of a time when it was to be kept.
+        self._set(self.runner_, learner, np.delete(self._samples, place), None)
+        temperature = self.temperature_ * scale if self.calibrated_ else None
+        lead = np.delete(self._lead, place) * np.float32(scale)
+        self._set_classes(others, lead, temperature)
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:  # noqa: N803
@@ -189,8 +194,7 @@ class FewShotClassifier(FewShot):
         `predict`.
         """
         logits, _ = self._logits(X)
-        probabilities: NDArray[np.float64] = np.exp(log_softmax(logits / self.temperature_))
-        return probabilities
+        return softmax(logits / self.temperature_)
 
     def familiarity(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
         """Return how familiar samples are, (Q,): 1 is as familiar as the samples learned from.
@@ -229,14 +233,14 @@ class FewShotClassifier(FewShot):
         notes = Notes(
             labels=self._labels,
             temperature=self.temperature_ if self.calibrated_ else None,
-            samples=self._samples,
+            samples=self._samples.tolist(),
             flat=True,
         )
         support = self._support if self.keep_support else None
         return Saved(self._learner, notes, self._lead, support)
 
     def _take(self, runner: Runner, found: Saved) -> None:
-        self._set(runner, found.learner, found.notes.samples, found.support)
+        self._set(runner, found.learner, np.array(found.notes.samples), found.support)
         assert found.lead is not None and found.notes.labels is not None  # noqa: S101, PT018
         self._set_classes(found.notes.labels, found.lead, found.notes.temperature)
 
@@ -248,7 +252,7 @@ class FewShotClassifier(FewShot):
         learner = self._adapted(runner, x, y, len(known))
         lead = own_lead(runner, learner, x, y, len(known))
         temperature = self._find_temperature(runner, x, y, len(known))
-        self._set(runner, learner, len(x), (x, y))
+        self._set(runner, learner, np.bincount(y, minlength=len(known)), (x, y))
         self._set_classes(known, lead, temperature)
 
     def _learn_more(
@@ -257,14 +261,14 @@ class FewShotClassifier(FewShot):
         """Adapt to further samples and take the average with what was before."""
         y = self._numbered(runner, known, labels)
         apart = self._adapted(runner, x, y, len(known))
-        learner = merging.merge(runner, self._learner, self._samples, apart, len(x))
-        # What was before counts less, and all classes alike gain what is new on their samples.
-        lead = own_lead(runner, learner, x, y, len(known))
-        total = self._samples + len(x)
-        before = np.zeros_like(lead)
-        before[: len(self._lead)] = self._lead * (self._samples / total)
-        lead = np.where(np.bincount(y, minlength=len(known)) > 0, lead, before)
-        self._set(runner, learner, total, None)
+        new = np.bincount(y, minlength=len(known))
+        learner = merging.merge(runner, self._learner, self._samples, apart, new)
+        samples = np.pad(self._samples, (0, len(known) - len(self._samples)))
+        # Of a class without new samples, what it scored on the old counts less among more classes.
+        before = self._lead * (np.sum(samples > 0) / np.sum(samples + new > 0))
+        before = np.pad(before, (0, len(known) - len(before)))
+        lead = np.where(new > 0, own_lead(runner, learner, x, y, len(known)), before)
+        self._set(runner, learner, samples + new, None)
         self._set_classes(known, lead, None)
 
     def _set_classes(

@@ -39,7 +39,7 @@ class FewShot(Parameters, ABC):
     runner_: Runner
     n_features_in_: int
     _learner: Learner
-    _samples: int
+    _samples: NDArray[np.int64]  # of each class; of a regression in all
     _support: tuple[NDArray[Any], NDArray[Any]] | None
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -85,7 +85,7 @@ class FewShot(Parameters, ABC):
         self,
         runner: Runner,
         learner: Learner,
-        samples: int,
+        samples: NDArray[np.int64],
         support: tuple[NDArray[Any], NDArray[Any]] | None,
     ) -> None:
         """Have learned this; the support set stays if it is to be kept."""

@@ -2,16 +2,20 @@
 
 To go on from an adapted state with new samples only would drive the state to where every sample is
 of a new class. Instead, the new samples are adapted to apart, from the init as those before, and
-the two states are averaged, each with the weight of its samples (as federated averaging does:
-McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data", 2017).
+the two states are averaged (as federated averaging does: McMahan et al., "Communication-Efficient
+Learning of Deep Networks from Decentralized Data", 2017).
 
-One gradient step is a sum over samples. Where that is all, and in a head that is linear, the
-average is the state that all samples together would have led to, but for a shift that all classes
-share and the softmax ignores. Over several steps it is an approximation.
+A shared head is always adapted to one class more than there are: the spare one, which has no
+samples. One gradient step from the init moves the row of class k, and the spare row, to
 
-To that end a shared head is always adapted to one class more than there are: the spare one, which
-has no samples. A class that comes later starts from its row, with what all samples before say of a
-class that they are not of.
+    row_k = spare + d_k,    d_k = rate / C * (mean over the samples of class k of their features)
+    spare = init - (d_1 + ... + d_C) / (C + 1)
+
+with C classes that have samples, since the loss is a mean over classes, and the gradient of a
+softmax adds up to zero over them. So d_k * C is a mean over samples, and those of two states
+average with the weights of their samples of that class: what comes of it is the state that all
+samples together would have led to. Over several steps it is an approximation, as it is in the rest
+of the network, which is averaged with one weight for all.
 """
 
 from __future__ import annotations
@@ -56,37 +60,84 @@ def adapt(
     return learner
 
 
-def merge(runner: Runner, old: Learner, weight: int, new: Learner, new_weight: int) -> Learner:
+def merge(
+    runner: Runner,
+    old: Learner,
+    samples: NDArray[np.int64],
+    new: Learner,
+    new_samples: NDArray[np.int64],
+) -> Learner:
     """Average two learners that were adapted apart.
 
     Args:
         runner: of the bundle.
         old: the one of before.
-        weight: of how many samples it is.
-        new: the other; in a shared head it has at least as many classes, which begin with the old.
-        new_weight: of how many samples it is.
+        samples: (C,) that it is of, by class.
+        new: the other, whose first classes are those of the old.
+        new_samples: (C + more,) that it is of, by class.
     """
     before, after = old.state_dict(), new.state_dict()
-    share = np.float32(new_weight / (weight + new_weight))
+    samples = np.pad(samples, (0, len(new_samples) - len(samples)))
+    total = samples + new_samples
+    shares = new_samples / np.maximum(total, 1)  # (C + more,) of the new samples, by class
+    old_classes, new_classes, classes = (np.sum(n > 0) for n in (samples, new_samples, total))
+    share = np.float32(np.sum(shares) / classes)
     for tensor in runner.manifest.state:
-        value = before[tensor.name]
-        if tensor.per_class:  # (old ways, ...) -> (new ways, ...): what is new has been the spare
-            more = len(after[tensor.name]) - len(value)
-            value = np.concatenate([value, value[-1:].repeat(more, 0)])
-        after[tensor.name] = value + share * (after[tensor.name] - value)
+        name, value = tensor.name, before[tensor.name]
+        if not tensor.per_class:
+            after[name] = value + share * (after[name] - value)
+            continue
+        leads = [_leads(rows, len(total)) for rows in (value, after[name])]
+        weights = [(1 - shares) * (old_classes / classes), shares * (new_classes / classes)]
+        parts = [_times(lead, weight) for lead, weight in zip(leads, weights, strict=True)]
+        after[name] = _rows(runner, name, parts[0] + parts[1])
     return Learner(runner, after, new.losses, new.ways)
 
 
-def without(runner: Runner, learner: Learner, row: int) -> Learner:
-    """Return a learner that lacks a class of a shared head: its row is gone.
+def forgotten(runner: Runner, learner: Learner, row: int, scale: float) -> Learner:
+    """Return a learner that never had a class of a shared head, whose row is gone.
 
     What the rest of the network adapted to stays as it is.
+
+    Args:
+        runner: of the bundle.
+        learner: with the spare class.
+        row: of the class.
+        scale: what the leads of the other classes grow by: C / (C - 1) if it is one of C that have
+            samples, as each of those left counts for more then.
     """
     state = learner.state_dict()
-    for tensor in runner.manifest.state:
-        if tensor.per_class:
-            state[tensor.name] = np.delete(state[tensor.name], row, 0)
+    for name in (tensor.name for tensor in runner.manifest.state if tensor.per_class):
+        rows = np.delete(state[name], row, 0)
+        state[name] = _rows(runner, name, _leads(rows, len(rows) - 1) * np.float32(scale))
     return Learner(runner, state, learner.losses, learner.ways and learner.ways - 1)
+
+
+def without_spare(runner: Runner, learner: Learner) -> Learner:
+    """Return a learner without the spare class of a shared head; others as they are."""
+    state = learner.state_dict()
+    per_class = [tensor.name for tensor in runner.manifest.state if tensor.per_class]
+    state |= {name: state[name][:-1] for name in per_class}
+    return Learner(runner, state, learner.losses, learner.ways and learner.ways - bool(per_class))
+
+
+def _leads(rows: NDArray[Any], classes: int) -> NDArray[Any]:
+    """Return how far rows (C + 1, ...) are from the last, the spare one; 0 for further classes."""
+    lead = rows[:-1] - rows[-1]
+    return np.concatenate([lead, np.zeros((classes - len(lead), *lead.shape[1:]), lead.dtype)])
+
+
+def _rows(runner: Runner, name: str, leads: NDArray[Any]) -> NDArray[Any]:
+    """Return the rows (C + 1, ...) of a tensor of which `_leads` says (C, ...)."""
+    init = runner.init.state_dict()[name]  # (1, ...)
+    spare = init - leads.sum(0, keepdims=True) / np.float32(len(leads) + 1)
+    return np.concatenate([spare + leads, spare])
+
+
+def _times(rows: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[Any]:
+    """Return rows (C, ...) times weights (C,), in their own dtype."""
+    found: NDArray[Any] = rows * weights.astype(rows.dtype).reshape(-1, *[1] * (rows.ndim - 1))
+    return found
 
 
 def spare_rows(runner: Runner, learner: Learner) -> dict[str, NDArray[Any]]:

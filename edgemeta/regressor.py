@@ -138,15 +138,17 @@ class FewShotRegressor(FewShot):
         )
 
     def _to_save(self) -> Saved:
-        notes = Notes(labels=None, temperature=None, samples=self._samples, flat=self._flat)
+        notes = Notes(
+            labels=None, temperature=None, samples=self._samples.tolist(), flat=self._flat
+        )
         return Saved(self._learner, notes, None, self._support if self.keep_support else None)
 
     def _take(self, runner: Runner, found: Saved) -> None:
-        self._set(runner, found.learner, found.notes.samples, found.support)
+        self._set(runner, found.learner, np.array(found.notes.samples), found.support)
         self._flat = found.notes.flat
 
     def _learn(self, runner: Runner, x: NDArray[Any], y: NDArray[Any]) -> None:
-        self._set(runner, self._adapted(runner, x, y), len(x), (x, y))
+        self._set(runner, self._adapted(runner, x, y), np.array([len(x)]), (x, y))
 
 
 def _as_targets(runner: Runner, y: Any, samples: int) -> tuple[NDArray[Any], bool]:

@@ -36,13 +36,13 @@ class Notes:
     Attributes:
         labels: of the classes; None for regression.
         temperature: of the probabilities; None where they are not calibrated.
-        samples: how many the state is an average over.
+        samples: how many the state is of: of each class, or of a regression in all.
         flat: whether a regressor's targets came as (S,), without an axis for the one target.
     """
 
     labels: list[Hashable] | None
     temperature: float | None
-    samples: int
+    samples: list[int]
     flat: bool
 
     def check(self, learner: Learner) -> None:
@@ -55,7 +55,13 @@ class Notes:
             isinstance(self.temperature, float) and 0 < self.temperature < np.inf
         ):
             raise ValueError(f"temperature {self.temperature!r}")
-        if type(self.samples) is not int or not 1 <= self.samples < 2**53:
+        counts = 1 if self.labels is None else len(self.labels)
+        if (
+            not isinstance(self.samples, list)
+            or len(self.samples) != counts
+            or any(type(n) is not int or not 0 <= n < 2**32 for n in self.samples)
+            or not any(self.samples)
+        ):
             raise ValueError(f"samples {self.samples!r}")
         if type(self.flat) is not bool:
             raise ValueError(f"flat {self.flat!r}")
@@ -87,7 +93,7 @@ def write(path: str | os.PathLike[str], runner: Runner, saved: Saved) -> None:
         EdgemetaError: the file cannot be written.
     """
     spare = merging.spare_rows(runner, saved.learner)
-    plain = merging.without(runner, saved.learner, -1) if spare else saved.learner
+    plain = merging.without_spare(runner, saved.learner)
     extra = {bundle.extra_name(name): row for name, row in spare.items()}
     if saved.lead is not None:
         extra[LEAD] = saved.lead

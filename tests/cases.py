@@ -14,7 +14,8 @@ from torch import nn
 
 from edgemeta import Runner
 from edgemeta.bundle import TensorSpec
-from edgemeta.meta.inner import LOSSES, InnerLoop, State, Task
+from edgemeta.meta.inner import InnerLoop, State
+from edgemeta.meta.losses import LOSSES, Task
 from edgemeta.meta.models import build_model
 from edgemeta.meta.parts import Norm, Pool
 from edgemeta_export import export_bundle

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgemeta.meta.inner import Loss, Task
+from edgemeta.meta.losses import Loss, Task, balanced_cross_entropy
 
 WAYS = 3
 
@@ -725,6 +725,7 @@ row("networks", "U-Net", (1, 6, 6), lambda: UNet(), task="regression", target=(1
 
 for _name, _loss, _settings in (
     ("cross entropy", F.cross_entropy, {}),
+    ("balanced cross entropy", balanced_cross_entropy, {}),
     (
         "cross entropy with label smoothing",
         lambda o, y: F.cross_entropy(o, y, label_smoothing=0.1),

@@ -12,7 +12,7 @@ set under the adapted weights, and prediction uses them; a query never sees anot
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import partial
@@ -24,20 +24,10 @@ from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from edgemeta.errors import UnsupportedModelError
+from edgemeta.meta.losses import Loss, balanced_cross_entropy
 from edgemeta.meta.norms import SupportNorm, with_support_norms
 from edgemeta.meta.shared_head import shared_names
 from edgemeta.meta.updates import SGD, Rates, Update
-
-Task = Literal["classification", "regression"]
-Loss = Callable[[Tensor, Tensor], Tensor]
-
-LOSSES: dict[str, Loss] = {
-    "classification": nn.functional.cross_entropy,
-    "regression": nn.functional.mse_loss,
-}
-"""The mean support loss of each task kind. A mean, not a sum: an inner_lr of 0.4 on the loss of
-cbfinn's code, which sums five classes after dividing by shots, is 2.0 here."""
-
 
 OUT_OF_REACH = 1e9  # subtracted from a logit: far beyond what exp can see, far from overflow
 
@@ -188,7 +178,7 @@ class InnerLoop:
         state: State,
         x: Tensor,
         y: Tensor,
-        share: Tensor | float | None = None,
+        share: Tensor | None = None,
         *,
         create_graph: bool = False,
     ) -> tuple[dict[str, Tensor], Tensor]:
@@ -198,14 +188,13 @@ class InnerLoop:
             state: its params must require grad.
             x: (S, *input_shape) support samples.
             y: (S,) int64 labels, or (S, *target_shape) targets.
-            share: multiplies both. Of a mean over samples, the results for the slices of a support
-                set, each times its share of the samples, add up to those for all of it.
+            share: for a slice of a support set, whose results then add up to those of the whole:
+                its share () of the samples, or the whole's `class_weights` if the loss is
+                `balanced_cross_entropy`.
             create_graph: see `step`.
         """
         output, _ = self._on_support(state, x)
-        loss = self.loss(output, y)
-        if share is not None:
-            loss = loss * share
+        loss = self._support_loss(output, y, share)
         grads = torch.autograd.grad(
             loss,
             tuple(state.params.values()),
@@ -222,14 +211,17 @@ class InnerLoop:
         params, moments = self.update.apply(state.params, grads, lr, state.moments, index)
         return state._replace(params=params, moments=moments)
 
-    def finish(self, state: State, x: Tensor, y: Tensor) -> tuple[State, Tensor]:
+    def finish(
+        self, state: State, x: Tensor, y: Tensor, share: Tensor | None = None
+    ) -> tuple[State, Tensor]:
         """Take the support set's statistics under the adapted weights.
 
         Returns:
-            The state that predicts, and the support loss () after the last step.
+            The state that predicts, and the support loss () after the last step; that of a slice
+            with a `share`, see `gradient`.
         """
         output, buffers = self._on_support(state, x)
-        return state._replace(buffers=buffers), self.loss(output, y)
+        return state._replace(buffers=buffers), self._support_loss(output, y, share)
 
     def adapt(
         self,
@@ -296,6 +288,13 @@ class InnerLoop:
             output = functional_call(self.model, tensors, (x,))
         # functional_call writes the buffers that the forward replaced back into `tensors`.
         return _masked(output, state.ways), {name: tensors[name] for name in state.buffers}
+
+    def _support_loss(self, output: Tensor, y: Tensor, share: Tensor | None) -> Tensor:
+        if share is None:
+            return self.loss(output, y)
+        if self.loss is balanced_cross_entropy:
+            return balanced_cross_entropy(output, y, share)
+        return self.loss(output, y) * share
 
     @contextmanager
     def collecting_statistics(self) -> Iterator[None]:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from edgemeta.bundle import MAX_WAYS, TensorSpec
 from edgemeta.errors import InputError
-from edgemeta.meta.inner import LOSSES, InnerLoop
+from edgemeta.meta.inner import InnerLoop
+from edgemeta.meta.losses import LOSSES
 from edgemeta.meta.parts import FewShotModel
 from edgemeta.tasks import Episode
 

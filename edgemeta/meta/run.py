@@ -28,7 +28,8 @@ from edgemeta.errors import EdgemetaError, InputError
 from edgemeta.files import write_atomically
 from edgemeta.meta.checkpoint import Checkpoint, DataFacts
 from edgemeta.meta.config import TrainConfig, read_config
-from edgemeta.meta.inner import LOSSES, InnerLoop
+from edgemeta.meta.inner import InnerLoop
+from edgemeta.meta.losses import LOSSES
 from edgemeta.meta.models import build_model
 from edgemeta.meta.norms import with_support_norms
 from edgemeta.meta.updates import Rates

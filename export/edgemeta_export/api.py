@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from edgemeta import bundle
 from edgemeta.bundle import FileRecord, Manifest, StateTensor, TensorSpec
 from edgemeta.errors import InputError, UnsupportedModelError
-from edgemeta.meta.inner import LOSSES, InnerLoop, Loss, Task
+from edgemeta.meta.inner import InnerLoop
+from edgemeta.meta.losses import LOSSES, Loss, Task
 from edgemeta.meta.run import Run, head_ways
 from edgemeta.meta.updates import SGD, Rates, Update, checked_rates
 from edgemeta_export.assemble import INNER_LOOP, adapt_model, predict_model

@@ -62,6 +62,8 @@ def adapt_model(pieces: Pieces, inner_lr: float) -> ir.Model:
     slices = None
     if isinstance(pieces.step, SlicedStep):
         slices = append_slices(graph, x, pieces.step.size, start)
+        if pieces.step.share is not None:
+            given |= splice(graph, graph, pieces.step.share.graph, given, "share")
     after, losses_before = _inner_loop(graph, pieces, given, start | moments, steps, slices)
     adapted = {bundle.next_name(name): after[name] for name in start}
 

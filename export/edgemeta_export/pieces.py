@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from edgemeta import bundle
 from edgemeta.meta.inner import InnerLoop, State
+from edgemeta.meta.losses import balanced_cross_entropy, class_weights
 from edgemeta.meta.updates import SGD, Rates
 from edgemeta_export.aten_passes import (
     bias_sums,
@@ -53,13 +54,16 @@ class SlicedStep:
 
     Attributes:
         size: samples in a slice; the last one may have fewer.
-        gradient: (params, buffers, frozen, ways, support_x, support_y, share) ->
-            (gradient/<param>, loss), both times the slice's share of the samples.
+        share: (params, support_y) -> share (C,), of a whole support set: what each class counts.
+            None where a slice counts by its share () of the samples.
+        gradient: (params, buffers, frozen, ways, share, support_x, support_y) ->
+            (gradient/<param>, loss); of all slices they add up.
         move: (params, moments, rates, gradient/<param>, lr, index) ->
             (<param>.next, <moment>.next).
     """
 
     size: int
+    share: ir.Model | None
     gradient: ir.Model
     move: ir.Model
 
@@ -121,6 +125,7 @@ def lower_inner_loop(
     known = [example.params, example.buffers, example.frozen]
     before, after = (one.params | one.moments for one in (init, example))
     per_class = tuple(n for n, t in after.items() if t.shape != before[n].shape)
+    classes = max(ways or 0, 2) if per_class else ways or 0
     if per_class:
         ways = None
     # A dict, because regression and shared heads have no such input.
@@ -149,11 +154,14 @@ def lower_inner_loop(
         state, loss = loop.step(start, x, y, scaled(rates, lr, p), index)
         return moved(state) | {LOSS: loss}
 
+    def share_of_classes(p: Any, y: Tensor) -> dict[str, Tensor]:
+        return {SHARE: class_weights(y, p[per_class[0]].shape[0] if per_class else classes)}
+
     def gradient(
-        p: Any, b: Any, f: Any, task: Any, x: Tensor, y: Tensor, share: Tensor
+        p: Any, b: Any, f: Any, task: Any, share: Any, x: Tensor, y: Tensor
     ) -> dict[str, Tensor]:
         start = State(p, b, f, {}, task.get(bundle.WAYS)).as_leaves()
-        grads, loss = loop.gradient(start, x, y, share)
+        grads, loss = loop.gradient(start, x, y, share[SHARE])
         return {GRADIENT.format(n): g for n, g in grads.items()} | {LOSS: loss}
 
     def move(
@@ -162,22 +170,22 @@ def lower_inner_loop(
         named = {n: grads[GRADIENT.format(n)] for n in p}
         return moved(loop.move(State(p, {}, {}, m), named, scaled(rates, lr, p), index))
 
-    def finish(p: Any, b: Any, f: Any, task: Any, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        with torch.no_grad():
-            state, loss = loop.finish(State(p, b, f, {}, task.get(bundle.WAYS)), x, y)
-        return {bundle.next_name(n): t for n, t in state.buffers.items()} | {LOSS: loss}
-
-    def finish_slice(
-        p: Any, b: Any, f: Any, task: Any, x: Tensor, y: Tensor, share: Tensor
+    def finish(
+        p: Any, b: Any, f: Any, task: Any, share: Any, x: Tensor, y: Tensor
     ) -> dict[str, Tensor]:
-        return {LOSS: finish(p, b, f, task, x, y)[LOSS] * share}
+        with torch.no_grad():
+            state = State(p, b, f, {}, task.get(bundle.WAYS))
+            state, loss = loop.finish(state, x, y, share.get(SHARE))
+        return {bundle.next_name(n): t for n, t in state.buffers.items()} | {LOSS: loss}
 
     def predict(p: Any, b: Any, f: Any, task: Any, x: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
             return {output: loop.predict(State(p, b, f, {}, task.get(bundle.WAYS)), x)}
 
     support = {bundle.SUPPORT_X: x, bundle.SUPPORT_Y: y}
-    share = {SHARE: torch.tensor(1.0)}
+    balanced = loop.loss is balanced_cross_entropy
+    # A slice has a share; all of a support set has none.
+    share = {SHARE: torch.ones(classes) if balanced else torch.tensor(1.0)} if chunk else {}
     outputs = [bundle.next_name(name) for name in (*init.params, *init.moments)]
     statistics = [bundle.next_name(name) for name in init.buffers]
     numbers = {LR: torch.tensor(0.1), INDEX: torch.tensor(2)}
@@ -187,7 +195,7 @@ def lower_inner_loop(
     traced_for = partial(
         _trace,
         frozen=example.frozen,
-        per_class=(*per_class, *map(GRADIENT.format, per_class)),
+        per_class=(*per_class, *map(GRADIENT.format, per_class), *([SHARE] if per_class else [])),
         layout="layout" not in without,
         tiles="tiles" not in without,
         last_edits=[edit for name, edit in LAST_EDITS.items() if name not in without],
@@ -199,10 +207,9 @@ def lower_inner_loop(
             traced = traced_for(
                 step, [*known, example.moments, rates, task], support | numbers, edits=step_edits
             )
-            last = traced_for(finish, [*known, task], support, edits=edits)
         else:
-            traced = traced_for(gradient, [*known, task], support | share, edits=edits)
-            last = traced_for(finish_slice, [*known, task], support | share, edits=edits)
+            traced = traced_for(gradient, [*known, task, share], support, edits=edits)
+        last = traced_for(finish, [*known, task, share], support, edits=edits)
         query = traced_for(predict, [*known, task], {bundle.QUERY_X: x}, edits=edits)
     check_ops(traced.program, loop, x, y)
     if chunk is None:
@@ -212,7 +219,12 @@ def lower_inner_loop(
         moving = traced_for(
             move, [example.params, example.moments, rates, grads], numbers, edits=[]
         )
-        whole = SlicedStep(chunk, traced.lower([*grads, LOSS]), moving.lower(outputs))
+        counting = None
+        if balanced:
+            labels = {bundle.SUPPORT_Y: y}
+            heads = {n: example.params[n] for n in per_class[:1]}
+            counting = traced_for(share_of_classes, [heads], labels, edits=[]).lower([SHARE])
+        whole = SlicedStep(chunk, counting, traced.lower([*grads, LOSS]), moving.lower(outputs))
     return Pieces(
         init,
         rates,

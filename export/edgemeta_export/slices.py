@@ -73,8 +73,9 @@ def over_slices(
     Args:
         target: the graph that gets the Loop.
         outer: the graph that gets the constants.
-        piece: a lowered function of a slice and of its share of the samples; it is used up.
-        given: a value for each of its other inputs; the support set whole.
+        piece: a lowered function of a slice and of its share; it is used up.
+        given: a value for each of its other inputs; the support set whole. Without a share in it,
+            a slice's is that of the samples.
         slices: how to cut it.
         names: of its outputs.
         prefix: set before the names of inner values.
@@ -96,14 +97,15 @@ def over_slices(
         assert whole.shape is not None  # noqa: S101  # of an input it is known
         parts[name].type = whole.type
         parts[name].shape = ir.Shape(["slice", *whole.shape[1:]])
-    x = parts[bundle.SUPPORT_X]
-    here = append(body, "Shape", [x], f"{prefix}/slice/samples", {"start": 0, "end": 1})
-    counts = [
-        append(body, "Cast", [count], f"{prefix}/slice/{name}", {"to": ir.DataType.FLOAT})
-        for count, name in ((here, "here"), (slices.samples, "all"))
-    ]
-    part = append(body, "Div", counts, f"{prefix}/slice/part")
-    parts[SHARE] = append(body, "Squeeze", [part], f"{prefix}/slice/share")
+    if SHARE not in given:
+        x = parts[bundle.SUPPORT_X]
+        here = append(body, "Shape", [x], f"{prefix}/slice/samples", {"start": 0, "end": 1})
+        counts = [
+            append(body, "Cast", [count], f"{prefix}/slice/{name}", {"to": ir.DataType.FLOAT})
+            for count, name in ((here, "here"), (slices.samples, "all"))
+        ]
+        part = append(body, "Div", counts, f"{prefix}/slice/part")
+        parts[SHARE] = append(body, "Squeeze", [part], f"{prefix}/slice/share")
     found = splice(body, outer, piece, {**given, **parts}, f"{prefix}/slice")
     added = [
         append(body, "Add", [sums[name], found[name]], f"{prefix}/added/{name}") for name in zeros

@@ -24,7 +24,7 @@ import edgemeta
 from edgemeta import FewShotClassifier, FewShotRegressor, Runner
 from edgemeta.bundle import TensorSpec
 from edgemeta.estimator import FewShot, as_samples
-from edgemeta.meta.inner import Task
+from edgemeta.meta.losses import Task
 from edgemeta.meta.models import build_model
 from edgemeta.tasks import EpisodeSize, open_tasks
 from edgemeta_export import export_bundle

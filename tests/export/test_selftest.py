@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from edgemeta import Runner
 from edgemeta.bundle import STEPS, SUPPORT_Y
 from edgemeta.errors import ParityError
-from edgemeta.meta.inner import LOSSES, InnerLoop
+from edgemeta.meta.inner import InnerLoop
+from edgemeta.meta.losses import LOSSES
 from edgemeta_export import export_bundle, selftest
 from edgemeta_export.selftest import ATOL, MARGIN, RTOL, record
 

@@ -21,7 +21,8 @@ from edgemeta.bundle import LOGITS, MAX_WAYS, STATE_WAYS_KEY, SUPPORT_Y
 from edgemeta.errors import UnsupportedModelError
 from edgemeta.evaluate import BundleAdapter, evaluate
 from edgemeta.meta.evaluate import TorchAdapter
-from edgemeta.meta.inner import LOSSES, InnerLoop
+from edgemeta.meta.inner import InnerLoop
+from edgemeta.meta.losses import LOSSES
 from edgemeta.meta.models import build_model
 from edgemeta.meta.shared_head import SharedHead
 from edgemeta.meta.updates import Update

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from edgemeta import InputError, Runner, UnsupportedModelError
 from edgemeta.bundle import ADAPT
-from edgemeta.meta.inner import LOSSES, InnerLoop
+from edgemeta.meta.inner import InnerLoop
+from edgemeta.meta.losses import LOSSES
 from edgemeta.meta.shared_head import SharedHead
 from edgemeta.meta.updates import SGD, Update
 from edgemeta_export import export_bundle

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import UnsupportedModelError
-from edgemeta.meta.inner import LOSSES, InnerLoop, State
+from edgemeta.meta.inner import InnerLoop, State
+from edgemeta.meta.losses import LOSSES
 from edgemeta.meta.models import build_model
 
 MSE = LOSSES["regression"]

@@ -16,7 +16,8 @@ from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.evaluate import TorchAdapter, run_adapter
-from edgemeta.meta.inner import LOSSES, InnerLoop
+from edgemeta.meta.inner import InnerLoop
+from edgemeta.meta.losses import LOSSES
 from edgemeta.meta.report import episodes
 from edgemeta.meta.report.markup import image, table
 from edgemeta.meta.report.measure import Measured, confusion_counts, hardest_pairs, measure

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError, UnsupportedModelError
-from edgemeta.meta.inner import LOSSES, InnerLoop
+from edgemeta.meta.inner import InnerLoop
+from edgemeta.meta.losses import LOSSES
 from edgemeta.meta.low_rank import LOW_RANK, add_low_rank
 from edgemeta.meta.models import build_model
 from edgemeta.meta.shared_head import SharedHead

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from edgemeta.errors import InputError
-from edgemeta.meta.inner import LOSSES, InnerLoop
+from edgemeta.meta.inner import InnerLoop
+from edgemeta.meta.losses import LOSSES
 from edgemeta.meta.updates import SGD, Update, checked_rates
 
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))

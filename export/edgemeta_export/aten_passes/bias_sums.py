@@ -38,7 +38,8 @@ def _write(node: Node, source: Node) -> None:
     count = call(graph, aten.sym_size.int, rows, 0)
     ones = call(graph, aten.new_ones.default, source, [1, count])
     total = call(graph, aten.mm.default, ones, rows)
-    final = list(node.meta["val"].shape)  # with or without the axes that are summed
+    # With or without the axes that are summed; the classes of a shared head are no plain number.
+    final = [*node.meta["val"].shape[:-1], -1]
     made = total if len(final) == 2 else call(graph, aten.reshape.default, total, final)
     made.meta = node.meta | {"val": made.meta["val"]}
     node.replace_all_uses_with(made)
