@@ -265,7 +265,7 @@ class FewShotClassifier(FewShot):
         learner = merging.merge(runner, self._learner, self._samples, apart, new)
         samples = np.pad(self._samples, (0, len(known) - len(self._samples)))
         # Of a class without new samples, what it scored on the old counts less among more classes.
-        before = self._lead * (np.sum(samples > 0) / np.sum(samples + new > 0))
+        before = self._lead * np.float32(np.sum(samples > 0) / np.sum(samples + new > 0))
         before = np.pad(before, (0, len(known) - len(before)))
         lead = np.where(new > 0, own_lead(runner, learner, x, y, len(known)), before)
         self._set(runner, learner, samples + new, None)

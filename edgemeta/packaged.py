@@ -26,8 +26,8 @@ def load(name: str, **options: Any) -> Runner:
     of its data.
 
     Args:
-        name: of the bundle; "omniglot": uint8 (28, 28) drawings, ink = 255, of any number of
-            classes.
+        name: of the bundle; "omniglot": uint8 (28, 28) drawings, ink = 255; "words": float32 (49,
+            10) MFCC of spoken words. Both take any number of classes.
         options: of `Runner`.
 
     Raises:

@@ -61,6 +61,11 @@ def test_a_classifier_comes_back(runner: Runner, tmp_path: Path, kept: bool) -> 
         one.partial_fit(X[~few], NAMES[NUMBERS[~few]])
     assert np.array_equal(loaded.predict_proba(QUERY), classifier.predict_proba(QUERY))
     assert loaded.calibrated_ == kept
+    if kept or runner.manifest.any_ways:
+        loaded.forget(labels[1])
+    loaded.save(path)  # after lessons and forgetting, too
+    again = FewShotClassifier(runner, keep_support=kept).load(path)
+    assert np.array_equal(again.predict_proba(QUERY), loaded.predict_proba(QUERY))
 
 
 @pytest.mark.parametrize("kept", [False, True])
