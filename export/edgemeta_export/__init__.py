@@ -17,6 +17,7 @@
 | `passes/` | clean-ups of a finished graph |
 | `opset` | a finished graph in an older or newer opset |
 | `ort_format` | the graphs in onnxruntime's own format |
+| `operators` | what a reduced build of onnxruntime has to contain |
 | `cost` | operations per step, and the peak-memory estimate |
 | `storage` | graphs to bytes, the init in one file |
 | `selftest` | the recorded episode |

@@ -14,6 +14,7 @@ import pytest
 import edgemeta
 from edgemeta import Runner
 from edgemeta.meta.run import Run
+from edgemeta_export.ort_format import CONFIG, write_ort_format
 from tests.cases import CASE
 from tests.cli.conftest import Call
 
@@ -170,6 +171,26 @@ def test_verify_inspect_and_bench(call: Call, bundle_path: Path) -> None:
     assert "adapt p50" in text
     assert "cold start" in text
     assert "peak memory" in text
+
+
+def test_verify_says_whether_a_reduced_build_has_all_operators(
+    call: Call, bundle_path: Path, tmp_path: Path
+) -> None:
+    write_ort_format(bundle_path, tmp_path / "ort")
+    config = tmp_path / "ort" / CONFIG
+    done = call("verify", bundle_path, "--operators", config)
+    assert (done.code, done.err) == (0, "")
+    assert f"{config}: has all operators that {bundle_path} needs and nothing else" in done.out
+    with config.open("a") as file:
+        file.write("ai.onnx;20;Gelu\n")
+    done = call("verify", bundle_path, "--operators", config, "--json")
+    assert json.loads(done.out)["unused_operators"] == ["ai.onnx Gelu (opset 20)"]
+    config.write_text("ai.onnx;20;Gelu\n")
+    done = call("verify", bundle_path, "--operators", config)
+    assert (done.code, done.out) == (1, "")
+    assert "could not load the bundle: got no ai.onnx " in done.err
+    assert "no ai.onnx Loop (opset 19), no " in done.err
+    assert call("verify", bundle_path, "--operators", tmp_path / "none").code == 2
 
 
 def test_baselines(call: Call, run_path: Path, tmp_path: Path) -> None:

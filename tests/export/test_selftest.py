@@ -75,7 +75,8 @@ def test_an_episode_is_recorded_as_it_is_or_not_at_all() -> None:
     content = record_episode(loop(1), "classification", episode, lr=0.1)
     assert content is not None
     found = load(content)
-    assert (found[SUPPORT_Y].tolist(), found[STEPS], found[LR_SCALE]) == (Y.tolist(), 3, 0.5)
+    assert found[SUPPORT_Y].tolist() == Y.tolist()
+    assert (found[STEPS].item(), found[LR_SCALE].item()) == (3, 0.5)
     want = replay(loop(1), loop(1).init(), X, Y, 3, query_x=X[1:3], lr=0.05)
     assert found[LOGITS].tolist() == want.output.tolist()
     rates = {name: torch.full((1,), 0.1) for name in loop(1).init().params}

@@ -58,6 +58,11 @@ class Adapter:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
     def _read(self) -> None:
         output: IO[bytes] = self._process.stdout  # type: ignore[assignment]
         with suppress(ValueError):  # closed meanwhile

@@ -23,7 +23,7 @@ class Runtime:
     Attributes:
         name: in tables and in the variable.
         command: of the adapter; it is started in the project's root.
-        needs: a file that is there once the adapter was built; None where nothing is to build.
+        needs: a file or folder that is there once it was built; None where nothing is to build.
         make: the target that builds it.
     """
 
@@ -39,14 +39,14 @@ class Runtime:
         return f"{self.name} is not built: no {self.needs}; run `make {self.make}`"
 
 
-WEB = "export/web/dist/parity"
+WEB = "export/web"
 RUNTIMES = {
     runtime.name: runtime
     for runtime in (
         Runtime("python", (sys.executable, "-m", "tests.parity.adapters.python")),
         Runtime("cpp", ("build/cpp/edgemeta-cpp", "serve"), "build/cpp/edgemeta-cpp", "cpp"),
-        Runtime("node", ("node", f"{WEB}/node.js"), f"{WEB}/node.js", "web"),
-        Runtime("chromium", ("node", f"{WEB}/chromium.js"), f"{WEB}/chromium.js", "web"),
+        Runtime("node", ("node", f"{WEB}/parity/node.mjs"), f"{WEB}/dist/lib/index.js", "web"),
+        Runtime("chromium", ("node", f"{WEB}/parity/chromium.mjs"), f"{WEB}/dist/parity", "web"),
     )
 }
 
