@@ -139,3 +139,9 @@ def test_the_page_on_parity_is_the_scripts() -> None:
     from docs.parity_page import TARGET, page
 
     assert TARGET.read_text() == page(), "write it anew: python -m docs.parity_page"
+
+
+def test_the_page_on_targets_is_the_scripts() -> None:
+    from docs.targets_page import TARGET, page
+
+    assert TARGET.read_text() == page(), "write it anew: python -m docs.targets_page"

@@ -23,6 +23,7 @@
 | `selftest` | the recorded episode |
 | `staging`, `publish` | writing, checking and renaming the bundle |
 | `tune` | variants of an export, measured here |
+| `targets` | the form of a bundle for a kind of device |
 | `api` | `export_bundle` and `export_run` |
 """
 
