@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEVICE_BIN := .venv-device/bin
 OLDEST_BIN := .venv-oldest/bin
 
-.PHONY: demo test lint device oldest guard soak fuzz clean
+.PHONY: demo test lint device oldest parity guard soak fuzz clean
 
 demo: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh benchmarks/demo.sh
@@ -16,6 +16,12 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# One bundle, every runtime: do they all compute what PyTorch does? Writes docs/parity.md anew.
+# `cpp` builds build/cpp/edgemeta-cpp, `web` the package for Node and Chromium in export/web/dist.
+parity: .venv/installed cpp web
+	EDGEMETA_REQUIRE_RUNTIMES=python,cpp,node,chromium $(BIN)/python -m tests.parity
+	$(BIN)/python -m docs.parity_page
 
 # Whether adaptation has become slower than benchmarks/results/guard.json says.
 guard: .venv/installed

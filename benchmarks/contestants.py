@@ -193,8 +193,8 @@ class _Clock:
         return found
 
 
-def compile_case(case: Case, path: Path, *, unroll: bool = False) -> Path:
-    """Export a case as a bundle, unless that was done."""
+def compile_case(case: Case, path: Path, **settings: Any) -> Path:
+    """Export a case as a bundle, unless that was done; settings are those of `export_bundle`."""
     if not path.exists():
         x, y = case.support()
         export_bundle(
@@ -205,7 +205,7 @@ def compile_case(case: Case, path: Path, *, unroll: bool = False) -> Path:
             inner_steps=STEPS,
             adapt=case.adapt,
             example_y=y,
-            unroll=unroll,
+            **settings,
         )
     return path
 

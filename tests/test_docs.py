@@ -133,3 +133,15 @@ def test_the_page_on_estimators_is_the_scripts() -> None:
     from docs.estimators_page import TARGET, page
 
     assert TARGET.read_text() == page(), "write it anew: python -m docs.estimators_page"
+
+
+def test_the_page_on_parity_is_the_scripts() -> None:
+    from docs.parity_page import TARGET, page
+
+    assert TARGET.read_text() == page(), "write it anew: python -m docs.parity_page"
+
+
+def test_the_page_on_targets_is_the_scripts() -> None:
+    from docs.targets_page import TARGET, page
+
+    assert TARGET.read_text() == page(), "write it anew: python -m docs.targets_page"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from edgemeta.cli.options import json_option, say_json
 from edgemeta_export import export_run
 from edgemeta_export.ort_format import write_ort_format
 from edgemeta_export.rules.registry import OPSET
+from edgemeta_export.targets import TARGETS, Target
 
 
 @click.command()
@@ -47,9 +49,13 @@ from edgemeta_export.rules.registry import OPSET
 @click.option(
     "--opset",
     type=int,
-    default=OPSET,
-    show_default=True,
-    help="ONNX opset of the graphs; 17 or 18 for onnxruntime 1.15 and newer.",
+    help=f"ONNX opset of the graphs; 17 or 18 for onnxruntime 1.15 and newer. [default: {OPSET}]",
+)
+@click.option(
+    "--target",
+    type=click.Choice(list(TARGETS)),
+    help="Take the form of a bundle that is known to serve such devices best: so far the usual one "
+    "for all (docs/targets.md).",
 )
 @click.option(
     "--ort-format",
@@ -65,7 +71,8 @@ def export(
     chunk: int | None,
     unroll: bool,
     tune: bool,
-    opset: int,
+    opset: int | None,
+    target: str | None,
     ort_format: Path | None,
     as_json: bool,
 ) -> None:
@@ -77,9 +84,13 @@ def export(
     """
     if tune and unroll:
         raise click.UsageError("--tune decides whether to unroll: leave --unroll out")
-    path = export_run(
-        run, out, adapt=adapt or None, chunk=chunk, unroll=unroll, tune=tune, opset=opset
-    )
+    if target is not None:
+        if tune or unroll or opset is not None:
+            raise click.UsageError("--target decides: leave --tune, --unroll and --opset out")
+        form = TARGETS[target]
+    else:
+        form = Target(OPSET if opset is None else opset, unroll)
+    path = export_run(run, out, adapt=adapt or None, chunk=chunk, tune=tune, **asdict(form))
     if ort_format is not None:
         write_ort_format(path, ort_format)
     manifest, fingerprint = read_manifest(path)

@@ -20,30 +20,51 @@ from edgemeta.verify import verify as replay
     type=click.Path(path_type=Path),
     help="A public key, a PEM file: refuse BUNDLE unless it was signed with its private key.",
 )
+@click.option(
+    "--operators",
+    type=click.Path(path_type=Path),
+    metavar="CONFIG",
+    help="A required_operators.config: would a build of onnxruntime with its operators alone run "
+    "BUNDLE? Needs torch.",
+)
 @json_option
-def verify(bundle: Path, threads: int | None, key: Path | None, as_json: bool) -> None:
+def verify(
+    bundle: Path, threads: int | None, key: Path | None, operators: Path | None, as_json: bool
+) -> None:
     """Replay BUNDLE's recorded episode here and compare with what PyTorch computed.
 
-    Exit code 0 if every tensor is within its limit, 1 if not, 2 if the bundle is damaged, or not
-    signed with the key.
+    Exit code 0 if every tensor is within its limit, 1 if not, or if CONFIG lacks an operator, 2 if
+    the bundle is damaged, or not signed with the key.
 
     \b
     Example:
       edgemeta verify omniglot
       edgemeta verify bundles/glyphs --key public.pem
+      edgemeta verify bundles/glyphs --operators ort/required_operators.config
     """
     runner = Runner(bundle, threads=threads, key=key)
     found = replay(runner)
+    unused = None if operators is None else _unused(bundle, operators)
     if as_json:
         groups = {
             group: {"largest": d.largest, "limit": d.limit, "tensor": d.tensor}
             for group, d in found.items()
         }
         facts = {"bundle": runner.fingerprint, "signed_with": key and str(key)}
-        say_json({**facts, "differences": groups})
+        say_json({**facts, "differences": groups, "unused_operators": unused})
         return
     rows = [[group, d.tensor, f"{d.largest:.2g}", f"{d.limit:.2g}"] for group, d in found.items()]
     click.echo(table(["compared", "nearest to its limit", "difference", "limit"], rows))
     click.echo(f"{bundle}: this runtime computes what PyTorch did")
     if key is not None:
         click.echo(f"{bundle}: signed with the private key of {key}")
+    if unused is not None:
+        beyond = f"; not needed: {', '.join(unused)}" if unused else " and nothing else"
+        click.echo(f"{operators}: has all operators that {bundle} needs{beyond}")
+
+
+def _unused(bundle: Path, config: Path) -> list[str]:
+    """Check a configuration; return what it lists beyond what the bundle needs."""
+    from edgemeta_export.ort_format import check_config
+
+    return [str(operator) for operator in check_config(bundle, config)]

@@ -17,11 +17,13 @@
 | `passes/` | clean-ups of a finished graph |
 | `opset` | a finished graph in an older or newer opset |
 | `ort_format` | the graphs in onnxruntime's own format |
+| `operators` | what a reduced build of onnxruntime has to contain |
 | `cost` | operations per step, and the peak-memory estimate |
 | `storage` | graphs to bytes, the init in one file |
 | `selftest` | the recorded episode |
 | `staging`, `publish` | writing, checking and renaming the bundle |
 | `tune` | variants of an export, measured here |
+| `targets` | the form of a bundle for a kind of device |
 | `api` | `export_bundle` and `export_run` |
 """
 

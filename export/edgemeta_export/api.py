@@ -179,6 +179,7 @@ def export_run(
     unroll: bool = False,
     tune: bool = False,
     opset: int = OPSET,
+    without: Collection[str] = (),
 ) -> Path:
     """Compile the best checkpoint of a training run into a bundle.
 
@@ -192,6 +193,7 @@ def export_run(
         tune: measure the variants here and keep the fastest, see `edgemeta_export.tune.fastest`;
             whether to unroll is then one of the choices.
         opset: see `export_bundle`.
+        without: see `export_bundle`; not together with `tune`, which decides that.
 
     Returns:
         The bundle's path.
@@ -223,7 +225,7 @@ def export_run(
         algorithm=config.algorithm,
         training=run.record(),
     )
-    return fastest(export, out) if tune else export(out=out, unroll=unroll)
+    return fastest(export, out) if tune else export(out=out, unroll=unroll, without=without)
 
 
 def _check_arguments(

@@ -6,6 +6,7 @@ https://onnxruntime.ai/docs/build/custom.html
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,14 @@ from edgemeta.loading import load_bundle
 from edgemeta.selftest import Selftest, read_selftest
 from edgemeta.sessions import ERRORS_ONLY
 from edgemeta.verify import compare, tolerance
+from edgemeta_export.operators import Operator, check_operators
 from edgemeta_export.quiet import quiet
 from edgemeta_export.staging import check_replaceable, staged
 
 CONFIG = "required_operators.config"
 """What `build.sh --minimal_build --include_ops_by_config` reads."""
+
+GRAPHS = (bundle.ADAPT, bundle.PREDICT)
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -50,9 +54,32 @@ def write_ort_format(bundle_path: Path, out: Path) -> None:
     check_replaceable(out, CONFIG, f"{out} exists and is not ours")
     manifest = load_bundle(bundle_path).manifest
     with staged(out) as temporary:
-        made = [_convert(bundle_path / name, temporary) for name in (bundle.ADAPT, bundle.PREDICT)]
+        made = [_convert(bundle_path / name, temporary) for name in GRAPHS]
         _write_config(made, temporary / CONFIG)
+        if unused := check_operators(temporary / CONFIG, made):
+            raise EdgemetaError(f"{CONFIG} lists what no graph needs", got=unused)
         _check(bundle_path, manifest, temporary)
+
+
+def check_config(bundle_path: Path, config: Path) -> list[Operator]:
+    """Check that a reduced build of onnxruntime has all that a bundle needs, as `.ort` files.
+
+    Args:
+        bundle_path: a bundle; it is converted as `write_ort_format` does.
+        config: what the build was configured with, for this bundle or for several models.
+
+    Returns:
+        What the configuration lists and the bundle does not need.
+
+    Raises:
+        InputError: the configuration cannot be read.
+        BundleError: the bundle is missing or damaged.
+        EdgemetaError: it lacks something; or onnxruntime cannot convert.
+    """
+    load_bundle(bundle_path)
+    with tempfile.TemporaryDirectory() as folder:
+        made = [_convert(bundle_path / name, Path(folder)) for name in GRAPHS]
+        return check_operators(config, made)
 
 
 def ort_name(name: str) -> str:
@@ -73,11 +100,14 @@ def _convert(source: Path, folder: Path) -> Path:
 
 
 def _write_config(models: Sequence[Path], target: Path) -> None:
-    """Write the operators of the models, those in Loop bodies included, with their opsets."""
+    """Write the operators of the models, those in Loop bodies included, with opsets and types.
+
+    A build ignores the types without `--enable_reduced_operator_type_support`.
+    """
     from onnxruntime.tools.ort_format_model import create_config_from_models
 
     with quiet():  # it leaves closing its files to the interpreter
-        create_config_from_models(models, target, enable_type_reduction=False)
+        create_config_from_models(models, target, enable_type_reduction=True)
     # Its heading names the models with their temporary directory.
     target.write_text(target.read_text().replace(f"{target.parent}/", ""))
 

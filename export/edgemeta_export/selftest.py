@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -46,10 +46,22 @@ class Replay(NamedTuple):
     output: Tensor
 
 
-class _Episode(NamedTuple):
+class Episode(NamedTuple):
+    """What is adapted to, and asked about afterwards.
+
+    Attributes:
+        x: (S, *input_shape) support samples.
+        y: (S,) labels or (S, *target_shape) targets.
+        query_x: (Q, *input_shape) samples to predict.
+        steps: inner steps.
+        lr_scale: multiplies the inner learning rate; a float32.
+    """
+
     x: Tensor
     y: Tensor
+    query_x: Tensor
     steps: int
+    lr_scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -88,9 +100,9 @@ def record(loop: InnerLoop, task: str, x: Tensor, y: Tensor, *, steps: int, lr: 
     # The largest label says how many classes a shared head has: a short episode needs it too.
     first = y.argsort(descending=True, stable=True) if loop.per_class else slice(None)
     least, best = math.inf, None
-    for candidate in _candidates(x[first], y[first], steps):
-        replayed = replay(loop, loop.init(), *candidate, query_x=x, lr=lr)
-        spread = _spread(loop, candidate, x, lr, replayed, least)
+    for candidate in _candidates(Episode(x[first], y[first], x, steps)):
+        replayed = _replayed(loop, loop.init(), candidate, lr)
+        spread = _spread(loop, candidate, lr, replayed, least)
         if best is None or spread < least:
             least, best = spread, (candidate, replayed)
         if spread <= 1:
@@ -105,19 +117,26 @@ def record(loop: InnerLoop, task: str, x: Tensor, y: Tensor, *, steps: int, lr: 
             expected=f"at most {MOST / MARGIN * RTOL:.1g}",
             hint="lower inner_lr, or pass samples as the model was trained on",
         )
-    tensors = {
-        bundle.SUPPORT_X: episode.x,
-        bundle.SUPPORT_Y: episode.y,
-        bundle.QUERY_X: x,
-        # Tensors, not metadata, whose order safetensors draws at random: same model, same bytes.
-        bundle.STEPS: torch.tensor(episode.steps),
-        bundle.LR_SCALE: torch.tensor(1.0),
-        bundle.LOSSES: found.losses,
-        bundle.prediction_name(task): found.output,
-    }
-    tensors |= {bundle.next_name(n): t for n, t in _tensors(found.state).items()}
-    content = save({name: t.contiguous().numpy() for name, t in tensors.items()})
-    return Selftest(content, ATOL * slack, RTOL * slack)
+    return Selftest(_content(task, episode, found), ATOL * slack, RTOL * slack)
+
+
+def record_episode(loop: InnerLoop, task: str, episode: Episode, lr: Rates) -> bytes | None:
+    """Write down what PyTorch makes of one episode, as `record` does of the one that it chooses.
+
+    Args:
+        loop: the inner loop.
+        task: "classification" or "regression".
+        episode: this one and no other.
+        lr: inner learning rate, or rates.
+
+    Returns:
+        A file like `selftest.safetensors`; None where PyTorch, with a jittered init, differs from
+        itself by more than a runtime may: there a runtime cannot be checked.
+    """
+    found = _replayed(loop, loop.init(), episode, lr)
+    if _spread(loop, episode, lr, found, math.inf) > 1:
+        return None
+    return _content(task, episode, found)
 
 
 def replay(
@@ -133,19 +152,27 @@ def replay(
         return Replay(state, torch.stack([*losses, loss]), loop.predict(state, query_x))
 
 
-def _candidates(x: Tensor, y: Tensor, steps: int) -> Iterator[_Episode]:
+def _replayed(loop: InnerLoop, init: State, episode: Episode, lr: Rates) -> Replay:
+    x, y, query_x, steps, scale = episode
+    if isinstance(lr, Mapping):
+        lr = {name: rate * scale for name, rate in lr.items()}
+    else:
+        lr = lr * scale
+    return replay(loop, init, x, y, steps, query_x=query_x, lr=lr)
+
+
+def _candidates(whole: Episode) -> Iterator[Episode]:
     """Yield episodes with fewer and fewer kinks."""
-    samples = len(x)
+    samples = len(whole.x)
     while samples > 1:
-        yield _Episode(x[:samples], y[:samples], steps)
+        yield whole._replace(x=whole.x[:samples], y=whole.y[:samples])
         samples //= 2
-    yield _Episode(x[:1], y[:1], steps)
-    yield _Episode(x[:1], y[:1], 1)
+    single = whole._replace(x=whole.x[:1], y=whole.y[:1])
+    yield single
+    yield single._replace(steps=1)
 
 
-def _spread(
-    loop: InnerLoop, episode: _Episode, query_x: Tensor, lr: Rates, found: Replay, least: float
-) -> float:
+def _spread(loop: InnerLoop, episode: Episode, lr: Rates, found: Replay, least: float) -> float:
     """How far a jittered init leads from what was found, in units of a runtime's tolerance.
 
     Runs stop as soon as one leads further than `least`: another episode is better.
@@ -159,13 +186,29 @@ def _spread(
             name: p.detach() * (1 + JITTER * torch.randn(p.shape, generator=generator))
             for name, p in init.params.items()
         }
-        moved = replay(loop, init._replace(params=jittered), *episode, query_x=query_x, lr=lr)
+        moved = _replayed(loop, init._replace(params=jittered), episode, lr)
         for got, wanted in zip(_results(moved), want, strict=True):
             ratio = float((got - wanted).abs().max() / (ATOL + RTOL * wanted.abs().max()))
             spread = max(spread, ratio if math.isfinite(ratio) else math.inf)
         if spread >= least:
             break
     return spread
+
+
+def _content(task: str, episode: Episode, found: Replay) -> bytes:
+    """Return `selftest.safetensors`."""
+    tensors = {
+        bundle.SUPPORT_X: episode.x,
+        bundle.SUPPORT_Y: episode.y,
+        bundle.QUERY_X: episode.query_x,
+        # Tensors, not metadata, whose order safetensors draws at random: same model, same bytes.
+        bundle.STEPS: torch.tensor(episode.steps),
+        bundle.LR_SCALE: torch.tensor(episode.lr_scale),
+        bundle.LOSSES: found.losses,
+        bundle.prediction_name(task): found.output,
+    }
+    tensors |= {bundle.next_name(n): t for n, t in _tensors(found.state).items()}
+    return save({name: t.contiguous().numpy() for name, t in tensors.items()})
 
 
 def _results(found: Replay) -> list[Tensor]:

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 import edgemeta
 from edgemeta import Learner, Runner
+from edgemeta.bundle import ADAPT
 from edgemeta.meta.run import Run
+from edgemeta_export.ort_format import CONFIG, write_ort_format
+from edgemeta_export.targets import TARGETS, Target
 from tests.cases import CASE
 from tests.cli.conftest import Call
 
@@ -79,6 +82,23 @@ def test_export_for_other_runtimes(call: Call, run_path: Path, tmp_path: Path) -
     assert "--tune decides whether to unroll" in both.err
     assert "opset" in call("export", run_path, "--out", tmp_path / "old", "--opset", 9).err
     assert not (tmp_path / "old").exists()
+
+
+def test_export_for_a_kind_of_device(
+    call: Call, run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TARGETS, "web", Target(opset=18, unroll=True, without=("tiles",)))
+    done = call("export", run_path, "--out", tmp_path / "bundle", "--target", "web")
+    assert done.code == 0, done.err
+    manifest = Runner(tmp_path / "bundle").manifest
+    assert manifest.opset == 18
+    assert "If" in manifest.ops[ADAPT]  # around the steps that are written out
+    for option in (["--opset", 20], ["--unroll"], ["--tune"]):
+        refused = call("export", run_path, "--out", tmp_path / "x", "--target", "web", *option)
+        assert refused.code == 2
+        assert "--target decides: leave --tune, --unroll and --opset out" in refused.err
+    assert "watch" in call("export", run_path, "--out", tmp_path / "x", "--target", "watch").err
+    assert not (tmp_path / "x").exists()
 
 
 def test_train_takes_a_config_and_the_command_line_wins(call: Call, tmp_path: Path) -> None:
@@ -194,6 +214,26 @@ def test_verify_inspect_and_bench(call: Call, bundle_path: Path) -> None:
     assert "adapt p50" in text
     assert "cold start" in text
     assert "peak memory" in text
+
+
+def test_verify_says_whether_a_reduced_build_has_all_operators(
+    call: Call, bundle_path: Path, tmp_path: Path
+) -> None:
+    write_ort_format(bundle_path, tmp_path / "ort")
+    config = tmp_path / "ort" / CONFIG
+    done = call("verify", bundle_path, "--operators", config)
+    assert (done.code, done.err) == (0, "")
+    assert f"{config}: has all operators that {bundle_path} needs and nothing else" in done.out
+    with config.open("a") as file:
+        file.write("ai.onnx;20;Gelu\n")
+    done = call("verify", bundle_path, "--operators", config, "--json")
+    assert json.loads(done.out)["unused_operators"] == ["ai.onnx Gelu (opset 20)"]
+    config.write_text("ai.onnx;20;Gelu\n")
+    done = call("verify", bundle_path, "--operators", config)
+    assert (done.code, done.out) == (1, "")
+    assert "could not load the bundle: got no ai.onnx " in done.err
+    assert "no ai.onnx Loop (opset 19), no " in done.err
+    assert call("verify", bundle_path, "--operators", tmp_path / "none").code == 2
 
 
 def test_baselines(call: Call, run_path: Path, tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from safetensors.numpy import load
 from torch import Tensor, nn
 
 from edgemeta import Runner
-from edgemeta.bundle import STEPS, SUPPORT_Y
+from edgemeta.bundle import LOGITS, LR_SCALE, STEPS, SUPPORT_Y
 from edgemeta.errors import ParityError
 from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.losses import LOSSES
 from edgemeta_export import export_bundle, selftest
-from edgemeta_export.selftest import ATOL, MARGIN, RTOL, record
+from edgemeta_export.selftest import ATOL, MARGIN, RTOL, Episode, record, record_episode, replay
 
 X = torch.linspace(-1, 1, 16).reshape(4, 4)
 Y = torch.tensor([0, 1, 2, 0])
@@ -69,3 +69,17 @@ def test_a_model_that_magnifies_rounding_widens_the_tolerance(tmp_path: Path) ->
 def test_what_pytorch_cannot_repeat_is_refused(by: float) -> None:
     with pytest.raises(ParityError, match="PyTorch does not reproduce it within rounding"):
         record(loop(by), "classification", X, Y, steps=2, lr=0.1)
+
+
+def test_an_episode_is_recorded_as_it_is_or_not_at_all() -> None:
+    episode = Episode(X, Y, X[1:3], steps=3, lr_scale=0.5)
+    content = record_episode(loop(1), "classification", episode, lr=0.1)
+    assert content is not None
+    found = load(content)
+    assert found[SUPPORT_Y].tolist() == Y.tolist()
+    assert (found[STEPS].item(), found[LR_SCALE].item()) == (3, 0.5)
+    want = replay(loop(1), loop(1).init(), X, Y, 3, query_x=X[1:3], lr=0.05)
+    assert found[LOGITS].tolist() == want.output.tolist()
+    rates = {name: torch.full((1,), 0.1) for name in loop(1).init().params}
+    assert record_episode(loop(1), "classification", episode, lr=rates) == content
+    assert record_episode(loop(1000), "classification", episode, lr=0.1) is None

@@ -1,0 +1,92 @@
+"""Write docs/parity.md from the stored results of the parity suite.
+
+python -m docs.parity_page
+
+A test compares the page with what this prints, so that no number is edited by hand.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.timing import markdown
+
+TARGET = Path(__file__).with_name("parity.md")
+RESULT = Path(__file__).parent.parent / "benchmarks" / "results" / "parity.json"
+
+
+def bundles(found: dict[str, Any]) -> str:
+    """Return what the bundles are."""
+    rows = [
+        [
+            name,
+            each["input"],
+            *(str(each[key]) for key in ("samples", "queries", "steps", "episodes")),
+            f"{each['kb']:.0f}",
+            f"{each['parity']['atol']:.0e} + {each['parity']['rtol']:.0e} x largest",
+        ]
+        for name, each in found.items()
+    ]
+    shared = ["samples", "queries", "steps", "episodes", "kB", "limit"]
+    return markdown(["bundle", "input", *shared], rows)
+
+
+def results(runtimes: dict[str, Any]) -> str:
+    """Return how each runtime did on each bundle."""
+    rows = []
+    for runtime, entry in runtimes.items():
+        for bundle, found in entry.get("found", {}).items():
+            rows.append(
+                [runtime, bundle, f"failed: {found['failure']}", "", "", "", ""]
+                if "failure" in found
+                else [
+                    runtime,
+                    bundle,
+                    f"{found['runtime']} {found['version']}",
+                    f"{found['largest']:.3f}",
+                    found["where"],
+                    f"{found['adapt_ms']:.2f}",
+                    f"{found['predict_ms']:.2f}",
+                ]
+            )
+    differs = ["largest difference / limit", "in"]
+    return markdown(["runtime", "bundle", "runs on", *differs, "adapt, ms", "predict, ms"], rows)
+
+
+def page() -> str:
+    """Return the content of parity.md."""
+    found = json.loads(RESULT.read_text())
+    machine = found["machine"]
+    lacking = [f"- {entry['absent']}" for entry in found["runtimes"].values() if "absent" in entry]
+    parts = [
+        "# One bundle, every runtime",
+        "",
+        "Written by `python -m docs.parity_page` from `benchmarks/results/parity.json`; do not "
+        "edit. `make parity` builds all runtimes, replays, and writes both.",
+        "",
+        "Each runtime replays the same recorded episodes of three bundles, and every tensor of the "
+        f"adapted state, the losses and the predictions are compared with those of PyTorch "
+        f"{machine['torch']}. The episodes differ in samples, classes, steps, learning rate and "
+        "queries. They were chosen before any runtime saw them: PyTorch agrees with itself on them "
+        "when the init is jittered, so that no activation lies within rounding of a corner of ReLU "
+        "or max-pooling, where two correct runtimes part.",
+        "",
+        bundles(found["bundles"]),
+        "",
+        "A difference of 1 would be the limit. Times are medians of "
+        f"{found['repeats']} repetitions of the bundle's selftest, with each runtime's own "
+        f"settings, on {machine['cores']} cores of an {machine['cpu']}; predict is for all queries "
+        "at once.",
+        "",
+        results(found["runtimes"]),
+        "",
+        *([*lacking, ""] if lacking else []),
+        TARGET.with_name("parity_notes.md").read_text().strip(),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(page())

@@ -1,0 +1,91 @@
+"""Replay all episodes of all bundles on all runtimes, and write down how each of them did.
+
+python -m tests.parity [--out FILE]
+
+The exit code is 1 if a runtime fails, or is not there though EDGEMETA_REQUIRE_RUNTIMES names it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from edgemeta.bench_record import machine
+from edgemeta.bundle_files import read_manifest
+from edgemeta.files import write_atomically
+from edgemeta.selftest import read_selftest
+from tests.parity.adapter import Adapter, AdapterError
+from tests.parity.bundles import NETWORKS, Recorded, recorded
+from tests.parity.replay import DisagreementError, replay_all
+from tests.parity.runtimes import ROOT, RUNTIMES, Runtime, absent
+
+RESULT = ROOT / "benchmarks" / "results" / "parity.json"
+REPEATS = 50
+
+
+@click.command(help="Replay three bundles on every runtime that is there.")
+@click.option("--out", type=click.Path(path_type=Path), default=RESULT, help="The result file.")
+def main(out: Path) -> None:
+    """Replay, and write."""
+    failures: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        bundles = [recorded(network, Path(folder)) for network in NETWORKS]
+        record = {
+            "machine": {"cpu": machine(), "cores": os.cpu_count(), "torch": torch.__version__},
+            "repeats": REPEATS,
+            "bundles": {each.name: about(each) for each in bundles},
+            "runtimes": {
+                runtime.name: measured(runtime, bundles, failures) for runtime in RUNTIMES.values()
+            },
+        }
+    write_atomically(out, (json.dumps(record, indent=1) + "\n").encode())
+    for failure in failures:
+        click.echo(f"Error: {failure}", err=True)
+    sys.exit(bool(failures))
+
+
+def about(recorded: Recorded) -> dict[str, Any]:
+    """Return what the page says of a bundle."""
+    manifest, _ = read_manifest(recorded.path)
+    own = read_selftest(recorded.path, manifest)
+    return {
+        "input": str(manifest.input),
+        "samples": len(own.support_x),
+        "queries": len(own.query_x),
+        "steps": own.steps,
+        "episodes": len(recorded.episodes),
+        "kb": sum(record.size for record in manifest.files.values()) / 1e3,
+        "parity": {name: manifest.parity[name] for name in ("atol", "rtol")},
+    }
+
+
+def measured(runtime: Runtime, bundles: Sequence[Recorded], failures: list[str]) -> dict[str, Any]:
+    """Return how a runtime did, by bundle, or why it did not take part."""
+    if reason := absent(runtime, failures.append):
+        click.echo(f"{runtime.name}: left out, {reason}")
+        return {"absent": reason}
+    found = {}
+    for each in bundles:
+        try:
+            with Adapter(runtime.command, ROOT) as adapter:
+                outcome = replay_all(adapter, each, REPEATS)
+        except (AdapterError, DisagreementError) as error:
+            failures.append(f"{runtime.name}, {each.name}: {error}")
+            found[each.name] = {"failure": str(error)}
+            continue
+        click.echo(f"{runtime.name}, {each.name}: {outcome}")
+        found[each.name] = asdict(outcome)
+    return {"found": found}
+
+
+if __name__ == "__main__":
+    main()

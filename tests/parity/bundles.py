@@ -1,0 +1,188 @@
+"""The three bundles that all runtimes replay, and episodes that PyTorch recorded for them.
+
+The networks have random weights: what they compute is to be compared, not to be good. Between them
+they have uint8, float32 and int64 samples, a shared head, a head of fixed size and a regression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edgemeta import bundle
+from edgemeta.bundle import TensorSpec
+from edgemeta.meta.inner import LOSSES, InnerLoop, Task
+from edgemeta.meta.models import build_model
+from edgemeta_export import export_bundle
+from edgemeta_export.selftest import Episode, record_episode
+from tests.zoo import WAYS, Head, Recurrent
+
+INNER_STEPS = 5
+EPISODES = 20
+"""Recorded of each bundle, beside its selftest."""
+DRAWS = 10
+"""Episodes in a row with a kink, after which something is wrong: they are one in fifty."""
+MOST_SAMPLES, MOST_STEPS, MOST_QUERIES, MOST_WAYS = 25, 10, 8, 7
+
+GLYPH = TensorSpec((28, 28), "uint8")
+WINDOW = TensorSpec((25, 6), "float32")
+TOKENS = TensorSpec((12,), "int64")
+WORDS = 11
+TARGETS = 2
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model to compile, and data for it.
+
+    Attributes:
+        name: of the bundle.
+        make: builds the model.
+        input: one sample.
+        inner_lr: inner learning rate.
+        task: "classification" or "regression".
+        any_ways: whether the labels say how many classes there are.
+    """
+
+    name: str
+    make: Callable[[], nn.Module]
+    input: TensorSpec
+    inner_lr: float
+    task: Task = "classification"
+    any_ways: bool = False
+
+    def model(self) -> nn.Module:
+        """Return the model, the same at each call; a zero-initialised head gets weights too."""
+        torch.manual_seed(0)
+        model = self.make()
+        for name, parameter in model.named_parameters():
+            if name.startswith("head"):
+                nn.init.normal_(parameter, std=0.1)
+        return model
+
+    def loop(self) -> InnerLoop:
+        """Return the inner loop on PyTorch."""
+        return InnerLoop(self.model(), LOSSES[self.task])
+
+    def x(self, count: int, rng: np.random.Generator) -> NDArray[Any]:
+        """Return (count, *shape) samples."""
+        shape = (count, *self.input.shape)
+        if self.input.dtype == "float32":
+            return rng.normal(size=shape).astype(np.float32)
+        return rng.integers(0, 256 if self.input.dtype == "uint8" else WORDS, shape).astype(
+            self.input.dtype
+        )
+
+    def y(self, count: int, ways: int, rng: np.random.Generator) -> NDArray[Any]:
+        """Return (count,) labels, each of them at least once, or (count, TARGETS) targets."""
+        if self.task == "regression":
+            return rng.normal(size=(count, TARGETS)).astype(np.float32)
+        return rng.permutation(np.arange(count) % ways)
+
+
+NETWORKS = (
+    Network(
+        "conv",
+        lambda: build_model(
+            "conv4", GLYPH, ways=5, width=16, pool="max", head="shared", std=(255.0,)
+        ),
+        GLYPH,
+        inner_lr=0.1,
+        any_ways=True,
+    ),
+    Network("gru", lambda: Recurrent(nn.GRU(6, 32, batch_first=True)), WINDOW, inner_lr=0.1),
+    Network(
+        "attention",
+        lambda: Head(
+            12 * 16,
+            nn.Embedding(WORDS, 16),
+            nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, activation="gelu"),
+            outputs=TARGETS,
+        ),
+        TOKENS,
+        inner_lr=0.02,
+        task="regression",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A bundle and its episodes.
+
+    Attributes:
+        name: of its network.
+        path: the bundle.
+        episodes: files like `selftest.safetensors`; the first one is the bundle's own.
+    """
+
+    name: str
+    path: Path
+    episodes: tuple[Path, ...]
+
+
+def recorded(network: Network, folder: Path, episodes: int = EPISODES) -> Recorded:
+    """Compile a network and let PyTorch record episodes, in a directory of their own.
+
+    Which episodes there are depends on PyTorch alone: one is left out where PyTorch, with a
+    jittered init, differs from itself by more than the tolerance.
+    """
+    rng = np.random.default_rng(1)
+    x, y = network.x(7, rng), network.y(7, 5 if network.any_ways else WAYS, rng)
+    path = export_bundle(
+        network.model(),
+        folder / network.name,
+        x,
+        task=network.task,
+        inner_lr=network.inner_lr,
+        inner_steps=INNER_STEPS,
+        example_y=y,
+    )
+    aside = folder / f"{network.name}-episodes"
+    aside.mkdir()
+    files = [path / bundle.SELFTEST]
+    for index in range(episodes):
+        files.append(aside / f"{index:02}.safetensors")
+        files[-1].write_bytes(_calm_episode(network, index))
+    return Recorded(network.name, path, tuple(files))
+
+
+def _calm_episode(network: Network, index: int) -> bytes:
+    """Return an episode without a kink."""
+    loop = network.loop()
+    for draw in range(DRAWS):
+        rng = np.random.default_rng([index, draw])
+        content = record_episode(loop, network.task, drawn(network, index, rng), network.inner_lr)
+        if content is not None:
+            return content
+    raise AssertionError(f"{network.name}: PyTorch differs from itself on {DRAWS} episodes")
+
+
+def drawn(network: Network, index: int, rng: np.random.Generator) -> Episode:
+    """Draw an episode; the first ones are those at the edges of what a device may be asked."""
+    ways = int(rng.integers(2, MOST_WAYS + 1)) if network.any_ways else WAYS
+    samples = int(rng.integers(ways, MOST_SAMPLES + 1))
+    queries = int(rng.integers(1, MOST_QUERIES + 1))
+    steps = int(rng.integers(1, MOST_STEPS + 1))
+    scale = float(rng.choice([0.5, 1, 1.5, 2]))
+    if index == 0:
+        ways, samples, queries, steps = 2, 2, 1, 0
+    elif index == 1:
+        ways = 2 if network.any_ways else WAYS
+        samples, queries, steps = ways, 1, 1
+    elif index == 2:
+        samples, steps = MOST_SAMPLES, MOST_STEPS
+    return Episode(
+        torch.from_numpy(network.x(samples, rng)),
+        torch.from_numpy(network.y(samples, ways, rng)),
+        torch.from_numpy(network.x(queries, rng)),
+        steps,
+        scale,
+    )
