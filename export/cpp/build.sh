@@ -83,4 +83,4 @@ if ! installed_onnxruntime; then
 fi
 
 cmake -S "$here" -B "$build" -DEDGEMETA_WARNINGS_ARE_ERRORS=ON "${options[@]}" "$@"
-cmake --build "$build" --parallel
+cmake --build "$build" --parallel "$(nproc)"

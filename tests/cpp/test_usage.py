@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -64,6 +65,15 @@ def test_odd_numbers(
     support = save(x=np.zeros((2, 28, 28), np.uint8), y=np.arange(2))
     done = tool("adapt", OMNIGLOT, support, "--out", tmp_path / "out", option, value)
     assert reason in done.refused()
+
+
+def test_nothing_is_kept_for_telemetry(tool: Tool, tmp_path: Path) -> None:
+    """Else onnxruntime keeps an id of the device in the user's cache, and sends what it sees."""
+    suppressing = {"CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS"}
+    environment = {name: value for name, value in os.environ.items() if name not in suppressing}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([tool.binary, "verify", OMNIGLOT], env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_output_that_cannot_be_written(tool: Tool) -> None:
