@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEVICE_BIN := .venv-device/bin
 OLDEST_BIN := .venv-oldest/bin
+CPP := $(wildcard export/cpp/*/*.?pp export/cpp/*/*/*.?pp tests/cpp/*/*.cpp)
 
-.PHONY: demo test lint device oldest parity guard soak fuzz clean
+.PHONY: demo test lint device oldest cpp parity guard soak fuzz clean
 
 demo: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh benchmarks/demo.sh
@@ -16,6 +17,7 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(CPP)
 
 # One bundle, every runtime: do they all compute what PyTorch does? Writes docs/parity.md anew.
 # `cpp` builds build/cpp/edgemeta-cpp, `web` the package for Node and Chromium in export/web/dist.
@@ -26,6 +28,11 @@ parity: .venv/installed cpp web
 # Whether adaptation has become slower than benchmarks/results/guard.json says.
 guard: .venv/installed
 	$(BIN)/python -m benchmarks.guard
+
+# The C++ runner: build/cpp/edgemeta-cpp, and its tests. See export/cpp/build.sh for what it needs.
+cpp: .venv/installed
+	PYTHON=$(BIN)/python export/cpp/build.sh build/cpp
+	EDGEMETA_REQUIRE_CPP=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cpp
 
 # The promises of docs/reliability.md that take longer than a test may.
 soak: .venv/installed
@@ -63,4 +70,4 @@ oldest: .venv-oldest/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-device .venv-oldest demo-out .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-device .venv-oldest build demo-out .mypy_cache .ruff_cache .pytest_cache

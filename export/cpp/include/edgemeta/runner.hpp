@@ -1,0 +1,167 @@
+// Adapting and predicting on a device, with stock ONNX Runtime.
+//
+//     edgemeta::Runner runner("bundle");
+//     edgemeta::Learner learner = runner.adapt({pixels, {5, 28, 28}}, {labels, {5}});
+//     edgemeta::Tensor predicted = learner.predict({queries, {2, 28, 28}});
+//
+// A runner never changes; a learner is a value: adapting further returns another one. Both are
+// cheap to copy, and may be used by several threads at once. After a fork, load the bundle anew.
+//
+// The names are those of the Python package, and so is what they do, but for this: data must have
+// the bundle's dtype exactly, where Python converts; nothing is signed, frozen, or held out.
+
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "edgemeta/error.hpp"
+#include "edgemeta/tensor.hpp"
+
+namespace edgemeta {
+
+/// Shape and dtype of one sample or one target, as the user's data has it.
+struct TensorSpec {
+  Shape shape;  ///< without the sample axis
+  DType dtype;
+};
+
+/// One tensor of the learner's state.
+struct StateTensor {
+  std::string name;  ///< its torch name, such as "conv1.weight"
+  Shape shape;       ///< that of the init
+  DType dtype;
+  bool per_class;  ///< belongs to a shared head: axis 0 counts the classes of the task
+
+  /// Its shape in the state of a task with `ways` classes.
+  Shape shape_at(std::optional<std::int64_t> ways) const;
+};
+
+/// What a bundle says of itself (`manifest.json`), as far as a runner needs it.
+struct Manifest {
+  bool classification;               ///< or else regression
+  std::optional<std::int64_t> ways;  ///< classes of the head; of the training, if it is shared
+  TensorSpec input;
+  TensorSpec target;           ///< shape () and int64 for labels
+  std::int64_t inner_steps;    ///< that an adaptation takes unless told otherwise
+  std::int64_t least_support;  ///< samples that an adaptation needs
+  std::vector<StateTensor> state;
+  double atol, rtol;  ///< how far from PyTorch a runtime may be, see `edgemeta-cpp verify`
+
+  /// Whether the head is a shared one, which takes any number of classes.
+  bool any_ways() const;
+
+  /// The most classes that a task can have; nothing for regression.
+  std::optional<std::int64_t> most_ways() const;
+};
+
+/// What a class may be called in a state file.
+using Label = std::variant<std::string, std::int64_t, double>;
+
+/// One adapted state of a bundle: what predicts. Made by `Runner::adapt`, `load` or `init`.
+class Learner {
+ public:
+  /// (steps + 1), the support loss before each step and after the last; empty where the learner
+  /// was loaded.
+  const std::vector<float>& losses() const;
+
+  /// How many classes the task has; nothing for regression. The init of a shared head has one.
+  std::optional<std::int64_t> ways() const;
+
+  /// Predicts (Q,) int64 labels of x (Q, *input.shape), or for regression (Q, *target.shape)
+  /// float32 outputs. Throws Error (input): the samples cannot be used.
+  Tensor predict(const View& x) const;
+
+  /// (Q, ways) float32 logits, or for regression the outputs. Throws as `predict`.
+  Tensor predict_logits(const View& x) const;
+
+  /// (Q, ways) float32 probabilities: the softmax of the logits, not calibrated. Throws as
+  /// `predict`, and for regression.
+  Tensor predict_proba(const View& x) const;
+
+  /// A copy of every tensor of the state, by torch name.
+  Tensors state_dict() const;
+
+  /// Writes the state to a `.safetensors` file, whole or not at all: Python reads it, too.
+  /// `labels` are what the classes are called, by class index; empty if they have no names.
+  /// Throws Error (failure): the file cannot be written; Error (input): the labels are too long.
+  void save(const std::filesystem::path& path, const std::vector<Label>& labels = {}) const;
+
+ private:
+  friend class Runner;
+  struct State;
+  explicit Learner(std::shared_ptr<const State> state);
+
+  std::shared_ptr<const State> state_;
+};
+
+/// Choices of an adaptation.
+struct AdaptOptions {
+  /// Inner steps; the bundle's own number unless given; 0 returns the start unchanged.
+  std::optional<std::int64_t> steps = {};
+  /// Multiplies the inner learning rate.
+  double lr_scale = 1;
+  /// A learner to continue from; the init unless given. It is only read, during the call.
+  const Learner* state = nullptr;
+  /// How many classes the task has, at most as many as the head; the others are out of reach then.
+  /// Unless given, those of `state`, or all of the head's. A shared head takes any number, and
+  /// unless given as many as `state` and the labels have.
+  std::optional<std::int64_t> ways = {};
+  /// Refuse an adaptation that diverged: the last loss not finite, or above 1.5 times the first
+  /// and 0.01 (for regression, times the targets' mean square), or a state that is not finite.
+  bool guard = true;
+};
+
+/// A loaded bundle.
+///
+/// Checked as in Python: the manifest's version, types, limits, names and shapes; size and sha256
+/// of every file, none of which is a link; that the graphs have no ops but those that the manifest
+/// lists, all of the standard ONNX domain, and no external data but in `init.bin`; the names of
+/// their inputs and outputs. Sessions are made of the bytes that were checked, in memory.
+/// Left to ONNX Runtime, where Python looks itself: the layout of tensors within the graphs and
+/// within `init.bin`, and what its protobuf parser takes for valid. Not checked: signatures, and
+/// the fields of the manifest that `Manifest` does not have.
+class Runner {
+ public:
+  /// Loads the bundle in a directory. `threads` are those of ONNX Runtime within one operator;
+  /// 0 is one for each core. Throws Error (bundle): it is missing, damaged, or of an unknown
+  /// version; Error (input): threads cannot be used.
+  explicit Runner(const std::filesystem::path& bundle, int threads = 0);
+
+  const std::filesystem::path& path() const;
+  const Manifest& manifest() const;
+
+  /// The sha256 of `manifest.json`, which state files are bound to.
+  const std::string& fingerprint() const;
+
+  /// The learner before any adaptation.
+  Learner init() const;
+
+  /// Adapts to a support set: x (S, *input.shape) samples, as the model was trained on them, and
+  /// y (S,) int64 labels 0, 1, ... below the ways, or (S, *target.shape) targets. To a shared head,
+  /// a label beyond the classes of `options.state` is a new class.
+  /// Throws Error (input): the support set or a number cannot be used; Error (adaptation): it
+  /// diverged. Neither the runner nor `options.state` changes.
+  Learner adapt(const View& x, const View& y, const AdaptOptions& options = {}) const;
+
+  /// Reads a learner that `Learner::save` wrote, here or in Python. Throws Error (bundle): the
+  /// file is missing, damaged, or belongs to another bundle.
+  Learner load(const std::filesystem::path& path) const;
+
+  /// Reads what the classes of a state file are called, by class index; empty without names.
+  /// Throws as `load`.
+  std::vector<Label> labels(const std::filesystem::path& path) const;
+
+ private:
+  friend class Learner;
+  struct Core;
+
+  std::shared_ptr<const Core> core_;
+};
+
+}  // namespace edgemeta

@@ -1,0 +1,42 @@
+#include "edgemeta/error.hpp"
+
+namespace edgemeta {
+namespace {
+
+constexpr std::size_t kLongest = 1000;  // bytes of one part of an error
+
+/// The part as one line: a terminal must not obey what a file holds.
+std::string printable(const std::string& text) {
+  std::string found = text.substr(0, kLongest);
+  if (text.size() > kLongest) found += "...";
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(found[i]);
+    const bool control = byte < 0x20 || byte == 0x7f;
+    // U+0080 to U+009F, which UTF-8 writes as C2 80 to C2 9F, are controls, too.
+    const bool wide =
+        byte == 0xc2 && i + 1 < found.size() && static_cast<unsigned char>(found[i + 1]) < 0xa0;
+    if (control) found[i] = ' ';
+    if (wide) found.replace(i, 2, "  ");
+  }
+  while (!found.empty() && found.back() == ' ') found.pop_back();
+  return found;
+}
+
+std::string line(const std::string& what, const std::string& got, const std::string& expected,
+                 const std::string& hint) {
+  std::string text = what;
+  if (!got.empty()) text += ": got " + got;
+  if (!expected.empty()) text += (got.empty() ? ": expected " : ", expected ") + expected;
+  if (!hint.empty()) text += "; " + hint;
+  return text;
+}
+
+}  // namespace
+
+Error::Error(Kind kind, const std::string& what, const std::string& got,
+             const std::string& expected, const std::string& hint)
+    : std::runtime_error(
+          line(printable(what), printable(got), printable(expected), printable(hint))),
+      kind_(kind) {}
+
+}  // namespace edgemeta

@@ -1,0 +1,144 @@
+#include "inputs.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+
+#include "bundle.hpp"
+
+namespace edgemeta {
+namespace {
+
+constexpr std::int64_t kMaxSteps =
+    10'000;                           // far beyond any few-shot use: more is a slip of the pen
+constexpr double kMaxLrScale = 1000;  // gradient descent bears a small multiple of its trained rate
+
+constexpr auto kInput = Error::Kind::input;
+
+template <class T>
+bool all_finite(const View& array) {
+  const T* values = array.data<T>();
+  return std::all_of(values, values + array.count(), [](T value) { return std::isfinite(value); });
+}
+
+std::string range(std::int64_t least, std::int64_t most) {
+  return std::to_string(least) + ".." + std::to_string(most);
+}
+
+/// `rows` samples of a shape.
+Shape batch_of(std::int64_t rows, const Shape& sample) {
+  Shape shape = {rows};
+  shape.insert(shape.end(), sample.begin(), sample.end());
+  return shape;
+}
+
+/// "(n, 28, 28)"
+std::string batch_text(const Shape& sample) {
+  std::string text = "(n";
+  for (const std::int64_t axis : sample) text += ", " + std::to_string(axis);
+  return text + (sample.empty() ? ",)" : ")");
+}
+
+void check_dtype(const char* name, const View& array, DType wanted) {
+  if (array.dtype() == wanted) return;
+  const bool scaled = wanted < DType::float16 && array.dtype() >= DType::float16;
+  throw Error(kInput, std::string(name) + " has the wrong dtype",
+              std::string(name_of(array.dtype())), std::string(name_of(wanted)),
+              scaled ? "pass raw samples: scaling happens inside the bundle" : "convert it");
+}
+
+void check_finite(const char* name, const View& array) {
+  if (!is_finite(array)) {
+    throw Error(kInput, std::string(name) + " holds values that are not finite", "", "",
+                "drop or repair these samples");
+  }
+}
+
+void check_labels(const View& y, std::int64_t samples, std::int64_t ways) {
+  if (y.shape() != Shape{samples}) {
+    throw Error(kInput, "support_y has the wrong shape", text_of(y.shape()),
+                text_of({samples}) + ", one label for each sample");
+  }
+  const std::int64_t* labels = y.data<std::int64_t>();
+  const auto [least, most] = std::minmax_element(labels, labels + samples);
+  if (*least < 0 || *most >= ways) {
+    throw Error(kInput, "support_y has labels outside the task's classes", range(*least, *most),
+                range(0, ways - 1), "number the classes from 0");
+  }
+}
+
+}  // namespace
+
+bool is_finite(const View& array) {
+  if (array.dtype() == DType::float32) return all_finite<float>(array);
+  if (array.dtype() == DType::float64) return all_finite<double>(array);
+  if (array.dtype() != DType::float16) return true;
+  const View bits(DType::uint16, array.shape(), array.bytes());
+  const std::uint16_t* values = bits.data<std::uint16_t>();
+  return std::none_of(values, values + bits.count(),
+                      [](std::uint16_t value) { return (value & 0x7c00) == 0x7c00; });
+}
+
+void check_samples(const char* name, const View& x, const TensorSpec& spec) {
+  if (x.shape() == spec.shape) {
+    throw Error(kInput, std::string(name) + " is one sample, not a batch",
+                "shape " + text_of(x.shape()), batch_text(spec.shape),
+                "put a 1 in front of its shape");
+  }
+  if (x.shape().empty() || x.shape() != batch_of(x.shape()[0], spec.shape)) {
+    throw Error(kInput, std::string(name) + " has the wrong shape", text_of(x.shape()),
+                batch_text(spec.shape), "pass samples as the model was trained on them");
+  }
+  if (x.shape()[0] <= 0) {
+    throw Error(kInput, std::string(name) + " is empty", "", "at least one sample");
+  }
+  check_dtype(name, x, spec.dtype);
+  check_finite(name, x);
+}
+
+void check_support(const View& x, const View& y, const Manifest& manifest,
+                   std::optional<std::int64_t> ways) {
+  check_samples(kSupportX, x, manifest.input);
+  const std::int64_t samples = x.shape()[0];
+  if (samples < manifest.least_support) {
+    throw Error(kInput, "support_x has too few samples", std::to_string(samples),
+                "at least " + std::to_string(manifest.least_support),
+                "the model's batch norm needs more than one value per channel");
+  }
+  check_dtype(kSupportY, y, manifest.target.dtype);
+  if (ways) return check_labels(y, samples, *ways);
+  if (y.shape() != batch_of(samples, manifest.target.shape)) {
+    throw Error(kInput, "support_y has the wrong shape", text_of(y.shape()),
+                text_of(batch_of(samples, manifest.target.shape)));
+  }
+  check_finite(kSupportY, y);
+}
+
+std::int64_t check_steps(std::int64_t steps) {
+  if (steps < 0 || steps > kMaxSteps) {
+    throw Error(kInput, "steps is out of range", std::to_string(steps), range(0, kMaxSteps));
+  }
+  return steps;
+}
+
+float check_lr_scale(double lr_scale) {
+  if (!(lr_scale >= 0 && lr_scale <= kMaxLrScale)) {
+    std::ostringstream got;
+    got << lr_scale;
+    throw Error(kInput, "lr_scale is out of range", got.str(), "0..1000");
+  }
+  return static_cast<float>(lr_scale);
+}
+
+std::int64_t check_ways(std::int64_t ways, const Manifest& manifest, std::int64_t least) {
+  if (!manifest.most_ways()) {
+    throw Error(kInput, "ways is for classification", std::to_string(ways));
+  }
+  if (ways < least || ways > *manifest.most_ways()) {
+    throw Error(kInput, "ways is out of range", std::to_string(ways),
+                range(least, *manifest.most_ways()));
+  }
+  return ways;
+}
+
+}  // namespace edgemeta

@@ -1,0 +1,27 @@
+// A recorded episode: `selftest.safetensors`, or a file laid out like it.
+
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "edgemeta/runner.hpp"
+
+/// What is adapted to, what is predicted, and what PyTorch computed for it.
+struct Episode {
+  edgemeta::Tensor support_x, support_y, query_x;
+  std::int64_t steps;
+  double lr_scale;
+  edgemeta::Tensors results;  ///< by the file's names: state, losses, prediction
+};
+
+/// Reads an episode of a bundle. Throws Error (input): it is missing, damaged, or no episode.
+Episode read_episode(const std::filesystem::path& path);
+
+/// "logits" or "output".
+std::string prediction_name(const edgemeta::Manifest& manifest);
+
+/// What a learner came to, by the names that an episode has: its state, losses and prediction.
+edgemeta::Tensors results_of(const edgemeta::Runner& runner, const edgemeta::Learner& learner,
+                             const edgemeta::Tensor& prediction);

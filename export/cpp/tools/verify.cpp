@@ -1,0 +1,107 @@
+// Replaying a bundle's recorded episode: does this machine compute what PyTorch did?
+
+#include <algorithm>
+#include <cmath>
+#include <iomanip>
+#include <iostream>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "arguments.hpp"
+#include "commands.hpp"
+#include "edgemeta/runner.hpp"
+#include "episode.hpp"
+
+namespace {
+
+using edgemeta::Error;
+using edgemeta::Tensor;
+
+/// How far one tensor is from PyTorch.
+struct Difference {
+  double largest = 0;
+  double limit = 0;  // atol + rtol * the largest value
+  std::string tensor;
+
+  double share() const { return largest / limit; }
+};
+
+Difference compare(const std::string& name, const Tensor& got, const Tensor& want,
+                   const edgemeta::Manifest& manifest) {
+  if (got.shape() != want.shape()) {
+    throw Error(Error::Kind::bundle, "the selftest does not fit the bundle: " + name,
+                edgemeta::text_of(want.shape()), edgemeta::text_of(got.shape()));
+  }
+  double largest = 0, value = 0;
+  for (std::size_t i = 0; i < got.count(); ++i) {
+    const double a = got.data<float>()[i], b = want.data<float>()[i];
+    const double apart =
+        std::isfinite(a) ? std::abs(a - b) : std::numeric_limits<double>::infinity();
+    largest = std::max(largest, apart);
+    value = std::max(value, std::abs(b));
+  }
+  return {largest, manifest.atol + manifest.rtol * value, name};
+}
+
+/// The difference of each group, "state", "losses" and "logits" or "output": that of the tensor
+/// which comes nearest to its limit.
+std::map<std::string, Difference> replay(const edgemeta::Runner& runner) {
+  const Episode episode = read_episode(runner.path() / "selftest.safetensors");
+  edgemeta::AdaptOptions options;
+  options.steps = episode.steps;
+  options.lr_scale = episode.lr_scale;
+  options.guard = false;
+  const auto learner = runner.adapt(episode.support_x, episode.support_y, options);
+  const Tensor prediction = learner.predict_logits(episode.query_x);
+  std::map<std::string, Difference> found;
+  for (const auto& [file_name, got] : results_of(runner, learner, prediction)) {
+    const auto want = episode.results.find(file_name);
+    if (want == episode.results.end()) {
+      throw Error(Error::Kind::bundle, "the selftest does not fit the bundle", "no " + file_name);
+    }
+    const bool is_state = file_name.size() > 5 && file_name.substr(file_name.size() - 5) == ".next";
+    const std::string name = is_state ? file_name.substr(0, file_name.size() - 5) : file_name;
+    const Difference difference = compare(name, got, want->second, runner.manifest());
+    const auto [at, is_new] = found.try_emplace(is_state ? "state" : name, difference);
+    if (!is_new && difference.share() > at->second.share()) at->second = difference;
+  }
+  return found;
+}
+
+std::string text(double value) {
+  std::ostringstream written;
+  written << std::setprecision(3) << value;
+  return written.str();
+}
+
+}  // namespace
+
+void verify(const Words& words) {
+  const Arguments arguments("verify", words, {"BUNDLE"}, {"--threads"});
+  const edgemeta::Runner runner(arguments.position(0),
+                                static_cast<int>(arguments.integer("--threads", 1).value_or(0)));
+  const auto found = replay(runner);
+  for (const auto& [group, difference] : found) {
+    if (difference.largest <= difference.limit) continue;
+    throw Error(Error::Kind::parity,
+                "this machine does not compute what PyTorch did: " + difference.tensor + " differs",
+                text(difference.largest), "at most " + text(difference.limit));
+  }
+  if (arguments.json()) {
+    nlohmann::json record = {{"bundle", runner.fingerprint()}, {"signed_with", nullptr}};
+    for (const auto& [group, difference] : found) {
+      record["differences"][group] = {{"largest", difference.largest},
+                                      {"limit", difference.limit},
+                                      {"tensor", difference.tensor}};
+    }
+    std::cout << record.dump() << '\n';
+    return;
+  }
+  for (const auto& [group, difference] : found) {
+    std::cout << group << ": " << difference.tensor << " differs by " << difference.largest
+              << ", at most " << difference.limit << '\n';
+  }
+  std::cout << arguments.position(0) << ": this runtime computes what PyTorch did\n";
+}
