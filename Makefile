@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEVICE_BIN := .venv-device/bin
 OLDEST_BIN := .venv-oldest/bin
 
-.PHONY: demo test lint device oldest guard soak fuzz clean
+.PHONY: demo test lint device oldest guard soak fuzz web web-page demo-web clean
 
 demo: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh benchmarks/demo.sh
@@ -16,6 +16,24 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The JavaScript package and the demo page: types, build, tests in Node, in Chromium, and with Python.
+web: .venv/installed web-page
+	cd export/web && npm test
+	sh export/web/tools/chromium.sh
+	cd export/web && npm run test:chromium
+	EDGEMETA_REQUIRE_WEB=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/web
+
+web-page: export/web/node_modules/installed
+	cd export/web && npm run build && npm run check
+
+# The page that learns drawings and words in the browser, built and served on this machine.
+demo-web: .venv/installed web-page
+	$(BIN)/edgemeta demo --web
+
+export/web/node_modules/installed: export/web/package.json export/web/package-lock.json
+	cd export/web && npm ci
+	touch $@
 
 # Whether adaptation has become slower than benchmarks/results/guard.json says.
 guard: .venv/installed
@@ -57,4 +75,5 @@ oldest: .venv-oldest/installed
 	touch $@
 
 clean:
+	rm -rf export/web/node_modules export/web/dist
 	rm -rf .venv .venv-device .venv-oldest demo-out .mypy_cache .ruff_cache .pytest_cache
