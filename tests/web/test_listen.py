@@ -32,7 +32,7 @@ def test_it_learns_sounds_in_chromium(tmp_path: Path) -> None:
         env={**os.environ, "EDGEMETA_DEMO": str(page)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "# skipped 0" in done.stdout

@@ -99,16 +99,16 @@ test("it records and listens with a microphone, which it asks for when it is nee
   ];
   await withDemo({ ...DESKTOP, permissions: ["microphone"] }, async ({ page }) => {
     const listen = await teach(page);
-    await listen.getByRole("button", { name: "Record" }).click();
+    await listen.getByRole("button", { name: "Record", exact: true }).click();
     await listen.getByText("Speak now.").waitFor();
     await listen.getByText("Recorded. Add it to a name, or record again.").waitFor();
     await listen.locator(".answer.given").waitFor();
     assert.equal(await listen.locator(".what").innerText(), "Fall");
     await listen.getByRole("button", { name: "Add this recording to Fall" }).click();
-    await listen.getByRole("button", { name: "Listen" }).click();
+    await listen.getByRole("button", { name: "Listen", exact: true }).click();
     await listen.locator(".answer.given").waitFor();
     assert.equal(await listen.locator(".what").innerText(), "Fall");
-    await listen.getByRole("button", { name: "Listen" }).click();
+    await listen.getByRole("button", { name: "Listen", exact: true }).click();
     assert.equal(await listen.locator(".listen").getAttribute("aria-pressed"), "false");
   }, flags);
   await rm(folder, { recursive: true });
@@ -118,9 +118,9 @@ test("it works on a phone, and without a microphone", { skip }, async () => {
   await withDemo(PHONE, async ({ page }) => {
     const listen = await teach(page);
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
-    await listen.getByRole("button", { name: "Record" }).click();
+    await listen.getByRole("button", { name: "Record", exact: true }).click();
     await listen.locator(".heard").getByText(/microphone|found/i).waitFor();
-    assert.ok(await listen.getByRole("button", { name: "Record" }).isEnabled());
+    assert.ok(await listen.getByRole("button", { name: "Record", exact: true }).isEnabled());
     await screenshot(page, "listen-phone");
   });
 });
