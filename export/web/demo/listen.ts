@@ -128,7 +128,7 @@ class Listening {
     const sound = microphone.last(this.#seconds, this.#rate);
     const power = levels(sound, this.#rate);
     const quiet = [...power].sort((a, b) => a - b)[Math.floor(power.length / 4)] ?? 0;
-    if (quiet > 0) this.#room = Math.min(this.#room * 1.01, quiet);
+    this.#room = Math.min(1.01 * Math.max(this.#room, 1e-9), quiet); // follows a louder room slowly
     if (performance.now() < this.#restUntil) return;
     this.#paint(sound);
     if (!hasWord(power, this.#room)) return;

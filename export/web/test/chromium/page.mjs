@@ -8,7 +8,7 @@ import { serve } from "../../tools/serve.mjs";
 
 export const DEMO =
   process.env["EDGEMETA_DEMO"] ?? fileURLToPath(new URL("../../dist/demo", import.meta.url));
-const PATIENCE = 40_000; // milliseconds, for machines that do other things too
+const PATIENCE = 60_000; // milliseconds, for machines that do other things too
 const SCREENSHOTS = fileURLToPath(new URL("../../dist/screenshots/", import.meta.url));
 
 /**
