@@ -1,6 +1,6 @@
 /** The tab that learns spoken words, from the microphone, from files or from example sounds. */
 
-import { EdgemetaError, readWav, resample, type Runner, Spectrum } from "../src/index.js";
+import { readWav, resample, type Runner, Spectrum } from "../src/index.js";
 import { colour, find, fitted } from "./dom.js";
 import { Microphone } from "./microphone.js";
 import { centred, example, EXAMPLE_NAMES, hasWord, levels } from "./sound.js";
@@ -9,6 +9,10 @@ import { type Sample, Workbench } from "./workbench.js";
 const LEAD = 0.4; // seconds that a recording is longer than a clip, before and after it
 const TICK = 100; // milliseconds between two looks at what was heard
 const REST = 700; // milliseconds after a word in which no other is looked for
+const NO_MICROPHONE: Readonly<Record<string, string>> = {
+  NotAllowedError: "The microphone was not allowed.",
+  NotFoundError: "No microphone was found.",
+};
 
 /** Set up the tab in its panel. */
 export function setUpListen(root: HTMLElement, runner: Runner): void {
@@ -57,13 +61,13 @@ class Listening {
     try {
       await work();
     } catch (error) {
-      const denied = error instanceof DOMException && error.name === "NotAllowedError";
+      const why = error instanceof DOMException ? NO_MICROPHONE[error.name] : undefined;
       this.#say(
-        denied
-          ? "The microphone was not allowed. Files and examples work without it."
-          : error instanceof EdgemetaError || error instanceof Error
+        why === undefined
+          ? error instanceof Error
             ? error.message
-            : String(error),
+            : String(error)
+          : `${why} Files and examples work without it.`,
       );
     }
   }
