@@ -5,7 +5,7 @@ DEVICE_BIN := .venv-device/bin
 OLDEST_BIN := .venv-oldest/bin
 CPP := $(wildcard export/cpp/*/*.?pp export/cpp/*/*/*.?pp tests/cpp/*/*.cpp)
 
-.PHONY: demo test lint device oldest cpp parity guard soak fuzz clean
+.PHONY: demo test lint device oldest cpp web web-page demo-web parity guard soak fuzz clean
 
 demo: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh benchmarks/demo.sh
@@ -24,6 +24,24 @@ lint: .venv/installed
 parity: .venv/installed cpp web
 	EDGEMETA_REQUIRE_RUNTIMES=python,cpp,node,chromium $(BIN)/python -m tests.parity
 	$(BIN)/python -m docs.parity_page
+
+# The JavaScript package and the demo page: types, build, tests in Node, in Chromium, and with Python.
+web: .venv/installed web-page
+	cd export/web && npm test
+	sh export/web/tools/chromium.sh
+	cd export/web && npm run test:chromium
+	EDGEMETA_REQUIRE_WEB=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/web
+
+web-page: export/web/node_modules/installed
+	cd export/web && npm run build && npm run check
+
+# The page that learns drawings and words in the browser, built and served on this machine.
+demo-web: .venv/installed web-page
+	$(BIN)/edgemeta demo --web
+
+export/web/node_modules/installed: export/web/package.json export/web/package-lock.json
+	cd export/web && npm ci
+	touch $@
 
 # Whether adaptation has become slower than benchmarks/results/guard.json says.
 guard: .venv/installed
@@ -71,3 +89,4 @@ oldest: .venv-oldest/installed
 
 clean:
 	rm -rf .venv .venv-device .venv-oldest build demo-out .mypy_cache .ruff_cache .pytest_cache
+	rm -rf export/web/node_modules export/web/dist

@@ -1,0 +1,63 @@
+/**
+ * Build the pages into dist/: the demo, one folder that any static server can serve, and the page of
+ * the parity adapter. `tsc` has built the package before.
+ */
+
+import { cp, mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const bundles = join(here, "..", "..", "edgemeta", "bundles");
+// onnxruntime's module stays a file of its own: its threads load it by its address.
+const ORT = "ort.wasm.min.mjs";
+const ORT_FILES = [ORT, "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
+const ort = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
+
+/** @type {import("esbuild").Plugin} */
+const ortBeside = {
+  name: "onnxruntime-web beside the page",
+  setup(builder) {
+    builder.onResolve({ filter: /^onnxruntime-web/ }, () => ({
+      path: `./ort/${ORT}`,
+      external: true,
+    }));
+  },
+};
+
+/**
+ * @param {string} folder in dist/
+ * @param {string[]} scripts
+ * @param {string[]} files to copy as they are.
+ */
+async function page(folder, scripts, files) {
+  const out = join(here, "dist", folder);
+  await rm(out, { recursive: true, force: true });
+  await build({
+    entryPoints: scripts.map((script) => join(here, folder, script)),
+    outdir: out,
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    minify: true,
+    legalComments: "none",
+    logLevel: "warning",
+    plugins: [ortBeside],
+  });
+  for (const file of files) await cp(join(here, folder, file), join(out, file));
+  await mkdir(join(out, "ort"));
+  for (const file of ORT_FILES) await cp(join(ort, file), join(out, "ort", file));
+  return out;
+}
+
+await page("parity", ["page.ts"], ["index.html"]);
+const demo = await page("demo", ["main.ts", "capture.ts"], ["index.html", "style.css"]);
+const names = (await readdir(bundles, { withFileTypes: true }))
+  .filter((entry) => entry.isDirectory())
+  .map((entry) => entry.name);
+for (const name of names) {
+  await cp(join(bundles, name), join(demo, "bundles", name), { recursive: true });
+}
+await writeFile(join(demo, "bundles", "index.json"), JSON.stringify(names));

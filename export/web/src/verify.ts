@@ -1,0 +1,95 @@
+/** Replaying a bundle's recorded episode: does this runtime compute what PyTorch did? */
+
+import { EdgemetaError } from "./errors.js";
+import { type Manifest, predictionName } from "./manifest.js";
+import type { Runner } from "./runner.js";
+import { readTensors, type Tensors } from "./safetensors.js";
+import type { Tensor } from "./tensor.js";
+
+/** How far one tensor is from PyTorch: the largest absolute difference, and what it may be. */
+export interface Difference {
+  readonly tensor: string;
+  readonly largest: number;
+  readonly limit: number;
+}
+
+/**
+ * Replay the selftest of a bundle.
+ *
+ * @returns the difference of every tensor of the state, of the losses and of the prediction.
+ * @throws EdgemetaError of kind "runtime": a difference exceeds its limit, or is not a number.
+ */
+export async function verify(runner: Runner): Promise<Difference[]> {
+  const { tensors: want } = readTensors(runner.selftest);
+  const { computed } = await replay(runner, want);
+  const { atol, rtol } = tolerance(runner.manifest);
+  const found = [...computed].map(([tensor, { data }]) => {
+    const expected = want.get(tensor)?.data ?? [];
+    let [largest, scale] = [data.length === expected.length ? 0 : Infinity, 0];
+    data.forEach((value: number | bigint, k: number) => {
+      const right = Number(expected[k]);
+      const difference = Math.abs(Number(value) - right);
+      if (!(difference <= largest)) largest = Number.isNaN(difference) ? Infinity : difference;
+      scale = Math.max(scale, Math.abs(right));
+    });
+    return { tensor, largest, limit: atol + rtol * scale };
+  });
+  for (const { tensor, largest, limit } of found) {
+    if (largest > limit) {
+      const what = `this runtime does not compute what PyTorch did: ${tensor} differs`;
+      throw new EdgemetaError("runtime", what, {
+        got: largest.toPrecision(3),
+        expected: `at most ${limit.toPrecision(3)}`,
+      });
+    }
+  }
+  return found;
+}
+
+/** What a replay computed, by the names of `selftest.safetensors`, and how long it took. */
+export interface Replay {
+  /** Every "<name>.next", "losses", and the prediction. */
+  readonly computed: Tensors;
+  /** Milliseconds. */
+  readonly ms: { readonly adapt: number; readonly predict: number };
+}
+
+/**
+ * Adapt and predict as a recorded episode did.
+ *
+ * @param episode laid out as `selftest.safetensors`: support_x, support_y, query_x, steps, lr_scale.
+ */
+export async function replay(runner: Runner, episode: Tensors): Promise<Replay> {
+  const of = (name: string): Tensor => {
+    const tensor = episode.get(name);
+    if (tensor !== undefined) return tensor;
+    throw new EdgemetaError("bundle", "the episode cannot be replayed", { expected: name });
+  };
+  const began = performance.now();
+  const learner = await runner.adapt(of("support_x").data, of("support_y").data, {
+    steps: Number(of("steps").data[0]),
+    lrScale: Number(of("lr_scale").data[0]),
+    guard: false,
+  });
+  const adapted = performance.now();
+  const rows = await learner.predictLogits(of("query_x").data);
+  const ms = { adapt: adapted - began, predict: performance.now() - adapted };
+  const found: Tensors = new Map();
+  for (const [name, tensor] of learner.tensors) found.set(`${name}.next`, tensor);
+  found.set("losses", { data: learner.losses, dims: [learner.losses.length], dtype: "float32" });
+  const name = predictionName(runner.manifest);
+  const width = rows[0]?.length ?? 0;
+  const output = learner.ways === null ? runner.manifest.target.shape : [width];
+  const data = new Float32Array(rows.length * width);
+  rows.forEach((row, k) => data.set(row, k * width));
+  found.set(name, { data, dims: [rows.length, ...output], dtype: "float32" });
+  return { computed: found, ms };
+}
+
+function tolerance({ record }: Manifest): { atol: number; rtol: number } {
+  const { atol, rtol } = (record["parity"] ?? {}) as Record<string, unknown>;
+  if (typeof atol !== "number" || typeof rtol !== "number" || !(atol > 0) || !(rtol >= 0)) {
+    throw new EdgemetaError("bundle", "manifest.json has no usable parity record");
+  }
+  return { atol, rtol };
+}

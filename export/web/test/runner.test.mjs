@@ -1,0 +1,196 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import test from "node:test";
+import { EdgemetaError, Runner, verify } from "../dist/lib/index.js";
+import { files, NAMES, OMNIGLOT, ort, recorded, runner } from "./bundle.mjs";
+
+const X = /** @type {Uint8Array} */ (recorded("support_x").data);
+const Y = Array.from(recorded("support_y").data, Number);
+const QUERY = /** @type {Uint8Array} */ (recorded("query_x").data);
+const PIXELS = 28 * 28;
+
+/** Check that something is refused: the kind, and one line of text. */
+async function refused(/** @type {Promise<unknown>} */ doing, /** @type {string} */ kind, /** @type {RegExp} */ text) {
+  await assert.rejects(doing, (/** @type {unknown} */ error) => {
+    assert.ok(error instanceof EdgemetaError, String(error));
+    assert.equal(error.kind, kind);
+    assert.match(error.message, text);
+    assert.doesNotMatch(error.message, /\n/);
+    return true;
+  });
+}
+
+test("the recorded episode comes out as PyTorch computed it", async () => {
+  const found = await verify(runner);
+  assert.deepEqual(
+    found.map(({ tensor }) => tensor),
+    ["head.weight.next", "head.bias.next", "losses", "logits"],
+  );
+});
+
+test("another runtime than the record's is found out", async () => {
+  const changed = await files();
+  const bytes = /** @type {Uint8Array} */ (changed["selftest.safetensors"]);
+  // The exponent of the last number: some tensor of results ends the file.
+  bytes.set([0x44], bytes.length - 1);
+  resign(changed);
+  await refused(verify(await Runner.load({ files: changed }, { ort })), "runtime", /differs: got .*, expected at most/);
+});
+
+test("it learns classes, and forgets nothing of the init", async () => {
+  const before = await runner.init.predictLogits(QUERY);
+  const learner = await runner.adapt(X, Y);
+  assert.equal(learner.ways, new Set(Y).size);
+  assert.equal(learner.losses.length, 2);
+  assert.ok(/** @type {number} */ (learner.losses[1]) < /** @type {number} */ (learner.losses[0]));
+  assert.deepEqual(await learner.predict(X), Y);
+  assert.deepEqual(await runner.init.predictLogits(QUERY), before);
+  for (const row of await learner.predictProba(QUERY)) {
+    assert.ok(Math.abs(row.reduce((a, b) => a + b) - 1) < 1e-5); // float32
+  }
+});
+
+test("samples may be a list, and calls may overlap", async () => {
+  const list = Array.from(Y, (_, k) => X.slice(k * PIXELS, (k + 1) * PIXELS));
+  const [one, two] = await Promise.all([runner.adapt(X, Y), runner.adapt(list, Y)]);
+  assert.deepEqual(await one?.predictLogits(QUERY), await two?.predictLogits([...QUERY]));
+});
+
+test("no steps give the start back; a state is continued from, with a class more", async () => {
+  const learner = await runner.adapt(X, Y);
+  const same = await runner.adapt(X, Y, { steps: 0, state: learner });
+  assert.deepEqual(await same.predictLogits(QUERY), await learner.predictLogits(QUERY));
+  const ways = /** @type {number} */ (learner.ways);
+  const more = await runner.adapt([X.slice(0, PIXELS)], [ways], { state: learner });
+  assert.equal(more.ways, ways + 1);
+  assert.equal((await runner.adapt(X, Y, { ways: ways + 3 })).ways, ways + 3);
+  await refused(runner.adapt(X, Y, { state: learner, ways: ways - 1 }), "input", /ways is out of range/);
+});
+
+test("an adaptation that diverges is refused", async () => {
+  const one = X.slice(0, PIXELS); // one drawing under two names: a rate too high swings between them
+  const [x, y] = [[one, one, one], [0, 0, 1]];
+  await refused(
+    runner.adapt(x, y, { steps: 5, lrScale: 1000 }),
+    "adaptation",
+    /adaptation diverged: .*got .* -> .* in 5 steps.*nothing was changed/,
+  );
+  const learner = await runner.adapt(x, y, { steps: 5, lrScale: 1000, guard: false });
+  assert.equal(learner.losses.length, 6);
+  await runner.adapt(x, y, { steps: 0, lrScale: 1000 });
+});
+
+/** @type {[string, any, any, object, RegExp][]} */
+const WRONG = [
+  ["half a sample", X.slice(1), Y, {}, /support_x has the wrong size: got \d+ numbers, expected a multiple of 784/],
+  ["no sample", new Uint8Array(), [], {}, /support_x has the wrong size: got 0 numbers/],
+  ["a short sample", [X.slice(1, PIXELS)], [0], {}, /a sample of the wrong size: got 783 numbers/],
+  ["scaled pixels", Float32Array.from(X, (v) => v / 255), Y, {}, /uint8 cannot hold: got floats.*scaling happens/],
+  ["too large", Array.from(X, (v) => 2 * v), Y, {}, /uint8 cannot hold: got \d+, expected integers 0..255/],
+  ["not a number", [...X.slice(1), Number.NaN], Y, {}, /got NaN/],
+  ["a label too few", X, Y.slice(1), {}, /support_y does not fit support_x/],
+  ["half a label", X, Y.map((y) => y + 0.5), {}, /labels outside the task's classes: got \d+.5/],
+  ["a label of none", X, Y.map((y) => y - 1), {}, /got -1, expected integers 0..65535/],
+  ["a label beyond the ways", X, Y, { ways: 2 }, /expected integers 0..1; number/],
+  ["too many steps", X, Y, { steps: 1e6 }, /steps is out of range: got 1000000, expected an integer in 0..10000/],
+  ["half a step", X, Y, { steps: 0.5 }, /steps is out of range/],
+  ["no rate", X, Y, { lrScale: Number.NaN }, /lrScale is out of range: got NaN/],
+];
+for (const [name, x, y, options, text] of WRONG) {
+  test(`refused: ${name}`, () => refused(runner.adapt(x, y, options), "input", text));
+}
+
+test("refused: queries, threads, what a regression has", async () => {
+  await refused(runner.init.predict(X.slice(1)), "input", /query_x has the wrong size/);
+  await refused(Runner.load(OMNIGLOT, { ort, threads: 0.5 }), "input", /threads must be/);
+});
+
+/** Write the hashes of changed files into the manifest. */
+function resign(/** @type {Record<string, Uint8Array>} */ changed) {
+  const manifest = JSON.parse(new TextDecoder().decode(changed["manifest.json"]));
+  for (const name of NAMES.slice(1)) {
+    const content = /** @type {Uint8Array} */ (changed[name]);
+    const sha256 = createHash("sha256").update(content).digest("hex");
+    manifest.files[name] = { size: content.length, sha256 };
+  }
+  changed["manifest.json"] = new TextEncoder().encode(JSON.stringify(manifest));
+}
+
+for (const name of NAMES.slice(1)) {
+  test(`a damaged ${name} is refused`, async () => {
+    const changed = await files();
+    const content = /** @type {Uint8Array} */ (changed[name]);
+    content[99] = /** @type {number} */ (content[99]) ^ 1;
+    await refused(Runner.load({ files: changed }, { ort }), "bundle", /is damaged: got sha256 .*copy the bundle again/);
+    changed[name] = content.slice(1);
+    await refused(Runner.load({ files: changed }, { ort }), "bundle", /is damaged: got \d+ bytes, expected \d+ bytes/);
+    delete changed[name];
+    await refused(Runner.load({ files: changed }, { ort }), "bundle", /the files are not a bundle/);
+  });
+}
+
+/** @type {[string, (manifest: any) => void, RegExp][]} */
+const MANIFESTS = [
+  ["another version", (m) => (m.format_version = 2), /unknown format_version: got 2, expected 1/],
+  ["another task", (m) => (m.task = "ranking"), /breaks the contract: got task "ranking"/],
+  ["no ways", (m) => (m.ways = null), /ways null for classification/],
+  ["a dtype of no kind", (m) => (m.input.dtype = "complex64"), /input of dtype "complex64"/],
+  ["a huge sample", (m) => (m.input.shape = [65536, 65536]), /input of shape/],
+  ["a huge file", (m) => (m.files["init.bin"].size = 2 ** 40), /init.bin of \d+ bytes/],
+  ["a file more", (m) => (m.files["more"] = m.files["init.bin"]), /files .*more/],
+  ["a state of one name", (m) => m.state.push(m.state[0]), /two state tensors of one name/],
+  ["a reserved name", (m) => (m.state[0].name = "losses"), /state tensor losses/],
+  ["a state tensor more", (m) => m.state.push({ ...m.state[1], name: "x" }), /no graph of a bundle: got inputs missing or unknown: x/],
+  ["another shape", (m) => (m.state[0].shape = [1, 255]), /head.weight does not fit its manifest/],
+];
+for (const [name, change, text] of MANIFESTS) {
+  test(`a manifest with ${name} is refused`, async () => {
+    const changed = await files();
+    const manifest = JSON.parse(new TextDecoder().decode(changed["manifest.json"]));
+    change(manifest);
+    changed["manifest.json"] = new TextEncoder().encode(JSON.stringify(manifest));
+    await refused(Runner.load({ files: changed }, { ort }), "bundle", text);
+  });
+}
+
+test("what is no bundle is refused", async () => {
+  await refused(Runner.load("/no/such/place", { ort }), "bundle", /is not a bundle: got ENOENT/);
+  const text = new TextEncoder().encode("hello");
+  await refused(Runner.load({ files: { "manifest.json": text } }, { ort }), "bundle", /not a JSON object/);
+});
+
+for (const name of ["adapt.onnx", "predict.onnx"]) {
+  test(`a ${name} that names another file is refused, though its hash is right`, async () => {
+    const changed = await files();
+    const content = Buffer.from(/** @type {Uint8Array} */ (changed[name]));
+    content.write("init.bim", content.indexOf("init.bin"));
+    changed[name] = new Uint8Array(content);
+    resign(changed);
+    await refused(Runner.load({ files: changed }, { ort }), "bundle", /external data that is not in init.bin/);
+  });
+
+  test(`a ${name} that is cut short is refused, though its hash is right`, async () => {
+    const changed = await files();
+    changed[name] = /** @type {Uint8Array} */ (changed[name]).slice(0, -40);
+    resign(changed);
+    await refused(Runner.load({ files: changed }, { ort }), "bundle", /is no graph of a bundle: got a broken/);
+  });
+}
+
+test("a released runner computes nothing", async () => {
+  const other = await Runner.load(OMNIGLOT, { ort });
+  await other.release();
+  await assert.rejects(other.adapt(X, Y));
+});
+
+test("onnxruntime-node still ignores a state that has a default: why defaults are taken out", async () => {
+  const session = await ort.InferenceSession.create(`${OMNIGLOT}/predict.onnx`, { logSeverityLevel: 3 });
+  assert.deepEqual(session.inputNames, ["query_x"]);
+  const feeds = { query_x: new ort.Tensor("uint8", QUERY, [QUERY.length / PIXELS, 28, 28]) };
+  const learned = (await runner.adapt(X, Y)).tensors;
+  const state = Object.fromEntries(
+    [...learned].map(([name, { data, dims }]) => [name, new ort.Tensor("float32", /** @type {any} */ (data), dims)]),
+  );
+  const [init, ignored] = [await session.run(feeds), await session.run({ ...feeds, ...state })];
+  assert.deepEqual(ignored["logits"]?.dims, init["logits"]?.dims); // one class, not those learned
+});
