@@ -51,7 +51,8 @@ def verify(
             for group, d in found.items()
         }
         facts = {"bundle": runner.fingerprint, "signed_with": key and str(key)}
-        say_json({**facts, "differences": groups, "unused_operators": unused})
+        checked = {} if unused is None else {"unused_operators": unused}
+        say_json({**facts, "differences": groups, **checked})
         return
     rows = [[group, d.tensor, f"{d.largest:.2g}", f"{d.limit:.2g}"] for group, d in found.items()]
     click.echo(table(["compared", "nearest to its limit", "difference", "limit"], rows))

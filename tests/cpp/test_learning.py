@@ -155,7 +155,7 @@ def test_names_of_classes_are_kept(
         *("--state", ours, "--json"),
     )
     assert adapted.record["classes"] == list(labels)
-    assert classifier.runner.labels(theirs) == labels
+    assert classifier.runner.load(theirs).labels == labels
 
 
 def test_the_error_of_a_regression(

@@ -87,7 +87,7 @@ def test_states_cross_both_ways(compiled: Compile, node: Node, name: str, tmp_pa
     # And what Node saved, Python reads.
     loaded = runner.load(episode.state)
     assert loaded.ways == further.ways
-    assert runner.labels(episode.state) == (None if labels is None else tuple(labels))
+    assert loaded.labels == (None if labels is None else tuple(labels))
     np.testing.assert_allclose(
         loaded.predict_logits(episode.queries), further.predict_logits(episode.queries), ATOL, RTOL
     )

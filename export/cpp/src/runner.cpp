@@ -114,6 +114,7 @@ struct Learner::State {
                                    // hold themselves
   std::vector<float> losses;
   std::optional<std::int64_t> ways;
+  std::vector<Label> labels;
 
   /// Adds the tensors of the state to the inputs of a graph.
   void give(Given& given) const {
@@ -133,7 +134,8 @@ struct Learner::State {
                    {kLrScale, View(&lr_scale, {})}};
     if (ways) given.emplace_back(kWays, View(&*ways, {}));
     if (start != nullptr) start->give(given);
-    auto made = std::make_shared<State>(State{core, core->adapt.run(given), {}, ways});
+    auto made = std::make_shared<State>(State{core, core->adapt.run(given), {}, ways, {}});
+    if (start != nullptr) made->labels = start->labels;
     const View losses = view_of(made->values.back());
     made->losses.assign(losses.data<float>(), losses.data<float>() + losses.count());
     made->values.pop_back();
@@ -166,7 +168,7 @@ const std::string& Runner::fingerprint() const {
 Learner Runner::init() const {
   const Manifest& manifest = core_->manifest;
   const auto ways = manifest.any_ways() ? std::optional<std::int64_t>(1) : manifest.ways;
-  return Learner(std::make_shared<const Learner::State>(Learner::State{core_, {}, {}, ways}));
+  return Learner(std::make_shared<const Learner::State>(Learner::State{core_, {}, {}, ways, {}}));
 }
 
 Learner Runner::adapt(const View& x, const View& y, const AdaptOptions& options) const {
@@ -201,11 +203,7 @@ Learner Runner::load(const std::filesystem::path& path) const {
     values.push_back(copy_of(file.tensors.at(tensor.name)));
   }
   return Learner(std::make_shared<const Learner::State>(
-      Learner::State{core_, std::move(values), {}, file.ways}));
-}
-
-std::vector<Label> Runner::labels(const std::filesystem::path& path) const {
-  return read_state(path, core_->manifest, core_->fingerprint).labels;
+      Learner::State{core_, std::move(values), {}, file.ways, file.labels}));
 }
 
 Learner::Learner(std::shared_ptr<const State> state) : state_(std::move(state)) {}
@@ -216,6 +214,10 @@ const std::vector<float>& Learner::losses() const {
 
 std::optional<std::int64_t> Learner::ways() const {
   return state_->ways;
+}
+
+const std::vector<Label>& Learner::labels() const {
+  return state_->labels;
 }
 
 Tensor Learner::predict_logits(const View& x) const {
@@ -280,7 +282,8 @@ Tensors Learner::state_dict() const {
 }
 
 void Learner::save(const std::filesystem::path& path, const std::vector<Label>& labels) const {
-  write_state(path, {state_dict(), state_->ways, labels}, state_->core->fingerprint);
+  write_state(path, {state_dict(), state_->ways, labels.empty() ? state_->labels : labels},
+              state_->core->fingerprint);
 }
 
 }  // namespace edgemeta

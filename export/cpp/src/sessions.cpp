@@ -51,9 +51,9 @@ Ort::SessionOptions session_options(int threads, std::string& init) {
   // Patterns plan memory for each new shape anew, and take twice as much for no gain in speed.
   options.DisableMemPattern();
   options.AddConfigEntry("session.use_env_allocators", "1");
-  // Threads that spin between two nodes save a third of the time; between two calls they would
-  // take the processor from whatever else the device does.
-  options.AddConfigEntry("session.force_spinning_stop", "1");
+  // Threads that wait for work without sleeping take the processor from whatever else the device
+  // does, for no gain or a small one.
+  options.AddConfigEntry("session.intra_op.allow_spinning", "0");
   options.AddExternalInitializersFromFilesInMemory({"init.bin"}, {init.data()}, {init.size()});
   return options;
 }

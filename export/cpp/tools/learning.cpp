@@ -74,10 +74,9 @@ double mean_score(const Tensor& predicted, const Tensor& y, Score score) {
   return sum / static_cast<double>(y.count());
 }
 
-Json classes(const edgemeta::Learner& learner, const Tensors& input, const Tensor& x,
-             const std::vector<Label>& labels) {
+Json classes(const edgemeta::Learner& learner, const Tensors& input, const Tensor& x) {
   const Tensor predicted = learner.predict(x);
-  const std::vector<std::string> names = class_names(labels, *learner.ways());
+  const std::vector<std::string> names = class_names(learner.labels(), *learner.ways());
   Json record = {{"predictions", Json::array()}, {"labels", Json::array()}, {"classes", names}};
   for (std::size_t i = 0; i < predicted.count(); ++i) {
     const std::int64_t k = predicted.data<std::int64_t>()[i];
@@ -121,16 +120,14 @@ void adapt(const Words& words) {
   options.lr_scale = arguments.number("--lr-scale").value_or(1);
   options.ways = arguments.integer("--ways", 1);
   std::optional<edgemeta::Learner> start;
-  std::vector<Label> labels;
   if (const auto state = arguments.text("--state")) {
     start = runner.load(*state);
     options.state = &*start;
-    labels = runner.labels(*state);
   }
   const Stopwatch stopwatch;
   const edgemeta::Learner learner = runner.adapt(x, y, options);
   const double milliseconds = stopwatch.milliseconds();
-  learner.save(*out, labels);
+  learner.save(*out);
   const auto& losses = learner.losses();
   if (arguments.json()) {
     Json record = {{"state", *out},
@@ -138,7 +135,7 @@ void adapt(const Words& words) {
                    {"steps", losses.size() - 1},
                    {"losses", losses},
                    {"milliseconds", milliseconds}};
-    for (const Label& label : labels) record["classes"].push_back(json_of(label));
+    for (const Label& label : learner.labels()) record["classes"].push_back(json_of(label));
     std::cout << record.dump() << '\n';
     return;
   }
@@ -156,9 +153,7 @@ void predict(const Words& words) {
   const auto state = arguments.text("--state");
   const edgemeta::Learner learner = state ? runner.load(*state) : runner.init();
   const bool classification = runner.manifest().classification;
-  const Json record = classification ? classes(learner, input, x,
-                                               state ? runner.labels(*state) : std::vector<Label>{})
-                                     : outputs(learner, input, x);
+  const Json record = classification ? classes(learner, input, x) : outputs(learner, input, x);
   if (arguments.json()) {
     std::cout << record.dump() << '\n';
   } else {

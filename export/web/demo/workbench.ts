@@ -297,7 +297,7 @@ export class Workbench {
   async #load(file: File): Promise<void> {
     const content = new Uint8Array(await file.arrayBuffer());
     const learner = await this.#runner.loadState(content);
-    const labels = (await this.#runner.labels(content)) ?? [];
+    const labels = learner.labels ?? [];
     if ((learner.ways ?? 0) > MOST_CLASSES) throw new Error(`This page shows ${MOST_CLASSES} names.`);
     for (const card of this.#cards) card.element.remove();
     this.#cards = [];

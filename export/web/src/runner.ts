@@ -136,7 +136,7 @@ export class Runner {
     }
     const perClass = this.manifest.state.find((tensor) => tensor.per_class);
     const classes = perClass ? (tensors.get(perClass.name)?.dims[0] ?? null) : ways;
-    return new Learner(this, this.#predict, tensors, losses, classes);
+    return new Learner(this, this.#predict, tensors, losses, classes, state.labels);
   }
 
   /**
@@ -146,12 +146,8 @@ export class Runner {
    */
   async loadState(content: Uint8Array): Promise<Learner> {
     const found = await readState(content, this.manifest, this.fingerprint);
-    return new Learner(this, this.#predict, found.tensors, new Float32Array(), found.ways);
-  }
-
-  /** Read what the classes of a state file are called, by class index; null without names. */
-  async labels(content: Uint8Array): Promise<readonly Label[] | null> {
-    return (await readState(content, this.manifest, this.fingerprint)).labels;
+    const none = new Float32Array();
+    return new Learner(this, this.#predict, found.tensors, none, found.ways, found.labels);
   }
 
   /** Give the memory of both sessions back; nothing can be computed afterwards. */
@@ -176,6 +172,11 @@ export class Learner {
   readonly losses: Float32Array;
   /** How many classes the task has; null for regression. The init of a shared head has one. */
   readonly ways: number | null;
+  /**
+   * What the first classes, or all, are called, by class index, if the learner came from a state
+   * file that says so, or was adapted from such a one; else null.
+   */
+  readonly labels: readonly Label[] | null;
   /** Every tensor of the state, by torch name. */
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly runner: Runner;
@@ -188,12 +189,14 @@ export class Learner {
     tensors: ReadonlyMap<string, Tensor>,
     losses: Float32Array,
     ways: number | null,
+    labels: readonly Label[] | null = null,
   ) {
     this.runner = runner;
     this.#predict = predict;
     this.tensors = tensors;
     this.losses = losses;
     this.ways = ways;
+    this.labels = labels;
   }
 
   /**
@@ -244,9 +247,9 @@ export class Learner {
   /**
    * Return the content of a state file, which `Runner.loadState` and Python's `Runner.load` read.
    *
-   * @param labels what the classes are called, by class index.
+   * @param labels what the classes are called, by class index; by default `labels`.
    */
-  async save(labels: readonly Label[] | null = null): Promise<Uint8Array> {
+  async save(labels: readonly Label[] | null = this.labels): Promise<Uint8Array> {
     const { tensors, ways } = this;
     return writeState({ tensors: new Map(tensors), ways, labels }, this.runner.fingerprint);
   }

@@ -60,7 +60,7 @@ await answerLines({
     const content = await bytes(state);
     const learner = await runner.loadState(content);
     const found = await writePredictions(learner, queries, result);
-    return { ...found, labels: await runner.labels(content) };
+    return { ...found, labels: (await runner.loadState(content)).labels };
   },
   async features({ bundle, wav, result }) {
     const spectrum = Spectrum.of((await runnerOf(bundle)).manifest);

@@ -73,6 +73,10 @@ class Learner {
   /// How many classes the task has; nothing for regression. The init of a shared head has one.
   std::optional<std::int64_t> ways() const;
 
+  /// What the first classes, or all, are called, by class index, if the learner came from a state
+  /// file that says so, or was adapted from such a one; else empty.
+  const std::vector<Label>& labels() const;
+
   /// Predicts (Q,) int64 labels of x (Q, *input.shape), or for regression (Q, *target.shape)
   /// float32 outputs. Throws Error (input): the samples cannot be used.
   Tensor predict(const View& x) const;
@@ -88,7 +92,7 @@ class Learner {
   Tensors state_dict() const;
 
   /// Writes the state to a `.safetensors` file, whole or not at all: Python reads it, too.
-  /// `labels` are what the classes are called, by class index; empty if they have no names.
+  /// `labels` are what the classes are called, by class index; empty leaves it at `labels()`.
   /// Throws Error (failure): the file cannot be written; Error (input): the labels are too long.
   void save(const std::filesystem::path& path, const std::vector<Label>& labels = {}) const;
 
@@ -152,10 +156,6 @@ class Runner {
   /// Reads a learner that `Learner::save` wrote, here or in Python. Throws Error (bundle): the
   /// file is missing, damaged, or belongs to another bundle.
   Learner load(const std::filesystem::path& path) const;
-
-  /// Reads what the classes of a state file are called, by class index; empty without names.
-  /// Throws as `load`.
-  std::vector<Label> labels(const std::filesystem::path& path) const;
 
  private:
   friend class Learner;
