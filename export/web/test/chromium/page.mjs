@@ -34,6 +34,7 @@ export async function withDemo(options, work, flags = []) {
     });
     page.on("pageerror", (error) => odd.push(String(error)));
     page.setDefaultTimeout(PATIENCE);
+    await page.addInitScript(seedRandom);
     await page.goto(`${server.url}/`);
     await page.waitForSelector("main:not([aria-busy])");
     await work({ page, odd });
@@ -42,6 +43,17 @@ export async function withDemo(options, work, flags = []) {
     await browser.close();
     await server.close();
   }
+}
+
+/** Give the page the same random numbers each time (mulberry32, by Tommy Ettinger). */
+function seedRandom() {
+  let state = 1;
+  Math.random = () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
 }
 
 /** @param {import("playwright-core").Page} page @param {string} name */

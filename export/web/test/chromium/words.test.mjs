@@ -45,14 +45,20 @@ function wav(samples, rate) {
   return content;
 }
 
-/** Return silence with a falling tone of 0.6 s in it. @param {number} seconds @param {number} rate */
+/**
+ * Return a falling tone of 0.6 s in a room as quiet as that of the example sounds: no recording is
+ * digitally silent, and to a word that is, all that was learned with noise is as foreign.
+ *
+ * @param {number} seconds @param {number} rate
+ */
 function falling(seconds, rate) {
   let phase = 0;
   return Float32Array.from({ length: seconds * rate }, (_, n) => {
     const place = (n / rate - seconds / 2 + 0.3) / 0.6;
-    if (place < 0 || place > 1) return 0;
+    const noise = 0.002 * (Math.random() - 0.5);
+    if (place < 0 || place > 1) return noise;
     phase += (2 * Math.PI * (1200 - 900 * place)) / rate;
-    return 0.4 * Math.sin(phase) * Math.min(1, 20 * place, 20 * (1 - place));
+    return noise + 0.4 * Math.sin(phase) * Math.min(1, 20 * place, 20 * (1 - place));
   });
 }
 
