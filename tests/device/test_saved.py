@@ -47,6 +47,7 @@ def test_a_classifier_comes_back(runner: Runner, tmp_path: Path, kept: bool) -> 
     path = tmp_path / "mine.safetensors"
     few = NUMBERS < 3
     labels: list[Any] = [("north", 1), None, "x"]
+    can_forget = kept or runner.manifest.any_ways
     classifier = FewShotClassifier(runner, keep_support=kept)
     classifier.fit(X[few], [labels[k] for k in NUMBERS[few]]).save(path)
     loaded = FewShotClassifier(runner, keep_support=kept).load(path)
@@ -61,7 +62,7 @@ def test_a_classifier_comes_back(runner: Runner, tmp_path: Path, kept: bool) -> 
         one.partial_fit(X[~few], NAMES[NUMBERS[~few]])
     assert np.array_equal(loaded.predict_proba(QUERY), classifier.predict_proba(QUERY))
     assert loaded.calibrated_ == kept
-    if kept or runner.manifest.any_ways:
+    if can_forget:
         loaded.forget(labels[1])
     loaded.save(path)  # after lessons and forgetting, too
     again = FewShotClassifier(runner, keep_support=kept).load(path)

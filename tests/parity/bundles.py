@@ -18,7 +18,8 @@ from torch import nn
 
 from edgemeta import bundle
 from edgemeta.bundle import TensorSpec
-from edgemeta.meta.inner import LOSSES, InnerLoop, Task
+from edgemeta.meta.inner import InnerLoop
+from edgemeta.meta.losses import LOSSES, Task
 from edgemeta.meta.models import build_model
 from edgemeta_export import export_bundle
 from edgemeta_export.selftest import Episode, record_episode
