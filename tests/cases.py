@@ -25,6 +25,16 @@ WAYS = 5
 IMAGE = TensorSpec((28, 28), "uint8")
 
 
+def seeded(make: Callable[[], nn.Module]) -> nn.Module:
+    """Make a model, the same at each call; a zero-initialised head gets weights too."""
+    torch.manual_seed(0)
+    model = make()
+    for name, parameter in model.named_parameters():
+        if name.startswith("head"):
+            nn.init.normal_(parameter, std=0.1)
+    return model
+
+
 @dataclass(frozen=True)
 class Case:
     """A model to compile, with random weights in every layer, and data for it."""
@@ -35,13 +45,8 @@ class Case:
     input: TensorSpec = IMAGE
 
     def model(self) -> nn.Module:
-        """Return the model, the same at each call; a zero-initialised head gets weights too."""
-        torch.manual_seed(0)
-        model = self.make()
-        for name, parameter in model.named_parameters():
-            if name.startswith("head"):
-                nn.init.normal_(parameter, std=0.1)
-        return model
+        """Return the model, the same at each call."""
+        return seeded(self.make)
 
     def samples(self, count: int, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return `count` samples and their labels or targets."""

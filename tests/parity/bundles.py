@@ -23,6 +23,7 @@ from edgemeta.meta.losses import LOSSES, Task
 from edgemeta.meta.models import build_model
 from edgemeta_export import export_bundle
 from edgemeta_export.selftest import Episode, record_episode
+from tests.cases import seeded
 from tests.zoo import WAYS, Head, Recurrent
 
 INNER_STEPS = 5
@@ -60,13 +61,8 @@ class Network:
     any_ways: bool = False
 
     def model(self) -> nn.Module:
-        """Return the model, the same at each call; a zero-initialised head gets weights too."""
-        torch.manual_seed(0)
-        model = self.make()
-        for name, parameter in model.named_parameters():
-            if name.startswith("head"):
-                nn.init.normal_(parameter, std=0.1)
-        return model
+        """Return the model, the same at each call."""
+        return seeded(self.make)
 
     def loop(self) -> InnerLoop:
         """Return the inner loop on PyTorch."""
