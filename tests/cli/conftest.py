@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,25 @@ class Outcome:
 
 
 Call = Callable[..., Outcome]
+
+
+def interruptible(*arguments: str) -> subprocess.Popen[str]:
+    """Start `edgemeta` as a process that Ctrl-C ends; it prints "ready" before it begins."""
+    # What a shell starts in the background ignores Ctrl-C, and so do its children.
+    command = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from edgemeta.cli import main; print('ready', flush=True); "
+        f"main({list(arguments)!r})"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", command],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
 
 
 @pytest.fixture

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,7 +14,7 @@ import pytest
 from edgemeta.cli import demo as demo_module
 from edgemeta.errors import EdgemetaError
 from edgemeta.web_server import HEADERS, HOST, serving
-from tests.cli.conftest import Call
+from tests.cli.conftest import Call, interruptible
 from tests.web.conftest import WEB, skip_unless_built
 
 DEMO = WEB / "dist" / "demo"
@@ -94,13 +91,7 @@ def test_nothing_to_show(call: Call) -> None:
 
 def test_ctrl_c_ends_it() -> None:
     skip_unless_built(DEMO)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "edgemeta", "demo", "--web", "--port", "0", "--no-open", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
+    process = interruptible("demo", "--web", "--port", "0", "--no-open", "--json")
     assert process.stdout is not None
     started = json.loads(process.stdout.readline())
     assert b"<title>edgemeta" in ask(started["url"], "").read()

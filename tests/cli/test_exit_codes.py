@@ -17,7 +17,7 @@ import pytest
 
 from edgemeta.cli import EXIT_CODES, group
 from edgemeta.packaged import BUNDLES
-from tests.cli.conftest import Call
+from tests.cli.conftest import Call, interruptible
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -124,20 +124,7 @@ def test_1_a_bundle_that_this_machine_computes_otherwise(call: Call, tmp_path: P
 
 
 def test_130_ctrl_c() -> None:
-    # What a shell starts in the background ignores Ctrl-C, and so do its children.
-    command = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "from edgemeta.cli import main; print('ready', flush=True); "
-        "main(['bench', 'omniglot', '--repeats', '1000000'])"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", command],
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
+    process = interruptible("bench", "omniglot", "--repeats", "1000000")
     time.sleep(0.7)  # at any time from here on, importing included
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
