@@ -30,7 +30,7 @@ web: .venv/installed web-page
 	cd export/web && npm test
 	sh export/web/tools/chromium.sh
 	cd export/web && npm run test:chromium
-	EDGEMETA_REQUIRE_WEB=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/web
+	EDGEMETA_REQUIRE_WEB=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/web tests/cli/test_demo.py
 
 web-page: export/web/node_modules/installed
 	cd export/web && npm run build && npm run check
