@@ -76,7 +76,7 @@ def merge(
         new: the other, whose first classes are those of the old.
         new_samples: (C + more,) that it is of, by class.
     """
-    before, after = old.state_dict(), new.state_dict()
+    before, after, init = (each.state_dict() for each in (old, new, runner.init))
     samples = np.pad(samples, (0, len(new_samples) - len(samples)))
     total = samples + new_samples
     shares = new_samples / np.maximum(total, 1)  # (C + more,) of the new samples, by class
@@ -90,7 +90,7 @@ def merge(
         leads = [_leads(rows, len(total)) for rows in (value, after[name])]
         weights = [(1 - shares) * (old_classes / classes), shares * (new_classes / classes)]
         parts = [_times(lead, weight) for lead, weight in zip(leads, weights, strict=True)]
-        after[name] = _rows(runner, name, parts[0] + parts[1])
+        after[name] = _rows(init[name], parts[0] + parts[1])
     return Learner(runner, after, new.losses, new.ways)
 
 
@@ -106,10 +106,10 @@ def forgotten(runner: Runner, learner: Learner, row: int, scale: float) -> Learn
         scale: what the leads of the other classes grow by: C / (C - 1) if it is one of C that have
             samples, as each of those left counts for more then.
     """
-    state = learner.state_dict()
+    state, init = learner.state_dict(), runner.init.state_dict()
     for name in (tensor.name for tensor in runner.manifest.state if tensor.per_class):
         rows = np.delete(state[name], row, 0)
-        state[name] = _rows(runner, name, _leads(rows, len(rows) - 1) * np.float32(scale))
+        state[name] = _rows(init[name], _leads(rows, len(rows) - 1) * np.float32(scale))
     return Learner(runner, state, learner.losses, learner.ways and learner.ways - 1)
 
 
@@ -127,9 +127,8 @@ def _leads(rows: NDArray[Any], classes: int) -> NDArray[Any]:
     return np.concatenate([lead, np.zeros((classes - len(lead), *lead.shape[1:]), lead.dtype)])
 
 
-def _rows(runner: Runner, name: str, leads: NDArray[Any]) -> NDArray[Any]:
-    """Return the rows (C + 1, ...) of a tensor of which `_leads` says (C, ...)."""
-    init = runner.init.state_dict()[name]  # (1, ...)
+def _rows(init: NDArray[Any], leads: NDArray[Any]) -> NDArray[Any]:
+    """Return rows (C + 1, ...) with `_leads` (C, ...), from the one row (1, ...) of the init."""
     spare = init - leads.sum(0, keepdims=True) / np.float32(len(leads) + 1)
     return np.concatenate([spare + leads, spare])
 
