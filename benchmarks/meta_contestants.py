@@ -56,6 +56,7 @@ class MetaCase:
         size: of a task.
         width: conv4: filters per block.
         inner_lr: of plain gradient descent; so small that steps do not magnify rounding.
+        device: "cpu" or "cuda", of all contestants.
     """
 
     network: Literal["conv4", "mlp"]
@@ -65,6 +66,7 @@ class MetaCase:
     size: EpisodeSize
     width: int = 32
     inner_lr: float = 0.01
+    device: str = "cpu"
 
     @property
     def kind(self) -> Task:
@@ -81,13 +83,14 @@ class MetaCase:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
             if self.network == "mlp":
-                return build_model("mlp", TensorSpec((1,), "float32"), target_shape=(1,))
+                spec = TensorSpec((1,), "float32")
+                return build_model("mlp", spec, target_shape=(1,)).to(self.device)
             spec = TensorSpec(IMAGE, "float32")
             model = build_model("conv4", spec, ways=self.size.ways, width=self.width)
             # Heads start from zero; then the first inner gradient of all else would be zero too.
             assert isinstance(model.head, nn.Linear)  # noqa: S101
             model.head.reset_parameters()
-            return model
+            return model.to(self.device)
 
     def tasks(self) -> list[Episode]:
         """Return the tasks of every outer step, always the same."""
@@ -99,13 +102,21 @@ class MetaCase:
 
     def tensors(self, dtype: torch.dtype = torch.float32) -> list[tuple[Tensor, ...]]:
         """Return the tasks as tensors, in the order of an episode; labels stay integers."""
-        tasks = [tuple(torch.from_numpy(array) for array in task) for task in self.tasks()]
+        tasks = [
+            tuple(torch.from_numpy(array).to(self.device) for array in task)
+            for task in self.tasks()
+        ]
         return [tuple(t.to(dtype) if t.is_floating_point() else t for t in task) for task in tasks]
 
     def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """Return what takes the outer step along the `grad` of the model's parameters."""
         outer = torch.optim.SGD if self.algorithm == "reptile" else torch.optim.Adam
         return outer(model.parameters(), lr=META_LR)
+
+    def wait(self) -> None:
+        """Wait until a step is through: a GPU returns before it is."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
 
 
 def _images(size: EpisodeSize, rng: np.random.Generator) -> Episode:
@@ -148,6 +159,7 @@ def plain_loop(case: MetaCase, model: nn.Module) -> Step:
         for task in tasks:
             each(case, model, *task)
         optimizer.step()
+        case.wait()
 
     return step
 
@@ -219,7 +231,7 @@ def engine_of(
     objective: Literal["query", "displacement"] = "displacement" if reptile else "query"
     loop = InnerLoop(case.model() if model is None else model, case.loss, adapted)
     engine = Engine(loop, case.inner_lr, objective, threads=threads)
-    tasks = stack_episodes(case.tasks(), torch.device("cpu"))
+    tasks = stack_episodes(case.tasks()).to(torch.device(case.device))
     if reptile:  # where the engine trains on the queries too
         tasks = tasks._replace(query_x=tasks.query_x[:, :0], query_y=tasks.query_y[:, :0])
     return engine, tasks, Ask(case.steps, 1 if case.algorithm == "fomaml" or reptile else 2)
@@ -229,7 +241,8 @@ def edgemeta_contestant(case: MetaCase, model: nn.Module) -> Step:
     """Train with edgemeta's engine, as `edgemeta train` does a training of some length."""
     threads = torch.get_num_threads()
     engine, tasks, ask = engine_of(case, threads, model)
-    fastest(engine, plans("auto", case.meta_batch, threads), tasks, ask)
+    threads_at_hand = threads if case.device == "cpu" else 0
+    fastest(engine, plans("auto", case.meta_batch, threads_at_hand), tasks, ask)
     recorded(engine, tasks, ask)
     optimizer = case.optimizer(model)
 
@@ -237,6 +250,7 @@ def edgemeta_contestant(case: MetaCase, model: nn.Module) -> Step:
         optimizer.zero_grad()
         engine.accumulate(tasks, ask, 1 / case.meta_batch)
         optimizer.step()
+        case.wait()
 
     return step
 
@@ -276,5 +290,5 @@ def meta_gradient(
     for name, p in model.named_parameters():
         if p.grad is None:
             raise ValueError(f"no meta-gradient for {name}")
-        found[name] = p.grad.numpy()
+        found[name] = p.grad.cpu().numpy()
     return found

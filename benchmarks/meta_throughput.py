@@ -1,6 +1,7 @@
 """How many tasks per second meta-training does: edgemeta, a plain PyTorch loop, and learn2learn.
 
 python -m benchmarks.meta_throughput [--case mlp-maml-5] [--rounds 5] [--peer NAME=PYTHON] [--quick]
+python -m benchmarks.meta_throughput --device cuda --meta-batch 16 --out FOLDER
 
 MAML, FOMAML, ANIL and Reptile, one and five inner steps, on conv4 (32 and 64 filters, 5-way 1-shot,
 75 queries, 8 tasks per outer step) and on the mlp 40-40 (sine waves, 10-shot, 10 queries, 32 tasks
@@ -58,6 +59,7 @@ from benchmarks.timing import (
     relative_difference,
     write_json,
 )
+from edgemeta.meta.precision import prepare_gpu
 
 RESULTS = Path(__file__).parent / "results"
 PLAIN, EDGEMETA, LEARN2LEARN = "plain loop", "edgemeta", "learn2learn"
@@ -82,7 +84,8 @@ class Reference:
     def __init__(self, case: MetaCase) -> None:
         self.case = case
         self.closely = replace(case, meta_batch=CLOSELY, size=replace(case.size, queries=1))
-        self._close = meta_gradient(plain_loop, self.closely, torch.float64)
+        on_cpu = replace(self.closely, device="cpu")
+        self._close = meta_gradient(plain_loop, on_cpu, torch.float64)
         self._rough = meta_gradient(plain_loop, case)
 
     def difference(self, gradient: Callable[[MetaCase], Gradients]) -> tuple[float, float]:
@@ -210,12 +213,17 @@ def _titled(results: dict[str, Any]) -> str:
         if name not in where["packages"]
     }
     versions = ", ".join(f"{name} {version}" for name, version in packages.items())
-    return f"{where['cpu']}, {where['cores']} cores, {where['threads']} threads, {versions}"
+    gpu = f"{where['gpu']}, " if "gpu" in where else ""
+    return f"{gpu}{where['cpu']}, {where['cores']} cores, {where['threads']} threads, {versions}"
 
 
 @click.command(help="Time meta-training against a plain loop and learn2learn.")
 @click.option(
     "--case", "cases", multiple=True, type=click.Choice(list(CASES)), help="Default: all."
+)
+@click.option("--device", default="cpu", type=click.Choice(["cpu", "cuda"]))
+@click.option(
+    "--meta-batch", type=click.IntRange(1), help="Tasks per outer step; default: 8 or 32."
 )
 @click.option("--rounds", default=5, show_default=True, help="Measured rounds of each contestant.")
 @click.option("--threads", default=None, type=int, help="Of every contestant; default: PyTorch's.")
@@ -224,6 +232,8 @@ def _titled(results: dict[str, Any]) -> str:
 @click.option("--out", default=RESULTS, show_default=True, type=click.Path(path_type=Path))
 def main(
     cases: Sequence[str],
+    device: str,
+    meta_batch: int | None,
     rounds: int,
     threads: int | None,
     peers: Sequence[str],
@@ -236,10 +246,14 @@ def main(
     threads = torch.get_num_threads()
     pythons = dict(peer.split("=", 1) for peer in peers)
     rounds = 1 if quick else rounds
-    sized: Callable[[MetaCase], MetaCase] = small if quick else lambda case: case
     results: dict[str, Any] = {"machine": machine(threads), "rounds": rounds, "cases": {}}
+    if device == "cuda":
+        results["machine"]["gpu"] = torch.cuda.get_device_name()
+        prepare_gpu("float32")
     for name in cases or CASES:
-        found = measure_case(sized(CASES[name]), rounds, threads, pythons)
+        case = replace(CASES[name], device=device)
+        case = replace(case, meta_batch=meta_batch or case.meta_batch)
+        found = measure_case(small(case) if quick else case, rounds, threads, pythons)
         results["cases"][name] = found
         rates = ", ".join(f"{who} {rate:.1f}" for who, rate in found["tasks_per_second"].items())
         click.echo(f"{name}, tasks/s: {rates}")

@@ -100,7 +100,7 @@ class TrainConfig:
         threads: CPU threads of one process; 0 for all cores.
         strategy: how a batch of tasks is computed: "loop", one after the other; "workers", one in
             each thread; "vmap", several at once; "auto", what a short measurement finds fastest,
-            and on a CPU as a record that runs without Python (`edgemeta.meta.flat`).
+            as a record that runs without Python (`edgemeta.meta.flat`, `edgemeta.meta.capture`).
         chunk: vmap: tasks at once; 0 for all of them, shared among the threads.
         checkpointing: keep no activations of inner steps, compute them twice: less memory.
         precision: "float32"; on CUDA also "tf32" for products, or "bf16" for the forward.

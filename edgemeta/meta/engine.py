@@ -19,7 +19,7 @@ import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Literal, NamedTuple
@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from edgemeta.meta.algorithms import Strategy
+from edgemeta.meta.capture import capture
 from edgemeta.meta.flat import flatten
 from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.norms import SupportNorm
@@ -59,9 +60,12 @@ def plans(strategy: Strategy, tasks: int, threads: int, chunk: int = 0) -> tuple
         strategy: "loop" takes one task at a time, "workers" one in each thread, "vmap" several at
             once in each thread; "auto" allows all of them.
         tasks: in a batch.
-        threads: CPU threads at hand; 1 on a GPU.
+        threads: CPU threads at hand; 0 on a GPU. There all tasks at once are preferred: what that
+            gains once steps are captured is more than measuring sees, which runs them op by op.
         chunk: tasks at once with "vmap"; 0 for an equal share of them for each thread.
     """
+    preferred = ("workers", "loop", "vmap") if threads else ("vmap", "loop")
+    threads = max(threads, 1)
     at_once = min(chunk, tasks) if chunk else -(-tasks // threads)
     workers = min(threads, tasks)
     known = {
@@ -71,7 +75,7 @@ def plans(strategy: Strategy, tasks: int, threads: int, chunk: int = 0) -> tuple
     }
     if strategy != "auto":
         return (known[strategy],)
-    return tuple(dict.fromkeys((known["workers"], known["loop"], known["vmap"])))
+    return tuple(dict.fromkeys(known[name] for name in preferred))
 
 
 LOOP = Plan(1, 1)
@@ -112,7 +116,7 @@ class Engine:
         rates: the inner rates; where they are learned, they get gradients too.
         objective: "query" or "displacement", see `edgemeta.meta.objective`.
         plan: how to compute a batch.
-        threads: CPU threads at hand; the workers of a plan share them.
+        threads: CPU threads at hand; the workers of a plan share them. 0 on a GPU.
         precision: "bf16" computes the forwards of a GPU in bfloat16.
     """
 
@@ -133,6 +137,11 @@ class Engine:
     def leaves(self) -> list[Tensor]:
         """What the outer optimizer moves: all parameters of the model, and learned rates."""
         return [*self.loop.model.parameters(), *learned(self.rates)]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.leaves[0].device
 
     def use(self, plan: Plan) -> None:
         """Compute the following batches by another plan."""
@@ -205,22 +214,38 @@ class Engine:
 
     def _flat_gradient(self, tasks: Tasks, ask: Ask) -> tuple[Tensor, ...]:
         """Return what `gradient` does, from the record."""
-        return self._recorded[_kind(tasks, ask)](*_given(tasks))
+        return self._recorded[_kind(tasks, ask)](*self._given(tasks, ask))
+
+    def _given(self, tasks: Tasks, ask: Ask) -> list[Tensor]:
+        """Return what changes from batch to batch: the tasks, and the weights of the steps."""
+        given = [tensor for tensor in tasks if tensor is not None]
+        if len(ask.weights):
+            given.append(
+                torch.as_tensor(ask.weights, dtype=self.leaves[0].dtype, device=self.device)
+            )
+        return given
 
     def _record(self, tasks: Tasks, ask: Ask) -> None:
         """Record the gradient of chunks of this size, unless that is done.
 
         Raises:
             EdgemetaError: see `flatten`.
+            RuntimeError: see `capture`.
         """
         if _kind(tasks, ask) in self._recorded:
             return
 
         def gradient(*tensors: Tensor) -> tuple[Tensor, ...]:
-            return self.gradient(Tasks(*tensors), ask)
+            if not len(ask.weights):
+                return self.gradient(Tasks(*tensors), ask)
+            *samples, weights = tensors
+            return self.gradient(Tasks(*samples), replace(ask, weights=weights))
 
-        reads = [*self.leaves, *self.loop.model.buffers()]
-        self._recorded[_kind(tasks, ask)] = flatten(gradient, _given(tasks), reads)
+        given = self._given(tasks, ask)
+        record = flatten(gradient, given, [*self.leaves, *self.loop.model.buffers()])
+        if self.device.type == "cuda":
+            record = capture(record, given)
+        self._recorded[_kind(tasks, ask)] = record
 
     def _losses(self, worker: _Worker, tasks: Tasks, ask: Ask) -> tuple[Tensor, Tensor]:
         if worker.body is not None:
@@ -239,26 +264,18 @@ class Engine:
     def _autocast(self) -> AbstractContextManager[object]:
         if self.precision != "bf16":
             return nullcontext()
-        return torch.autocast(self.leaves[0].device.type, torch.bfloat16)
+        return torch.autocast(self.device.type, torch.bfloat16)
 
 
 def _can_be_flat(ask: Ask) -> bool:
-    """Whether a step is worth recording.
-
-    One that weighs the inner steps weighs them otherwise in the next outer step; and in a record
-    nothing would be dropped that checkpointing computes again.
-    """
-    return not ask.weights and not ask.checkpointing
-
-
-def _given(tasks: Tasks) -> list[Tensor]:
-    """Return the tensors of tasks; the teacher's, which may be missing, are the last."""
-    return [tensor for tensor in tasks if tensor is not None]
+    """Whether a step can be recorded; one that drops activations would keep them in a record."""
+    return not ask.checkpointing
 
 
 def _kind(tasks: Tasks, ask: Ask) -> tuple[Any, ...]:
     """Return what a record depends on."""
-    return ask, *((tensor.shape, tensor.dtype) for tensor in _given(tasks))
+    sizes = ((tensor.shape, tensor.dtype) for tensor in tasks if tensor is not None)
+    return replace(ask, weights=()), len(ask.weights), *sizes
 
 
 def _head_alone(loop: InnerLoop) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +15,13 @@ from edgemeta.errors import InputError
 from edgemeta.evaluate import Estimate, check_fit, mean_and_ci95, score
 from edgemeta.meta.checkpoint import DataFacts
 from edgemeta.meta.config import TrainConfig
-from edgemeta.meta.inner import InnerLoop, State
+from edgemeta.meta.inner import InnerLoop
+from edgemeta.meta.objective import Tasks, stack_episodes
 from edgemeta.meta.run import Run, head_ways
 from edgemeta.meta.updates import Rates
 from edgemeta.tasks import Episode, EpisodeSize, Split, TaskSource
 
+CPU = torch.device("cpu")
 Outputs = dict[int, NDArray[np.float32]]
 """What is predicted after so many inner steps: (Q, ways) or (Q, *target_shape)."""
 
@@ -83,34 +85,50 @@ class TorchAdapter:
         Returns:
             By the number of steps: (Q, ways) logits or (Q, *target_shape) outputs.
         """
-        init = self._loop.init()
-        x, y, queries, _ = _tensors(episode, init)
+        task = stack_episodes([episode]).to(self._device).select(0)
+        return {step: output.cpu().numpy() for step, output in self._after(task, steps)}
+
+    def words(self, tasks: Tasks) -> Tensor:
+        """Return what a teacher says of the queries of T tasks: (T, Q, ways) or (T, Q, ...)."""
+        each = (tasks.select(k) for k in range(len(tasks.support_x)))
+        return torch.stack([o for task in each for _, o in self._after(task, (self.inner_steps,))])
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self._loop.model.parameters()).device
+
+    def _after(self, task: Tasks, steps: Collection[int]) -> Iterator[tuple[int, Tensor]]:
+        """Yield numbers of inner steps, and what is predicted after so many."""
+        init, x, y = self._loop.init(), task.support_x, task.support_y
         if self.ways is not None:
             init = init._replace(ways=y.max() + 1)
         states = self._loop.trajectory(init, x, y, steps=max(steps), lr=self.inner_lr)
-        found: Outputs = {}
         for step, state in enumerate(states):
             if step in steps:
                 ready = self._loop.settled(state, x, y) if step else state
                 with torch.no_grad():
-                    output = self._loop.predict(ready, queries).cpu().numpy()
-                found[step] = output if state.ways is None else output[:, : int(state.ways)]
-        return found
+                    output = self._loop.predict(ready, task.query_x)
+                yield step, output if state.ways is None else output[:, : int(state.ways)]
 
 
-def run_adapter(path: Path, threads: int | None = None) -> TorchAdapter:
+def run_adapter(path: Path, threads: int | None = None, device: torch.device = CPU) -> TorchAdapter:
     """Return the best checkpoint of the run at `path`, ready to be evaluated.
 
     Args:
         path: the run's directory.
         threads: of torch, for the whole process; None for those of the run.
+        device: where to compute.
 
     Raises:
         InputError: there is no run, or it has no checkpoint yet.
     """
     trained = Run(path).best()
     torch.set_num_threads(threads or trained.config.cores)
-    return TorchAdapter.of(trained.loop(), trained.config, trained.facts, trained.rates)
+    rates = trained.rates
+    if isinstance(rates, Mapping):
+        rates = {name: rate.to(device) for name, rate in rates.items()}
+    trained.model.to(device)
+    return TorchAdapter.of(trained.loop(), trained.config, trained.facts, rates)
 
 
 def evaluate_steps(
@@ -159,9 +177,3 @@ def evaluate_steps(
             if tick is not None:
                 tick()
         return {step: mean_and_ci95(found) for step, found in scores.items()}
-
-
-def _tensors(episode: Episode, like: State) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    device = next(iter(like.params.values())).device
-    sx, sy, qx, qy = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in episode)
-    return sx, sy, qx, qy

@@ -76,7 +76,7 @@ class _Needs:
     def __init__(self, engine: Engine, tasks: Tasks) -> None:
         self.engine, self._tasks = engine, tasks
         self.count = len(tasks.support_x)
-        self.device = engine.leaves[0].device
+        self.device = engine.device
         self._peaks: dict[tuple[Ask, int], int] = {}
 
     def most(self, asks: Iterable[Ask], plan: Plan) -> int:

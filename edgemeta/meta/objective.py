@@ -41,6 +41,10 @@ class Tasks(NamedTuple):
         """Return one task of several, or some of them."""
         return Tasks(*(None if t is None else t[which] for t in self))  # type: ignore[arg-type]
 
+    def to(self, device: torch.device) -> Tasks:
+        """Return the same on a device."""
+        return Tasks(*(None if t is None else t.to(device, non_blocking=True) for t in self))  # type: ignore[arg-type]
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -49,29 +53,28 @@ class Ask:
     Attributes:
         steps: inner steps.
         order: of the meta-gradient.
-        weights: of the query loss after each inner step; () for the last one alone.
+        weights: of the query loss after each inner step, as numbers, or as a tensor (K,) where a
+            record is to serve all weights; () for the last one alone.
         distill: the teacher's share of the loss, where the tasks have its outputs.
         checkpointing: keep no activations of an inner step, but compute them again.
     """
 
     steps: int
     order: Literal[1, 2] = 2
-    weights: tuple[float, ...] = ()
+    weights: tuple[float, ...] | Tensor = ()
     distill: float = 0.0
     checkpointing: bool = False
 
-    def weight(self, step: int) -> float:
+    def weight(self, step: int) -> float | Tensor:
         """Return the weight of the query loss after so many inner steps."""
-        if step == 0 or not self.weights:
+        if step == 0 or not len(self.weights):
             return float(step == self.steps)
         return self.weights[step - 1]
 
 
-def stack_episodes(episodes: Sequence[Episode], device: torch.device) -> Tasks:
-    """Return episodes of one size as tensors with a leading task axis."""
-    return Tasks(
-        *(torch.from_numpy(np.stack(parts)).to(device) for parts in zip(*episodes, strict=True))
-    )
+def stack_episodes(episodes: Sequence[Episode]) -> Tasks:
+    """Return episodes of one size, at least one, as tensors with a leading task axis."""
+    return Tasks(*(torch.from_numpy(np.stack(parts)) for parts in zip(*episodes, strict=True)))
 
 
 def query_loss(loop: InnerLoop, init: State, rates: Rates, tasks: Tasks, ask: Ask) -> Tensor:
@@ -96,7 +99,8 @@ def query_loss(loop: InnerLoop, init: State, rates: Rates, tasks: Tasks, ask: As
         init, x, y, steps=ask.steps, lr=rates, order=ask.order, checkpointing=ask.checkpointing
     )
     for step, state in enumerate(states):
-        if weight := ask.weight(step):
+        weight = ask.weight(step)
+        if isinstance(weight, Tensor) or weight:
             ready = loop.settled(state, x, y) if step else state
             output = loop.predict(ready, tasks.query_x)
             total = total + weight * _mixed_loss(loop, output, tasks, ask.distill)

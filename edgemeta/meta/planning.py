@@ -37,7 +37,7 @@ def ask_of(config: TrainConfig, iteration: int) -> Ask:
 
 def preferred(config: TrainConfig, tasks: int, *, on_cpu: bool) -> tuple[Plan, ...]:
     """Return the plans that a config allows for a batch, in order of preference."""
-    threads = config.cores if on_cpu else 1
+    threads = config.cores if on_cpu else 0
     return plans(config.strategy, max(tasks, 1), threads, config.chunk)
 
 
@@ -55,7 +55,7 @@ def choose_plan(engine: Engine, config: TrainConfig, tasks: Tasks) -> tuple[Plan
     Raises:
         InputError: no plan that the config allows fits into memory.
     """
-    on_cpu = engine.leaves[0].device.type == "cpu"
+    on_cpu = engine.device.type == "cpu"
     candidates = preferred(config, len(tasks.support_x), on_cpu=on_cpu)
     # The last step is of second order; the first ones may count the losses of all inner steps.
     turns = (0, math.ceil(config.first_order_share * config.iterations), config.iterations)
@@ -67,7 +67,7 @@ def choose_plan(engine: Engine, config: TrainConfig, tasks: Tasks) -> tuple[Plan
         plan = fastest(engine, tuple(needs), tasks, ask_of(config, config.iterations))
     need = needs[plan]
     engine.use(plan)
-    if config.strategy == "auto" and on_cpu and not short:
+    if config.strategy == "auto" and not short:
         plan = recorded(engine, tasks, ask_of(config, config.iterations))
     return plan, need
 

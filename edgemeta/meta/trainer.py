@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from edgemeta.errors import InputError, TrainingError
 from edgemeta.evaluate import Evaluation, evaluate
+from edgemeta.meta.batches import Batches
 from edgemeta.meta.board import Board
 from edgemeta.meta.checkpoint import Checkpoint
 from edgemeta.meta.config import TrainConfig
@@ -23,9 +24,10 @@ from edgemeta.meta.curve import draw_curve
 from edgemeta.meta.engine import Engine, Plan
 from edgemeta.meta.evaluate import TorchAdapter, run_adapter
 from edgemeta.meta.facts import data_facts
-from edgemeta.meta.objective import Tasks, stack_episodes
+from edgemeta.meta.objective import Tasks
 from edgemeta.meta.outer import make_optimizer, scheduled_lr, set_lr
 from edgemeta.meta.planning import ask_of, choose_plan, preferred
+from edgemeta.meta.precision import prepare_gpu
 from edgemeta.meta.pretrain import Pretraining
 from edgemeta.meta.ranks import Ranks
 from edgemeta.meta.rates import learned, start_rates
@@ -67,8 +69,8 @@ class Trainer:
         checkpoint = Checkpoint.from_file(self.run.checkpoint_path("last")) if resume else None
         self.facts = checkpoint.facts if checkpoint else data_facts(self.source, self.size)
         torch.set_num_threads(config.cores)
-        if config.precision == "tf32":
-            torch.set_float32_matmul_precision("high")
+        if self.device.type == "cuda":
+            prepare_gpu(config.precision)
         torch.manual_seed(config.seed)
         model = make_model(config, self.facts)
         if config.start and not checkpoint:
@@ -86,7 +88,7 @@ class Trainer:
             self.loop,
             self.rates,
             "displacement" if config.objective == "displacement" else "query",
-            threads=config.cores,
+            threads=config.cores if self.device.type == "cpu" else 0,
             precision=config.precision,
         )
         self.leaves = (self.pretraining or self.engine).leaves
@@ -95,7 +97,16 @@ class Trainer:
         self.optimizer = make_optimizer(config, weights, rates)
         self.teacher: TorchAdapter | None = None
         if config.teacher:
-            self.teacher = run_adapter(Path(config.teacher), config.cores)
+            self.teacher = run_adapter(Path(config.teacher), config.cores, self.device)
+        self.batches = Batches(
+            self.source,
+            self.size,
+            config.seed,
+            self._own_tasks,
+            self.device,
+            # A GPU is through with a batch before one process has made the next.
+            processes=config.cores if self.device.type == "cuda" else 0,
+        )
         if checkpoint:
             self._restore(checkpoint)
         else:
@@ -182,13 +193,13 @@ class Trainer:
             mean = self.pretraining.accumulate(self.iteration)
             share = 1 / self.ranks.count  # every rank has computed the same batch
         else:
-            first = self.iteration * config.meta_batch
-            batch = self.ranks.share(range(first, first + config.meta_batch))
             share = 1.0
             mean = 0.0
-            if batch:
+            if self._own_tasks(self.iteration):
                 mean = self.engine.accumulate(
-                    self._tasks(batch), ask_of(config, self.iteration), 1 / config.meta_batch
+                    self._tasks(self.iteration),
+                    ask_of(config, self.iteration),
+                    1 / config.meta_batch,
                 )
         if self.ranks.count == 1:
             return mean
@@ -198,26 +209,29 @@ class Trainer:
         self.ranks.add_up([total, *(leaf.grad for leaf in self.leaves if leaf.grad is not None)])
         return float(total)
 
-    def _tasks(self, batch: range) -> Tasks:
-        """Return the training tasks of these numbers, with the teacher's word on their queries."""
-        episodes = [
-            self.source.episode("train", self.size, self.config.seed, index) for index in batch
-        ]
-        tasks = stack_episodes(episodes, self.device)
+    def _own_tasks(self, step: int) -> range:
+        """Return the numbers of this rank's tasks in an outer step."""
+        first = step * self.config.meta_batch
+        return self.ranks.share(range(first, first + self.config.meta_batch))
+
+    def _tasks(self, step: int) -> Tasks:
+        """Return this rank's tasks of an outer step, with the teacher's word on their queries."""
+        tasks = self.batches[step]
         if self.teacher is None:
             return tasks
-        words = np.stack([self.teacher.adapt_and_predict(episode) for episode in episodes])
-        return tasks._replace(teacher=torch.from_numpy(words).to(self.device))
+        return tasks._replace(teacher=self.teacher.words(tasks))
 
     def _choose_plan(self) -> None:
         """Decide how to compute a batch; see `choose_plan`."""
-        batch = self.ranks.share(range(self.config.meta_batch))
-        if self.pretraining is not None or not batch:
+        tasks = len(self._own_tasks(self.iteration))
+        if self.pretraining is not None or not tasks:
             on_cpu = self.device.type == "cpu"
-            self.plan = preferred(self.config, len(batch), on_cpu=on_cpu)[0]
+            self.plan = preferred(self.config, tasks, on_cpu=on_cpu)[0]
             self.engine.use(self.plan)
             return
-        self.plan, self.memory_estimate = choose_plan(self.engine, self.config, self._tasks(batch))
+        self.plan, self.memory_estimate = choose_plan(
+            self.engine, self.config, self._tasks(self.iteration)
+        )
 
     def evaluate(self, split: Split, episodes: int) -> Evaluation:
         """Evaluate the present init on a part of the tasks, always the same episodes."""

@@ -109,7 +109,7 @@ def test_plain_loop_has_the_gradient_of_the_query_loss(algorithm: Algorithm) -> 
     case = replace(small(CASES["conv4-32-maml-5"]), algorithm=algorithm)
     loop = InnerLoop(case.model(), case.loss)
     init = loop.init()
-    tasks = stack_episodes(case.tasks(), torch.device("cpu"))
+    tasks = stack_episodes(case.tasks())
     ask = Ask(case.steps, 2 if algorithm == "maml" else 1)
     losses = [
         query_loss(loop, init, case.inner_lr, tasks.select(k), ask) for k in range(case.meta_batch)

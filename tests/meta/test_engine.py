@@ -12,6 +12,7 @@ from edgemeta.errors import InputError
 from edgemeta.meta.checkpoint import DataFacts
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.engine import LOOP, Engine, Plan, plans
+from edgemeta.meta.flat import agree
 from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.objective import Ask, Tasks
 from edgemeta.meta.planning import fastest, recorded
@@ -139,6 +140,16 @@ def test_a_step_is_recorded_once_for_each_size_and_ask() -> None:
     assert len(engine._recorded) == 4
 
 
+def test_results_agree_to_within_rounding_of_the_largest() -> None:
+    ones, tiny = torch.ones(2), torch.full((2,), 1e-9)
+    assert agree([ones], [ones])
+    assert not agree([ones], [ones + 1e-6])
+    assert agree([ones], [ones + 1e-6], 1e-5)
+    assert agree([ones, tiny], [ones, -tiny], 1e-5)  # zeros but for rounding
+    assert not agree([ones, tiny], [ones, ones], 1e-5)
+    assert not agree([ones], [ones * float("nan")], 1e-5)
+
+
 class Noisy(nn.Module):
     def __init__(self, head: nn.Module) -> None:
         super().__init__()
@@ -167,9 +178,20 @@ def test_what_does_not_repeat_itself_is_not_recorded(wrap: type[Noisy] | None, c
     assert all(leaf.grad is None for leaf in engine.leaves)
 
 
-@pytest.mark.parametrize("ask", [Ask(2, weights=(0.5, 0.5)), Ask(2, checkpointing=True)], ids=str)
-def test_what_changes_from_step_to_step_is_not_recorded(ask: Ask) -> None:
+def test_one_record_serves_all_weights_of_the_inner_steps() -> None:
     engine, tasks = make_engine(config_of()), make_tasks()
+    for weights in ((0.5, 0.5), (0.3, 0.7)):
+        loss, expected = gradients(engine, tasks, Ask(2, weights=weights), LOOP)
+        other_loss, found = gradients(
+            engine, tasks, Ask(2, weights=weights), LOOP._replace(flat=True)
+        )
+        assert other_loss == loss
+        assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
+    assert len(engine._recorded) == 1
+
+
+def test_a_step_that_drops_activations_is_not_recorded() -> None:
+    engine, tasks, ask = make_engine(config_of()), make_tasks(), Ask(2, checkpointing=True)
     _, expected = gradients(engine, tasks, ask, LOOP)
     _, found = gradients(engine, tasks, ask, LOOP._replace(flat=True))
     assert not engine._recorded
@@ -231,6 +253,10 @@ def test_the_candidates_of_each_strategy() -> None:
     assert plans("vmap", 8, 2, chunk=3) == (Plan(3, 2),)
     assert plans("auto", 8, 2) == (Plan(1, 2), Plan(1, 1), Plan(4, 2))
     assert plans("auto", 1, 1) == (Plan(1, 1),)
+    # On a GPU.
+    assert plans("auto", 8, 0) == (Plan(8, 1), Plan(1, 1))
+    assert plans("auto", 8, 0, chunk=4) == (Plan(4, 1), Plan(1, 1))
+    assert plans("workers", 8, 0) == (Plan(1, 1),)
 
 
 def test_the_fastest_plan_is_kept_and_leaves_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:

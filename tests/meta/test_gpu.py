@@ -1,0 +1,114 @@
+"""Meta-training on a GPU; on a machine without one there is nothing to test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from edgemeta.meta.checkpoint import Checkpoint
+from edgemeta.meta.config import TrainConfig
+from edgemeta.meta.engine import LOOP, Plan
+from edgemeta.meta.objective import Ask
+from edgemeta.meta.precision import prepare_gpu
+from edgemeta.meta.run import Run
+from edgemeta.meta.trainer import Trainer
+from tests.meta.test_engine import (
+    CHOICES,
+    TASKS,
+    assert_close,
+    config_of,
+    gradients,
+    make_engine,
+    make_tasks,
+)
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+GPU = torch.device("cuda")
+CONFIG = TrainConfig(
+    tasks="glyphs",
+    width=8,
+    pool="stride",
+    queries=2,
+    head="shared",
+    meta_batch=4,
+    iterations=100,
+    validate_every=50,
+    validation_episodes=10,
+    test_episodes=10,
+    device="cuda",
+)
+
+
+@pytest.mark.parametrize("chunk", [TASKS, 1])
+@pytest.mark.parametrize("name", CHOICES)
+def test_captured_gradients_are_those_of_the_cpu(name: str, chunk: int) -> None:
+    plan = Plan(chunk, 1, flat=True)
+    prepare_gpu("float32")
+    config = config_of(**CHOICES[name])
+    ask = Ask(config.inner_steps, 1 if config.order == "first" else 2, distill=0.3)
+    tasks = make_tasks(teacher=config.objective == "query")
+    on_cpu, on_gpu = make_engine(config), make_engine(config)
+    _move(on_gpu)
+    for _ in range(2):  # a replay reads the weights anew
+        loss, expected = gradients(on_cpu, tasks, ask, LOOP)
+        other_loss, found = gradients(on_gpu, tasks.to(GPU), ask, plan)
+        assert other_loss == pytest.approx(loss, rel=1e-7)
+        assert_close(expected, [grad.cpu() for grad in found])
+        for ours, theirs in zip(on_cpu.leaves, on_gpu.leaves, strict=True):
+            ours.data += 0.01 * torch.randn(ours.shape, dtype=ours.dtype)
+            theirs.data.copy_(ours)
+
+
+def _move(engine: object) -> None:
+    """Move an engine's model and learned rates, where they are, to the GPU."""
+    loop, rates = engine.loop, engine.rates  # type: ignore[attr-defined]
+    for tensor in [*loop.model.parameters(), *(rates.values() if isinstance(rates, dict) else ())]:
+        tensor.data = tensor.data.to(GPU)
+    for module in loop.model.modules():
+        for name, buffer in module._buffers.items():
+            module._buffers[name] = buffer if buffer is None else buffer.to(GPU)
+    engine.use(LOOP)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c,
+        lambda c: replace(c, algorithm="maml++", rates="step", multi_step_share=0.5, inner_steps=2),
+        lambda c: replace(c, precision="tf32"),
+        lambda c: replace(c, precision="bf16"),
+    ],
+    ids=["maml", "maml++", "tf32", "bf16"],
+)
+def test_the_same_seed_gives_the_same_weights_also_after_an_interruption(
+    tmp_path: Path, change: Callable[[TrainConfig], TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgemeta.meta.planning.WORTH_MEASURING", 0)
+    monkeypatch.setattr("edgemeta.meta.planning.MEASURING_SECONDS", 0.1)
+    config = change(CONFIG)
+    whole = Trainer(config, tmp_path / "whole")
+    result = whole.train()
+    assert result is not None
+    assert whole.plan == Plan(config.meta_batch, 1, flat=True)
+    cut = Trainer(config, tmp_path / "cut")
+    step = cut.outer_step
+
+    def stop_at() -> float:
+        if cut.iteration == 70:
+            raise KeyboardInterrupt
+        return step()
+
+    monkeypatch.setattr(cut, "outer_step", stop_at)
+    with pytest.raises(KeyboardInterrupt):
+        cut.train()
+    Trainer(config, tmp_path / "cut", resume=True).train()
+    one, other = (
+        Checkpoint.from_file(Run(tmp_path / name).checkpoint_path("last")).model
+        for name in ("whole", "cut")
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
