@@ -21,9 +21,9 @@ async function start(): Promise<void> {
     const runner = await Runner.load(`bundles/${bundle}`, { ort });
     await verify(runner);
     const panel = find<HTMLElement>(`#${name}`);
+    setUp(panel, runner);
     find(".checked", panel).textContent =
       "Checked in this browser: a recorded episode comes out as PyTorch computed it.";
-    setUp(panel, runner);
     find(`#tab-${name}`).removeAttribute("hidden");
   }
   find<HTMLElement>("nav").hidden = tabs.length < 2;

@@ -149,7 +149,7 @@ export class Workbench {
   #announce = false;
 
   /**
-   * @param root the tab's panel, with elements of the classes that `index.html` gives it.
+   * @param root the tab's panel of `index.html`, whose template `teaching` is added to it.
    * @param runner of a classifier with a shared head.
    * @param subject what the tab is about.
    */
@@ -157,6 +157,8 @@ export class Workbench {
     this.#root = root;
     this.#runner = runner;
     this.#subject = subject;
+    find(".right", root).append(find<HTMLTemplateElement>("#teaching").content.cloneNode(true));
+    find("figcaption", root).textContent = `loss on your ${subject.noun}s, per step`;
     for (const name of subject.names.slice(0, 3)) this.#addCard(name);
     this.#on(".adapt", () => this.#adapt());
     this.#on(".more", () => {

@@ -63,6 +63,7 @@ export async function loadBundle(source: Source): Promise<Bundle> {
   const state = [...names, ...(fixedHead ? ["ways"] : [])];
   const init = file(INIT);
   const adapt = open(ADAPT, file(ADAPT), init, {
+    ops: manifest.ops[ADAPT],
     inputs: [
       ...["support_x", "support_y", "steps", "lr_scale", ...state],
       ...(manifest.anyWays ? ["ways"] : []),
@@ -70,6 +71,7 @@ export async function loadBundle(source: Source): Promise<Bundle> {
     outputs: [...names.map((name) => `${name}.next`), "losses"],
   });
   const predict = open(PREDICT, file(PREDICT), init, {
+    ops: manifest.ops[PREDICT],
     inputs: ["query_x", ...state],
     outputs: [predictionName(manifest)],
   });
@@ -129,6 +131,7 @@ async function checkedFile(name: Payload, content: Uint8Array, manifest: Manifes
 }
 
 interface Names {
+  readonly ops: readonly string[];
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
 }
@@ -136,7 +139,7 @@ interface Names {
 function open(name: string, content: Uint8Array, init: Uint8Array, expected: Names): PreparedGraph {
   try {
     const graph = prepare(content, init);
-    for (const sort of ["inputs", "outputs"] as const) {
+    for (const sort of ["ops", "inputs", "outputs"] as const) {
       const [got, want] = [new Set(graph[sort]), new Set(expected[sort])];
       const odd = [...got, ...want].filter((each) => got.has(each) !== want.has(each));
       if (odd.length > 0) throw new Error(`${sort} missing or unknown: ${odd.join(", ")}`);

@@ -19,7 +19,7 @@ const GRAPH_OF_MODEL = 7;
 const GRAPH = new Set([1, 2, 5, 10, 11, 12, 13, 16]); // all but sparse and quantized tensors
 const [NODE, INITIALIZER, INPUT, OUTPUT] = [1, 5, 11, 12];
 const NAME_OF_VALUE = 1;
-const [ATTRIBUTE, DOMAIN] = [5, 7]; // of a node
+const [OP_TYPE, ATTRIBUTE, DOMAIN] = [4, 5, 7]; // of a node
 const [TENSORS, GRAPHS] = [new Set([5, 10]), new Set([6, 11])]; // of an attribute
 const [DIMS, DATA_TYPE, NAME, RAW_DATA, EXTERNAL_DATA, DATA_LOCATION] = [1, 2, 8, 9, 13, 14];
 const MAX_DEPTH = 8; // graphs within graphs
@@ -33,6 +33,8 @@ export interface PreparedGraph {
   readonly content: Uint8Array;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
+  /** Types of its ops, those in inner graphs included. */
+  readonly ops: ReadonlySet<string>;
   /** What the inputs with a default had there. */
   readonly defaults: ReadonlyMap<string, Tensor>;
 }
@@ -51,10 +53,11 @@ export function prepare(content: Uint8Array, init: Uint8Array): PreparedGraph {
   if (graph === undefined || graphs.length > 1) throw new Error(`${graphs.length} graphs`);
   const entries = known(fields(graph.bytes), GRAPH);
   const [inputs, outputs] = [names(entries, INPUT), names(entries, OUTPUT)];
+  const ops = new Set<string>();
   const defaults = new Map<string, Tensor>();
   const kept: Uint8Array[] = [];
   for (const entry of entries) {
-    if (entry.number === NODE) checkNode(entry, MAX_DEPTH);
+    if (entry.number === NODE) readNode(entry, MAX_DEPTH, ops);
     if (entry.number !== INITIALIZER) {
       kept.push(entry.raw);
       continue;
@@ -66,7 +69,7 @@ export function prepare(content: Uint8Array, init: Uint8Array): PreparedGraph {
   const changed = model.map((field) =>
     field === graph ? bytesField(GRAPH_OF_MODEL, joined(kept)) : field.raw,
   );
-  return { content: joined(changed), inputs, outputs, defaults };
+  return { content: joined(changed), inputs, outputs, ops, defaults };
 }
 
 /** Return the tensor with its values in it, not beside it. */
@@ -133,10 +136,11 @@ function isExternal(tensor: readonly Field[]): boolean {
   );
 }
 
-/** Refuse ops of other domains, and values outside of a file within inner graphs and attributes. */
-function checkNode(node: Field, depth: number): void {
+/** Gather ops; refuse those of other domains, and values in files within graphs and attributes. */
+function readNode(node: Field, depth: number, ops: Set<string>): void {
   if (depth === 0) throw new Error(`graphs nested deeper than ${MAX_DEPTH}`);
   for (const field of fields(node.bytes)) {
+    if (field.number === OP_TYPE) ops.add(text(field.bytes));
     if (field.number === DOMAIN && field.bytes.length > 0) {
       throw new Error(`an op of the domain ${text(field.bytes)}`);
     }
@@ -145,14 +149,14 @@ function checkNode(node: Field, depth: number): void {
       if (TENSORS.has(value.number) && isExternal(fields(value.bytes))) {
         throw new Error("external data where there can be none");
       }
-      if (GRAPHS.has(value.number)) checkInner(value.bytes, depth - 1);
+      if (GRAPHS.has(value.number)) readInner(value.bytes, depth - 1, ops);
     }
   }
 }
 
-function checkInner(graph: Uint8Array, depth: number): void {
+function readInner(graph: Uint8Array, depth: number, ops: Set<string>): void {
   for (const entry of known(fields(graph), GRAPH)) {
-    if (entry.number === NODE) checkNode(entry, depth);
+    if (entry.number === NODE) readNode(entry, depth, ops);
     if (entry.number === INITIALIZER && isExternal(fields(entry.bytes))) {
       throw new Error("external data where there can be none");
     }

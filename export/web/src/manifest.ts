@@ -65,6 +65,8 @@ export interface Manifest {
   readonly least_support: number;
   readonly state: readonly StateTensor[];
   readonly files: Readonly<Record<Payload, FileRecord>>;
+  /** The types of ops that each graph has. */
+  readonly ops: Readonly<Record<typeof ADAPT | typeof PREDICT, readonly string[]>>;
   /** Whether the head is a shared one, which takes any number of classes. */
   readonly anyWays: boolean;
   readonly record: Readonly<Record<string, unknown>>;
@@ -129,7 +131,18 @@ function checked(record: Record<string, unknown>): Manifest {
   return {
     ...{ task, ways: ways as number | null, input, target, inner_steps, least_support },
     ...{ state, files, record, anyWays: state.some((tensor) => tensor.per_class) },
+    ops: opTypes(record["ops"]),
   };
+}
+
+function opTypes(value: unknown): Manifest["ops"] {
+  const { [ADAPT]: adapt, [PREDICT]: predict } = object(value, "ops");
+  if (!areTexts(adapt) || !areTexts(predict)) throw new Error(`ops ${show(value)}`);
+  return { [ADAPT]: adapt, [PREDICT]: predict };
+}
+
+function areTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((each) => typeof each === "string");
 }
 
 function spec(value: unknown, name: string): TensorSpec {

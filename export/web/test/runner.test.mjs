@@ -141,6 +141,8 @@ const MANIFESTS = [
   ["a state of one name", (m) => m.state.push(m.state[0]), /two state tensors of one name/],
   ["a reserved name", (m) => (m.state[0].name = "losses"), /state tensor losses/],
   ["a state tensor more", (m) => m.state.push({ ...m.state[1], name: "x" }), /no graph of a bundle: got inputs missing or unknown: x/],
+  ["an op less", (m) => m.ops["predict.onnx"].pop(), /no graph of a bundle: got ops missing or unknown: \w+/],
+  ["no ops", (m) => delete m.ops, /ops is no object/],
   ["another shape", (m) => (m.state[0].shape = [1, 255]), /head.weight does not fit its manifest/],
 ];
 for (const [name, change, text] of MANIFESTS) {
