@@ -69,8 +69,10 @@ void check_truth(const Tensor& y, const Tensor& predicted) {
 template <class T, class Score>
 double mean_score(const Tensor& predicted, const Tensor& y, Score score) {
   check_truth(y, predicted);
+  const T* const ours = predicted.data<T>();
+  const T* const truth = y.data<T>();
   double sum = 0;
-  for (std::size_t i = 0; i < y.count(); ++i) sum += score(predicted.data<T>()[i], y.data<T>()[i]);
+  for (std::size_t i = 0; i < y.count(); ++i) sum += score(ours[i], truth[i]);
   return sum / static_cast<double>(y.count());
 }
 
@@ -78,8 +80,9 @@ Json classes(const edgemeta::Learner& learner, const Tensors& input, const Tenso
   const Tensor predicted = learner.predict(x);
   const std::vector<std::string> names = class_names(learner.labels(), *learner.ways());
   Json record = {{"predictions", Json::array()}, {"labels", Json::array()}, {"classes", names}};
+  const std::int64_t* const numbers = predicted.data<std::int64_t>();
   for (std::size_t i = 0; i < predicted.count(); ++i) {
-    const std::int64_t k = predicted.data<std::int64_t>()[i];
+    const std::int64_t k = numbers[i];
     record["predictions"].push_back(k);
     record["labels"].push_back(names[static_cast<std::size_t>(k)]);
   }
