@@ -5,7 +5,7 @@ DEVICE_BIN := .venv-device/bin
 OLDEST_BIN := .venv-oldest/bin
 CPP := $(wildcard export/cpp/*/*.?pp export/cpp/*/*/*.?pp tests/cpp/*/*.cpp)
 
-.PHONY: demo test lint device oldest cpp web web-page demo-web parity guard soak fuzz clean
+.PHONY: demo test lint device oldest cpp arm web web-page demo-web parity guard soak fuzz clean
 
 demo: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh benchmarks/demo.sh
@@ -51,6 +51,12 @@ guard: .venv/installed
 cpp: .venv/installed
 	PYTHON=$(BIN)/python export/cpp/build.sh build/cpp
 	EDGEMETA_REQUIRE_CPP=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cpp
+
+# The C++ runner for 64-bit ARM, run under QEMU: whether it computes the same. Not part of .ci/run.
+arm: .venv/installed
+	PYTHON=$(BIN)/python export/cpp/build.sh build/cpp
+	PYTHON=$(BIN)/python export/cpp/arm.sh build/arm64
+	EDGEMETA_REQUIRE_RUNTIMES=cpp-arm64 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/parity -k cpp-arm64
 
 # The promises of docs/reliability.md that take longer than a test may.
 soak: .venv/installed

@@ -59,7 +59,11 @@ def page() -> str:
     """Return the content of parity.md."""
     found = json.loads(RESULT.read_text())
     machine = found["machine"]
-    lacking = [f"- {entry['absent']}" for entry in found["runtimes"].values() if "absent" in entry]
+    remarks = [
+        f"- {entry['absent']}" if "absent" in entry else f"- {name} {entry['note']}"
+        for name, entry in found["runtimes"].items()
+        if "absent" in entry or "note" in entry
+    ]
     parts = [
         "# One bundle, every runtime",
         "",
@@ -82,7 +86,7 @@ def page() -> str:
         "",
         results(found["runtimes"]),
         "",
-        *([*lacking, ""] if lacking else []),
+        *([*remarks, ""] if remarks else []),
         TARGET.with_name("parity_notes.md").read_text().strip(),
     ]
     return "\n".join(parts) + "\n"

@@ -6,7 +6,7 @@
 # installed one if there is any; else the library of the onnxruntime package in a venv (of $PYTHON;
 # .venv/bin/python unless given), with the headers of Debian's libonnxruntime-dev. What is missing
 # is installed with apt where that is possible (Debian or Ubuntu, as root); elsewhere the script says
-# what it needs.
+# what it needs. A library of your own: -DONNXRUNTIME_INCLUDE=... and -DONNXRUNTIME_LIB=...
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,23 +16,7 @@ build=$(cd "${1:-$root/build/cpp}" && pwd)
 shift $(($# > 0))
 python=${PYTHON:-$root/.venv/bin/python}
 
-fail() {
-  echo "build.sh: $1" >&2
-  exit 1
-}
-
-can_install() {
-  command -v apt-get > /dev/null && [ "$(id -u)" = 0 ]
-}
-
-# Installs those of the Debian packages in "$2"... whose test, the command "$1", fails.
-need() {
-  eval "$1" > /dev/null 2>&1 && return
-  can_install || fail "missing: ${*:2} (Debian's names); install it, and run this again"
-  echo "installing ${*:2}" >&2
-  apt-get update -q > /dev/null
-  DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${@:2}" > /dev/null
-}
+. "$here/debian.sh"
 
 installed_onnxruntime() {
   local test=$build/try
@@ -40,27 +24,6 @@ installed_onnxruntime() {
   printf '%s\n' 'cmake_minimum_required(VERSION 3.18)' 'project(try LANGUAGES CXX)' \
     "include($here/cmake/edgemeta-onnxruntime.cmake)" > "$test/CMakeLists.txt"
   cmake -S "$test" -B "$test/build" > /dev/null 2>&1
-}
-
-# Unpacks the headers of a newer Debian's libonnxruntime-dev into "$1". Only this one package is
-# fetched, from the mirror that this machine uses anyway, with lists of its own: nothing of the
-# system changes.
-fetch_headers() {
-  local apt=$build/apt mirror keys=/usr/share/keyrings/debian-archive-keyring.gpg
-  command -v apt-get > /dev/null || fail "no ONNX Runtime headers: pass -DONNXRUNTIME_INCLUDE=..."
-  mirror=$(grep -shoE 'https?://[^ ]*/debian/?( |$)' /etc/apt/sources.list \
-    /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources | head -n 1 | tr -d ' ') || true
-  [ -n "$mirror" ] || fail "no Debian mirror in /etc/apt: pass -DONNXRUNTIME_INCLUDE=..."
-  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/parts"
-  echo "deb [signed-by=$keys] $mirror trixie main" > "$apt/sources.list"
-  local options=(-q -o Dir::Etc::SourceList="$apt/sources.list" -o Dir::Etc::SourceParts="$apt/parts"
-    -o Dir::State::Lists="$apt/lists" -o Dir::Cache="$apt/cache" -o APT::Sandbox::User=root
-    -o Acquire::Languages=none)
-  apt-get "${options[@]}" update > /dev/null
-  (cd "$apt" && apt-get "${options[@]}" download libonnxruntime-dev > /dev/null)
-  dpkg-deb -x "$apt"/libonnxruntime-dev_*.deb "$apt/unpacked"
-  mv "$apt/unpacked" "$1"
-  rm -rf "$apt"
 }
 
 need 'command -v c++' g++
@@ -74,7 +37,7 @@ if ! installed_onnxruntime; then
     2> /dev/null | head -n 1) || true
   [ -n "$library" ] || fail "no ONNX Runtime: neither an installed one, nor the onnxruntime package of $python"
   headers=$build/headers
-  [ -d "$headers" ] || fetch_headers "$headers"
+  [ -d "$headers" ] || fetch_newer libonnxruntime-dev "$headers"
   header=$(find "$headers" -name onnxruntime_cxx_api.h)
   # Linked under the name that programs ask for at run time.
   mkdir -p "$build/lib"

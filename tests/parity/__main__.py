@@ -84,7 +84,7 @@ def measured(runtime: Runtime, bundles: Sequence[Recorded], failures: list[str])
             continue
         click.echo(f"{runtime.name}, {each.name}: {outcome}")
         found[each.name] = asdict(outcome)
-    return {"found": found}
+    return {"found": found, "note": runtime.note} if runtime.note else {"found": found}
 
 
 if __name__ == "__main__":

@@ -25,12 +25,14 @@ class Runtime:
         command: of the adapter; it is started in the project's root.
         needs: a file or folder that is there once it was built; None where nothing is to build.
         make: the target that builds it.
+        note: what has to be known of its figures.
     """
 
     name: str
     command: tuple[str, ...]
     needs: str | None = None
     make: str | None = None
+    note: str = ""
 
     def missing(self) -> str | None:
         """Return why it cannot be started; None if it can."""
@@ -40,11 +42,13 @@ class Runtime:
 
 
 WEB = "export/web"
+EMULATED = "runs on an emulated ARM processor (QEMU): it computes the same, its times say nothing"
 RUNTIMES = {
     runtime.name: runtime
     for runtime in (
         Runtime("python", (sys.executable, "-m", "tests.parity.adapters.python")),
         Runtime("cpp", ("build/cpp/edgemeta-cpp", "serve"), "build/cpp/edgemeta-cpp", "cpp"),
+        Runtime("cpp-arm64", ("build/arm64/run", "serve"), "build/arm64/run", "arm", EMULATED),
         Runtime("node", ("node", f"{WEB}/parity/node.mjs"), f"{WEB}/dist/lib/index.js", "web"),
         Runtime("chromium", ("node", f"{WEB}/parity/chromium.mjs"), f"{WEB}/dist/parity", "web"),
     )
