@@ -11,19 +11,23 @@ import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const bundles = join(here, "..", "..", "edgemeta", "bundles");
-// onnxruntime's module stays a file of its own: its threads load it by its address.
-const ORT = "ort.wasm.min.mjs";
-const ORT_FILES = [ORT, "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
+// onnxruntime's modules stay files of their own: their threads load them by their address.
+const WASM = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
+const WEBGPU = [
+  "ort.webgpu.min.mjs",
+  "ort-wasm-simd-threaded.asyncify.mjs",
+  "ort-wasm-simd-threaded.asyncify.wasm",
+];
 const ort = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
 
 /** @type {import("esbuild").Plugin} */
 const ortBeside = {
   name: "onnxruntime-web beside the page",
   setup(builder) {
-    builder.onResolve({ filter: /^onnxruntime-web/ }, () => ({
-      path: `./ort/${ORT}`,
-      external: true,
-    }));
+    builder.onResolve({ filter: /^onnxruntime-web/ }, ({ path }) => {
+      const [module] = path.endsWith("/webgpu") ? WEBGPU : WASM;
+      return { path: `./ort/${module}`, external: true };
+    });
   },
 };
 
@@ -31,8 +35,9 @@ const ortBeside = {
  * @param {string} folder in dist/
  * @param {string[]} scripts
  * @param {string[]} files to copy as they are.
+ * @param {string[]} runtime files of onnxruntime.
  */
-async function page(folder, scripts, files) {
+async function page(folder, scripts, files, runtime) {
   const out = join(here, "dist", folder);
   await rm(out, { recursive: true, force: true });
   await build({
@@ -48,12 +53,12 @@ async function page(folder, scripts, files) {
   });
   for (const file of files) await cp(join(here, folder, file), join(out, file));
   await mkdir(join(out, "ort"));
-  for (const file of ORT_FILES) await cp(join(ort, file), join(out, "ort", file));
+  for (const file of runtime) await cp(join(ort, file), join(out, "ort", file));
   return out;
 }
 
-await page("parity", ["page.ts"], ["index.html"]);
-const demo = await page("demo", ["main.ts", "capture.ts"], ["index.html", "style.css"]);
+await page("parity", ["page.ts"], ["index.html"], [...WASM, ...WEBGPU]);
+const demo = await page("demo", ["main.ts", "capture.ts"], ["index.html", "style.css"], WASM);
 const names = (await readdir(bundles, { withFileTypes: true }))
   .filter((entry) => entry.isDirectory())
   .map((entry) => entry.name);

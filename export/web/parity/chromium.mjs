@@ -1,9 +1,13 @@
-/** The adapter of tests/parity for onnxruntime-web in Chromium; see `lines.mjs`. */
+/**
+ * The adapter of tests/parity for onnxruntime-web in Chromium; see `lines.mjs`.
+ *
+ * usage: node chromium.mjs [webgpu]
+ */
 
 import { writeFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { startChromium } from "../tools/chromium.mjs";
+import { EMULATED_WEBGPU, startChromium } from "../tools/chromium.mjs";
 import { serve } from "../tools/serve.mjs";
 import { answerLines } from "./lines.mjs";
 
@@ -12,9 +16,10 @@ import { answerLines } from "./lines.mjs";
 /** @type {Record<string, string>} */
 const folders = { "/": fileURLToPath(new URL("../dist/parity", import.meta.url)) };
 const server = await serve(folders);
-const browser = await startChromium();
+const webgpu = process.argv[2] === "webgpu";
+const browser = await startChromium(webgpu ? EMULATED_WEBGPU : ["--disable-gpu"]);
 const page = await browser.newPage();
-await page.goto(`${server.url}/`);
+await page.goto(`${server.url}/${webgpu ? "#webgpu" : ""}`);
 await page.waitForFunction("globalThis.harness !== undefined");
 
 let loaded = 0;
@@ -25,7 +30,7 @@ await answerLines({
     const version = await page.evaluate((url) => {
       return /** @type {Page} */ (globalThis).harness.load(url);
     }, `${server.url}${path}`);
-    return { runtime: "onnxruntime-web", version };
+    return { runtime: webgpu ? "onnxruntime-web, WebGPU" : "onnxruntime-web", version };
   },
   async replay({ episode, out, repeats }) {
     folders["/episode/"] = dirname(episode);

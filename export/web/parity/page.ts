@@ -1,15 +1,17 @@
-/** What the Chromium adapter calls in its page. */
+/** What the Chromium adapter calls in its page, whose address says whether WebGPU is to compute. */
 
-import * as ort from "onnxruntime-web/wasm";
 import { readTensors, replay, Runner, verify, writeTensors } from "../src/index.js";
 
+const webgpu = location.hash === "#webgpu";
+const ort = await (webgpu ? import("onnxruntime-web/webgpu") : import("onnxruntime-web/wasm"));
 ort.env.wasm.numThreads = 1;
 
 let runner: Runner | null = null;
 
 async function load(url: string): Promise<string> {
   await runner?.release();
-  runner = await Runner.load(url, { ort });
+  runner = await Runner.load(url, { ort, webgpu });
+  if (runner.webgpu !== webgpu) throw new Error("this browser has no WebGPU");
   return ort.env.versions.web ?? "";
 }
 

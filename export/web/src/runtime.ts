@@ -19,11 +19,13 @@ export interface SessionChoices {
 export class Session {
   readonly #ort: Ort;
   readonly #session: common.InferenceSession;
+  readonly #webgpu: boolean;
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(ort: Ort, session: common.InferenceSession) {
+  private constructor(ort: Ort, session: common.InferenceSession, webgpu: boolean) {
     this.#ort = ort;
     this.#session = session;
+    this.#webgpu = webgpu;
   }
 
   /**
@@ -46,7 +48,7 @@ export class Session {
       ...(webgpu ? { executionProviders: ["webgpu", "wasm"] } : {}),
     };
     try {
-      return new Session(ort, await ort.InferenceSession.create(graph.content, options));
+      return new Session(ort, await ort.InferenceSession.create(graph.content, options), webgpu);
     } catch (error) {
       throw new EdgemetaError("bundle", `${where} cannot be loaded`, {
         got: error,
@@ -86,7 +88,8 @@ export class Session {
       }
       return found;
     } catch (error) {
-      throw new EdgemetaError("runtime", "onnxruntime failed", { got: error });
+      const hint = this.#webgpu ? "WebGPU cannot run every graph: load without it" : undefined;
+      throw new EdgemetaError("runtime", "onnxruntime failed", { got: error, hint });
     }
   }
 }

@@ -8,6 +8,14 @@ export const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 /** Whether there is a Chromium to start. */
 export const hasChromium = existsSync(CHROMIUM);
 
+/** Arguments for WebGPU on SwiftShader, a GPU that the processor emulates. */
+export const EMULATED_WEBGPU = [
+  "--enable-unsafe-webgpu",
+  "--use-webgpu-adapter=swiftshader",
+  "--enable-features=Vulkan",
+  "--use-vulkan=swiftshader",
+];
+
 /**
  * Start Chromium, with an empty profile of its own.
  *
@@ -19,7 +27,6 @@ export async function startChromium(more = []) {
     headless: true,
     args: [
       "--no-sandbox", // as root, where there is no other user: tests in a container
-      "--disable-gpu",
       "--disable-quic",
       "--no-first-run",
       "--disable-background-networking",
