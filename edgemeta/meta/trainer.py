@@ -32,6 +32,7 @@ from edgemeta.meta.pretrain import Pretraining
 from edgemeta.meta.ranks import Ranks
 from edgemeta.meta.rates import learned, start_rates
 from edgemeta.meta.run import Run, head_ways, make_loop, make_model, open_run_tasks, start_from
+from edgemeta.meta.shared_head import rest_rows
 from edgemeta.tasks import EpisodeSize, Split
 
 MAX_GRADIENT_NORM = 10.0  # a rare task with a huge second-order term must not undo the others
@@ -183,6 +184,7 @@ class Trainer:
                 "last good checkpoint",
             )
         self.optimizer.step()
+        rest_rows(self.loop.model)
         self.iteration += 1
         return mean
 

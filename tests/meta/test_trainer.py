@@ -86,6 +86,19 @@ def test_the_outer_step_lowers_the_outer_loss(tmp_path: Path) -> None:
     assert trainer.best < 0.8 * before
 
 
+def test_a_shared_row_does_not_drift(tmp_path: Path) -> None:
+    """Its gradient is rounding, of which Adam makes steps."""
+    run = Run(tmp_path / "run")
+    Trainer(replace(GLYPHS, head="shared", iterations=4), run.path).train()
+    rows = {name: w for name, w in weights(run.path).items() if name.startswith("head.")}
+    assert rows
+    assert not any(row.any() for row in rows.values())
+    best = Checkpoint.from_file(run.checkpoint_path("best"))
+    drifted = {name: best.model[name] + 9 for name in rows}
+    run.save(replace(best, model=best.model | drifted), "best")  # as runs of before are
+    assert not any(run.best().model.get_parameter(name).any() for name in rows)
+
+
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     for name in ("one", "two"):
         Trainer(SINUSOID, tmp_path / name).train()
