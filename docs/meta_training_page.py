@@ -29,6 +29,9 @@ ON_GPU = {"conv4-maml": 10.0, "mlp-maml": 10.0}
 AT_LEAST = 1.0  # everywhere else
 CONTESTANTS = (PLAIN, LEARN2LEARN, EDGEMETA)
 EVALUATED = re.compile(r"^(accuracy|mse) ([\d.]+) ± ([\d.]+) on (\d+) test episodes of (\S+)", re.M)
+TRAINED = re.compile(
+    r"^(accuracy|mse) ([\d.]+) ± ([\d.]+) on (\d+) test episodes \(.*\)\. Run: \S+/(\S+)$", re.M
+)
 CHOSEN = re.compile(r"--(ways|shots|steps) (\d+)")
 COMMAND = re.compile(r"^\$ (edgemeta eval .*)$", re.M)
 
@@ -118,6 +121,15 @@ def evaluations(stored: Path) -> str:
     return markdown(["run or bundle", "tasks", "options", "test", "episodes"], rows)
 
 
+def trainings(text: str) -> str:
+    """Return what each of several trainings reached that one script did."""
+    rows = [
+        [run, _score({"metric": metric, "mean": float(mean), "ci95": float(ci95)}), episodes]
+        for metric, mean, ci95, episodes, run in TRAINED.findall(text)
+    ]
+    return markdown(["run", "test", "episodes"], rows)
+
+
 def page() -> str:
     """Return the whole page."""
     measured = json.loads((RESULTS / "meta_throughput.json").read_text())
@@ -125,9 +137,9 @@ def page() -> str:
     on_gpu = json.loads((RESULTS / "meta_throughput_gpu.json").read_text())
     finished = sorted(path.parent for path in RUNS.glob("*/result.json"))
     compared = [path for path in finished if (path / "baselines.json").exists()]
-    evaluated = [
-        path.parent for path in sorted(RUNS.glob("*/log.txt")) if COMMAND.search(path.read_text())
-    ]
+    logs = {path.parent: path.read_text() for path in sorted(RUNS.glob("*/log.txt"))}
+    evaluated = [path for path, text in logs.items() if COMMAND.search(text)]
+    several = {p: text for p, text in logs.items() if len(TRAINED.findall(text)) > 1}
     parts = [
         "# Meta-training: how fast, and how good",
         "Written by `python -m docs.meta_training_page` from `benchmarks/results/`; do not edit. "
@@ -154,6 +166,8 @@ def page() -> str:
     ]
     for path in compared:
         parts += [f"### {path.name}: beside its baselines", baselines(path)]
+    for path, text in several.items():
+        parts += [f"### {path.name}: all of its trainings", trainings(text)]
     for path in evaluated:
         parts += [f"### {path.name}: evaluations", evaluations(path)]
     return "\n\n".join(parts) + "\n"
