@@ -24,28 +24,44 @@ from edgemeta.meta.baselines import compare
 )
 @click.option("--seed", default=0, show_default=True, help="Of the episodes.")
 @click.option(
+    "--shots",
+    type=click.IntRange(min=1),
+    help="Support samples per class (regression: in all). [default: the run's]",
+)
+@click.option(
     "--pretrain-iterations",
     type=click.IntRange(min=1),
     help="Outer steps of the pre-training. [default: the run's]",
 )
 @json_option
 def baselines(
-    run: Path, episodes: int, seed: int, pretrain_iterations: int | None, as_json: bool
+    run: Path,
+    episodes: int,
+    seed: int,
+    shots: int | None,
+    pretrain_iterations: int | None,
+    as_json: bool,
 ) -> None:
     """Compare RUN with what one would do without meta-learning, on the same test episodes.
 
     Trains the supervised twin of RUN in RUN/baselines/pretrained: the same data, model and number
     of samples. Then its head, or all of its weights, adapt to each episode, or the nearest
     prototype decides; so do random weights. Steps and learning rates of the baselines are chosen on
-    the validation part. The figures go to RUN/baselines.json; those that are there already, and
-    training that was interrupted, are not done again.
+    the validation part. The figures go to RUN/baselines.json, in place of those of another setting;
+    those that are there already, and training that was interrupted, are not done again.
 
     \b
     Example:
       edgemeta baselines runs/glyphs --episodes 600
     """
     try:
-        record = compare(run, episodes=episodes, seed=seed, pretrain_iterations=pretrain_iterations)
+        record = compare(
+            run,
+            episodes=episodes,
+            seed=seed,
+            shots=shots,
+            pretrain_iterations=pretrain_iterations,
+        )
     except KeyboardInterrupt:
         click.echo("stopped; the same command goes on from here", err=True)
         raise

@@ -71,7 +71,12 @@ DECIMALS = 6  # of the scores that are kept
 
 
 def compare(
-    path: Path, *, episodes: int = 600, seed: int = 0, pretrain_iterations: int | None = None
+    path: Path,
+    *,
+    episodes: int = 600,
+    seed: int = 0,
+    shots: int | None = None,
+    pretrain_iterations: int | None = None,
 ) -> dict[str, Any]:
     """Evaluate a run and its baselines; write RUN/baselines.json.
 
@@ -82,6 +87,7 @@ def compare(
         path: the meta-learned run.
         episodes: of the test part, at least 2.
         seed: of the episodes.
+        shots: support samples per class (regression: in all); None for as many as in the training.
         pretrain_iterations: outer steps of the pre-training; None for as many as the run's.
 
     Returns:
@@ -106,18 +112,21 @@ def compare(
         "pretrained": pretrained_twin(twin, Run(run.pretrained_path)),
         "random": trained._replace(model=start, rates=trained.config.inner_lr),
     }
-    return _Comparison(run, inits, episodes, seed).measure()
+    shots = trained.config.shots if shots is None else shots
+    return _Comparison(run, inits, episodes, seed, shots).measure()
 
 
 class _Comparison:
     """Measures contestants, and writes after each figure, so that no interruption costs one."""
 
-    def __init__(self, run: Run, inits: Mapping[Init, Trained], episodes: int, seed: int) -> None:
+    def __init__(
+        self, run: Run, inits: Mapping[Init, Trained], episodes: int, seed: int, shots: int
+    ) -> None:
         self._run, self._inits, self._seed = run, inits, seed
         config, facts = inits["meta-learned"].config, inits["meta-learned"].facts
         self._kind = facts.kind
         self._source = open_run_tasks(config)
-        self._size = EpisodeSize(config.ways, config.shots, config.evaluation_queries)
+        self._size = EpisodeSize(config.ways, shots, config.evaluation_queries)
         self._contestants = [
             c for c in CONTESTANTS if facts.kind == "classification" or c.method != "prototype"
         ]

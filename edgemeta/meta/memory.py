@@ -134,26 +134,13 @@ def available(device: torch.device, root: Path = Path("/")) -> int | None:
     return min((free for free in known if free is not None), default=None)
 
 
-def check(engine: Engine, tasks: Tasks, asks: Iterable[Ask], plan: Plan) -> int:
-    """Refuse a plan that needs more memory than there is.
-
-    Args:
-        engine: stays as it is.
-        tasks: a batch.
-        asks: all that the steps of a training ask for; the one that needs the most counts.
-        plan: how the batch is computed.
-
-    Returns:
-        What it needs, in bytes; see `estimate`.
+def _checked(needs: _Needs, asks: tuple[Ask, ...], plan: Plan) -> int:
+    """Return what a plan needs, in bytes.
 
     Raises:
         InputError: it does not fit; the hint names options with which it would, those first that
             change the result the least.
     """
-    return _checked(_Needs(engine, tasks), tuple(asks), plan)
-
-
-def _checked(needs: _Needs, asks: tuple[Ask, ...], plan: Plan) -> int:
     least = needed = needs.most(asks, plan)
     free = available(needs.device)
     if free is None or needed <= free:
@@ -185,11 +172,12 @@ def fitting(
     Args:
         engine: stays as it is.
         tasks: a batch.
-        asks: see `check`.
+        asks: all that the steps of a training ask for; the one that needs the most counts.
         candidates: in order of preference, which is kept.
 
     Raises:
-        InputError: none fits; see `check`.
+        InputError: none fits; the hint names options with which one would, those first that change
+            the result the least.
     """
     asks, needs = tuple(asks), _Needs(engine, tasks)
     free = available(needs.device)

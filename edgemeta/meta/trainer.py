@@ -93,8 +93,8 @@ class Trainer:
             precision=config.precision,
         )
         self.leaves = (self.pretraining or self.engine).leaves
+        weights = self.pretraining.leaves if self.pretraining else list(model.parameters())
         rates = () if self.pretraining else learned(self.rates)
-        weights = self.leaves[: len(self.leaves) - len(rates)]
         self.optimizer = make_optimizer(config, weights, rates)
         self.teacher: TorchAdapter | None = None
         if config.teacher:

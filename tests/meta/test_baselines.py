@@ -120,6 +120,20 @@ def test_figures_of_other_weights_are_computed_again(
     assert measured == [TorchAdapter, PrototypeAdapter]
 
 
+def test_shots_may_be_others_than_those_of_the_training(copied: Run) -> None:
+    twin = Run(copied.pretrained_path).checkpoint_path("best").read_bytes()
+    record = compare(copied.path, episodes=3, shots=2)
+    assert record["setting"]["shots"] == record["grid"]["shots"] == 2
+    adapter, size = run_adapter(copied.path, 1), EpisodeSize(ways=5, shots=2, queries=2)
+    steps = adapter.inner_steps
+    source = open_tasks("glyphs")
+    found = evaluate_steps(adapter, source, size, steps=(steps,), episodes=3, seed=0)[steps]
+    assert record["contestants"][0]["mean"] == found.mean
+    assert all("mean" in entry for entry in record["contestants"])
+    # Pre-training knows no shots: it is not done again.
+    assert Run(copied.pretrained_path).checkpoint_path("best").read_bytes() == twin
+
+
 def test_an_interruption_keeps_what_is_measured(
     copied: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from edgemeta.meta.checkpoint import Checkpoint
 from edgemeta.meta.config import TrainConfig
-from edgemeta.meta.engine import LOOP, Plan
+from edgemeta.meta.engine import LOOP, Engine, Plan
 from edgemeta.meta.objective import Ask
 from edgemeta.meta.precision import prepare_gpu
 from edgemeta.meta.run import Run
@@ -64,15 +64,12 @@ def test_captured_gradients_are_those_of_the_cpu(name: str, chunk: int) -> None:
             theirs.data.copy_(ours)
 
 
-def _move(engine: object) -> None:
-    """Move an engine's model and learned rates, where they are, to the GPU."""
-    loop, rates = engine.loop, engine.rates  # type: ignore[attr-defined]
-    for tensor in [*loop.model.parameters(), *(rates.values() if isinstance(rates, dict) else ())]:
+def _move(engine: Engine) -> None:
+    """Move an engine's model, and learned rates, to the GPU."""
+    for tensor in engine.leaves:
         tensor.data = tensor.data.to(GPU)
-    for module in loop.model.modules():
-        for name, buffer in module._buffers.items():
-            module._buffers[name] = buffer if buffer is None else buffer.to(GPU)
-    engine.use(LOOP)  # type: ignore[attr-defined]
+    engine.loop.model.to(GPU)
+    engine.use(LOOP)
 
 
 @pytest.mark.parametrize(

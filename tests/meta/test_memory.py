@@ -20,7 +20,7 @@ from edgemeta.meta import memory
 from edgemeta.meta.checkpoint import DataFacts
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.engine import LOOP, Engine, Plan
-from edgemeta.meta.memory import available, check, estimate, fitting, spelled
+from edgemeta.meta.memory import available, estimate, fitting, spelled
 from edgemeta.meta.objective import Ask, Tasks
 from edgemeta.meta.rates import start_rates
 from edgemeta.meta.run import make_loop, make_model
@@ -39,6 +39,12 @@ def make_engine(*, size: int = 28, **options: Any) -> Engine:
     rates = start_rates(config.rates, loop.init().params, config.inner_lr, config.inner_steps)
     displaces = config.objective == "displacement"
     return Engine(loop, rates, "displacement" if displaces else "query", threads=2)
+
+
+def fit(engine: Engine, tasks: Tasks, plan: Plan) -> int:
+    """Return what steps of second order need if they have to be computed by this plan."""
+    ((_, needed),) = fitting(engine, tasks, [SECOND], [plan])
+    return needed
 
 
 def make_tasks(count: int = 4, size: int = 28, shots: int = 1, queries: int = 3) -> Tasks:
@@ -175,7 +181,7 @@ def test_a_plan_that_does_not_fit_is_refused_with_a_way_out(
     assert loop < needed
     pretend(monkeypatch, loop)
     with pytest.raises(InputError) as caught:
-        check(engine, tasks, [SECOND], plan)
+        fit(engine, tasks, plan)
     said = str(caught.value)
     assert caught.value.exit_code == 2
     assert "\n" not in said
@@ -183,9 +189,9 @@ def test_a_plan_that_does_not_fit_is_refused_with_a_way_out(
     assert f"--strategy loop needs {spelled(loop)}" in said
     assert ("--chunk 4" in said) == (halved <= loop)
     pretend(monkeypatch, needed)
-    assert check(engine, tasks, [SECOND], plan) == needed
+    assert fit(engine, tasks, plan) == needed
     pretend(monkeypatch, None)
-    assert check(engine, tasks, [SECOND], plan) == needed
+    assert fit(engine, tasks, plan) == needed
 
 
 def test_options_are_joined_where_none_is_enough_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,10 +199,10 @@ def test_options_are_joined_where_none_is_enough_alone(monkeypatch: pytest.Monke
     together = estimate(engine, tasks, FIRST, LOOP)
     pretend(monkeypatch, together)
     with pytest.raises(InputError, match="; --strategy loop --order first needs"):
-        check(engine, tasks, [SECOND], plan)
+        fit(engine, tasks, plan)
     pretend(monkeypatch, 1000)
     with pytest.raises(InputError, match="at best: take fewer --queries, --shots or --ways"):
-        check(engine, tasks, [SECOND], plan)
+        fit(engine, tasks, plan)
 
 
 def test_of_several_plans_those_that_fit_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
