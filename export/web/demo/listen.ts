@@ -62,13 +62,8 @@ class Listening {
       await work();
     } catch (error) {
       const why = error instanceof DOMException ? NO_MICROPHONE[error.name] : undefined;
-      this.#say(
-        why === undefined
-          ? error instanceof Error
-            ? error.message
-            : String(error)
-          : `${why} Files and examples work without it.`,
-      );
+      const said = error instanceof Error ? error.message : String(error);
+      this.#say(why === undefined ? said : `${why} Files and examples work without it.`);
     }
   }
 
@@ -83,6 +78,13 @@ class Listening {
   async #opened(): Promise<Microphone> {
     this.#microphone ??= await Microphone.open(this.#seconds + 2 * LEAD, this.#rate);
     return this.#microphone;
+  }
+
+  /** Let go of the microphone, unless the page listens. */
+  async #release(): Promise<void> {
+    if (this.#timer !== 0) return;
+    await this.#microphone?.close();
+    this.#microphone = null;
   }
 
   /** Record one clip: a countdown of sound, then the word is looked for in it. */
@@ -105,6 +107,7 @@ class Listening {
     } finally {
       button.disabled = false;
       button.textContent = "Record";
+      await this.#release();
     }
   }
 
@@ -116,8 +119,7 @@ class Listening {
       this.#timer = 0;
       button.setAttribute("aria-pressed", "false");
       this.#say("");
-      await this.#microphone?.close();
-      this.#microphone = null;
+      await this.#release();
       return;
     }
     const microphone = await this.#opened();

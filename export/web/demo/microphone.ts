@@ -5,8 +5,6 @@ import { resample } from "../src/index.js";
 /** The last seconds of sound. */
 export class Microphone {
   readonly rate: number;
-  /** Called with every bit of sound that comes in. */
-  heard: () => void = () => undefined;
   #kept: Float32Array;
   readonly #context: AudioContext;
   readonly #stream: MediaStream;
@@ -53,7 +51,6 @@ export class Microphone {
   #take(samples: Float32Array): void {
     this.#kept.copyWithin(0, samples.length);
     this.#kept.set(samples, this.#kept.length - samples.length);
-    this.heard();
   }
 }
 

@@ -93,6 +93,28 @@ test("it learns sounds from examples, and reads files", { skip }, async () => {
   });
 });
 
+/**
+ * Return a function that says of each time that the microphone was asked for whether it is "live".
+ *
+ * @param {import("playwright-core").Page} page
+ * @returns {Promise<() => Promise<string[]>>}
+ */
+async function microphones(page) {
+  await page.evaluate(() => {
+    const devices = navigator.mediaDevices;
+    const ask = devices.getUserMedia.bind(devices);
+    /** @type {MediaStreamTrack[]} */
+    const tracks = [];
+    Object.assign(globalThis, { tracks });
+    devices.getUserMedia = async (constraints) => {
+      const stream = await ask(constraints);
+      tracks.push(...stream.getTracks());
+      return stream;
+    };
+  });
+  return () => page.evaluate("tracks.map((track) => track.readyState)");
+}
+
 test("it records and listens with a microphone, which it asks for when it is needed", { skip }, async () => {
   const folder = await mkdtemp(join(tmpdir(), "edgemeta-"));
   const file = join(folder, "microphone.wav");
@@ -105,9 +127,13 @@ test("it records and listens with a microphone, which it asks for when it is nee
   ];
   await withDemo({ ...DESKTOP, permissions: ["microphone"] }, async ({ page }) => {
     const listen = await teach(page);
+    const heard = await microphones(page);
+    assert.deepEqual(await heard(), []);
     await listen.getByRole("button", { name: "Record", exact: true }).click();
     await listen.getByText("Speak now.").waitFor();
+    assert.deepEqual(await heard(), ["live"]);
     await listen.getByText("Recorded. Add it to a name, or record again.").waitFor();
+    await page.waitForFunction("tracks.every((track) => track.readyState === 'ended')");
     await listen.locator(".answer.given").waitFor();
     assert.equal(await listen.locator(".what").innerText(), "Fall");
     await listen.getByRole("button", { name: "Add this recording to Fall" }).click();
@@ -116,6 +142,8 @@ test("it records and listens with a microphone, which it asks for when it is nee
     assert.equal(await listen.locator(".what").innerText(), "Fall");
     await listen.getByRole("button", { name: "Listen", exact: true }).click();
     assert.equal(await listen.locator(".listen").getAttribute("aria-pressed"), "false");
+    await page.waitForFunction("tracks.every((track) => track.readyState === 'ended')");
+    assert.equal((await heard()).length, 2);
   }, flags);
   await rm(folder, { recursive: true });
 });
