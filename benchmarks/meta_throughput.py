@@ -59,7 +59,7 @@ from benchmarks.timing import (
     relative_difference,
     write_json,
 )
-from edgemeta.meta.precision import prepare_gpu
+from edgemeta.meta.devices import prepare_gpu
 
 RESULTS = Path(__file__).parent / "results"
 PLAIN, EDGEMETA, LEARN2LEARN = "plain loop", "edgemeta", "learn2learn"
@@ -249,7 +249,7 @@ def main(
     results: dict[str, Any] = {"machine": machine(threads), "rounds": rounds, "cases": {}}
     if device == "cuda":
         results["machine"]["gpu"] = torch.cuda.get_device_name()
-        prepare_gpu("float32")
+        prepare_gpu(torch.device(device), "float32")
     for name in cases or CASES:
         case = replace(CASES[name], device=device)
         case = replace(case, meta_batch=meta_batch or case.meta_batch)

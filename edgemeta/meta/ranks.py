@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, distributed
 
 T = TypeVar("T")
+CPU = torch.device("cpu")
 
 
 class Ranks:
@@ -18,12 +19,16 @@ class Ranks:
     Each process has the whole model and computes a share of the tasks of every batch. Rank 0
     alone validates and writes files.
 
+    Args:
+        device: of this process. NCCL exchanges between GPUs, if each process has one of its own;
+            else gloo does.
+
     Attributes:
         rank: number of this process, from 0.
         count: how many there are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device = CPU) -> None:
         self.rank = int(os.environ.get("RANK", "0"))
         self.count = int(os.environ.get("WORLD_SIZE", "1"))
         if self.count > 1 and not distributed.is_initialized():
@@ -31,7 +36,9 @@ class Ranks:
             # The store outlives a restart: under the same keys, gloo would find dead addresses.
             attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
             store = distributed.PrefixStore(f"attempt-{attempt}", store)  # type: ignore[attr-defined]
-            backend = "nccl" if torch.cuda.is_available() else "gloo"
+            here = int(os.environ.get("LOCAL_WORLD_SIZE", self.count))
+            own = device.type == "cuda" and here <= torch.cuda.device_count()
+            backend = "nccl" if own else "gloo"
             distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
 
     @staticmethod

@@ -14,20 +14,20 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from edgemeta.errors import InputError, TrainingError
+from edgemeta.errors import TrainingError
 from edgemeta.evaluate import Evaluation, evaluate
 from edgemeta.meta.batches import Batches
 from edgemeta.meta.board import Board
 from edgemeta.meta.checkpoint import Checkpoint
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.curve import draw_curve
+from edgemeta.meta.devices import choose_device, prepare_gpu
 from edgemeta.meta.engine import Engine, Plan
 from edgemeta.meta.evaluate import TorchAdapter, run_adapter
 from edgemeta.meta.facts import data_facts
 from edgemeta.meta.objective import Tasks
 from edgemeta.meta.outer import make_optimizer, scheduled_lr, set_lr
 from edgemeta.meta.planning import ask_of, choose_plan, preferred
-from edgemeta.meta.precision import prepare_gpu
 from edgemeta.meta.pretrain import Pretraining
 from edgemeta.meta.ranks import Ranks
 from edgemeta.meta.rates import learned, start_rates
@@ -58,8 +58,8 @@ class Trainer:
         self.config = config
         self.run = Run(path)
         self.board = Board(self.run.board_path)
-        self.ranks = Ranks()
-        self.device = _device(config.device)
+        self.device = choose_device(config.device)
+        self.ranks = Ranks(self.device)
         self.source = open_run_tasks(config)
         self.size = EpisodeSize(config.ways, config.shots, config.queries)
         self.best: float | None = None
@@ -71,7 +71,7 @@ class Trainer:
         self.facts = checkpoint.facts if checkpoint else data_facts(self.source, self.size)
         torch.set_num_threads(config.cores)
         if self.device.type == "cuda":
-            prepare_gpu(config.precision)
+            prepare_gpu(self.device, config.precision)
         torch.manual_seed(config.seed)
         model = make_model(config, self.facts)
         if config.start and not checkpoint:
@@ -354,11 +354,3 @@ class Trainer:
     def _at_end(self) -> bool:
         out_of_patience = 0 < self.config.patience <= self.stale
         return self.iteration == self.config.iterations or out_of_patience
-
-
-def _device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda", got="no CUDA device", hint="use --device cpu")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)

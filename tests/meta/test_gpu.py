@@ -11,9 +11,9 @@ import torch
 
 from edgemeta.meta.checkpoint import Checkpoint
 from edgemeta.meta.config import TrainConfig
+from edgemeta.meta.devices import prepare_gpu
 from edgemeta.meta.engine import LOOP, Engine, Plan
 from edgemeta.meta.objective import Ask
-from edgemeta.meta.precision import prepare_gpu
 from edgemeta.meta.run import Run
 from edgemeta.meta.trainer import Trainer
 from tests.meta.test_engine import (
@@ -48,7 +48,7 @@ CONFIG = TrainConfig(
 @pytest.mark.parametrize("name", CHOICES)
 def test_captured_gradients_are_those_of_the_cpu(name: str, chunk: int) -> None:
     plan = Plan(chunk, 1, flat=True)
-    prepare_gpu("float32")
+    prepare_gpu(GPU, "float32")
     config = config_of(**CHOICES[name])
     ask = Ask(config.inner_steps, 1 if config.order == "first" else 2, distill=0.3)
     tasks = make_tasks(teacher=config.objective == "query")
