@@ -49,6 +49,10 @@ class Batches:
             self._last = step, tasks.to(self._device)
         return self._last[1]
 
+    def close(self) -> None:
+        """End the processes; the next batch that is asked for starts others."""
+        self._coming, self._last = iter(()), None
+
     def _ahead(self, step: int) -> Tasks:
         if self._last is None or step != self._last[0] + 1:
             self._coming = self._from(step)

@@ -164,6 +164,7 @@ class Trainer:
         finally:
             progress.close()
             self.engine.close()
+            self.batches.close()
         return self._finish() if self.ranks.first else None
 
     def outer_step(self) -> float:

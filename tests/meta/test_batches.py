@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+
 import pytest
 import torch
 
@@ -34,3 +36,9 @@ def test_a_batch_depends_on_its_number_alone(processes: int) -> None:
         expected = [source.episode("train", SIZE, 5, BATCH * step + k) for k in range(BATCH)]
         assert_same(made[step], stack_episodes(expected))
     assert torch.equal(torch.random.get_rng_state(), before)  # the model's random numbers
+    children = multiprocessing.active_children()
+    assert len(children) == processes
+    made.close()
+    assert not any(child.is_alive() for child in children)
+    assert_same(made[2], stack_episodes(expected))
+    made.close()
