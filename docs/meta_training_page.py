@@ -3,7 +3,8 @@
 python -m docs.meta_training_page
 
 A run counts if its folder lies in `benchmarks/results/training/`: `log.txt` has the commands and
-what they printed, `result.json` what the run reached, `baselines.json` what else was tried. A test
+what they printed, `result.json` what the run reached (missing where a run was trained for another
+folder), `baselines.json` what else was tried. A test
 compares the page with what this prints, so that no number is edited by hand.
 """
 
@@ -136,7 +137,7 @@ def page() -> str:
     where = measured["machine"]
     on_gpu = json.loads((RESULTS / "meta_throughput_gpu.json").read_text())
     finished = sorted(path.parent for path in RUNS.glob("*/result.json"))
-    compared = [path for path in finished if (path / "baselines.json").exists()]
+    compared = sorted(path.parent for path in RUNS.glob("*/baselines.json"))
     logs = {path.parent: path.read_text() for path in sorted(RUNS.glob("*/log.txt"))}
     evaluated = [path for path, text in logs.items() if COMMAND.search(text)]
     several = {p: text for p, text in logs.items() if len(TRAINED.findall(text)) > 1}
