@@ -7,7 +7,7 @@
 import { writeFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { EMULATED_WEBGPU, startChromium } from "../tools/chromium.mjs";
+import { startChromium } from "../tools/chromium.mjs";
 import { serve } from "../tools/serve.mjs";
 import { answerLines } from "./lines.mjs";
 
@@ -17,7 +17,7 @@ import { answerLines } from "./lines.mjs";
 const folders = { "/": fileURLToPath(new URL("../dist/parity", import.meta.url)) };
 const server = await serve(folders);
 const webgpu = process.argv[2] === "webgpu";
-const browser = await startChromium(webgpu ? EMULATED_WEBGPU : ["--disable-gpu"]);
+const browser = await startChromium([], webgpu);
 const page = await browser.newPage();
 await page.goto(`${server.url}/${webgpu ? "#webgpu" : ""}`);
 await page.waitForFunction("globalThis.harness !== undefined");

@@ -8,8 +8,8 @@ export const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 /** Whether there is a Chromium to start. */
 export const hasChromium = existsSync(CHROMIUM);
 
-/** Arguments for WebGPU on SwiftShader, a GPU that the processor emulates. */
-export const EMULATED_WEBGPU = [
+// For WebGPU on SwiftShader, a GPU that the processor emulates.
+const EMULATED_GPU = [
   "--enable-unsafe-webgpu",
   "--use-webgpu-adapter=swiftshader",
   "--enable-features=Vulkan",
@@ -20,8 +20,9 @@ export const EMULATED_WEBGPU = [
  * Start Chromium, with an empty profile of its own.
  *
  * @param {string[]} more arguments.
+ * @param {boolean} gpu whether pages have WebGPU, which the processor emulates.
  */
-export async function startChromium(more = []) {
+export async function startChromium(more = [], gpu = false) {
   return chromium.launch({
     executablePath: CHROMIUM,
     headless: true,
@@ -32,6 +33,7 @@ export async function startChromium(more = []) {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      ...(gpu ? EMULATED_GPU : ["--disable-gpu"]),
       ...more,
     ],
   });

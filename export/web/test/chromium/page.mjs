@@ -21,7 +21,7 @@ const SCREENSHOTS = fileURLToPath(new URL("../../dist/screenshots/", import.meta
  */
 export async function withDemo(options, work, flags = []) {
   const server = await serve({ "/": DEMO });
-  const browser = await startChromium(["--disable-gpu", ...flags]);
+  const browser = await startChromium(flags);
   try {
     const page = await (await browser.newContext(options)).newPage();
     /** @type {string[]} */
