@@ -239,10 +239,9 @@ def engine_of(
 
 def edgemeta_contestant(case: MetaCase, model: nn.Module) -> Step:
     """Train with edgemeta's engine, as `edgemeta train` does a training of some length."""
-    threads = torch.get_num_threads()
+    threads = torch.get_num_threads() if case.device == "cpu" else 0
     engine, tasks, ask = engine_of(case, threads, model)
-    threads_at_hand = threads if case.device == "cpu" else 0
-    fastest(engine, plans("auto", case.meta_batch, threads_at_hand), tasks, ask)
+    fastest(engine, plans("auto", case.meta_batch, threads), tasks, ask)
     recorded(engine, tasks, ask)
     optimizer = case.optimizer(model)
 

@@ -251,8 +251,8 @@ def main(
         results["machine"]["gpu"] = torch.cuda.get_device_name()
         prepare_gpu(torch.device(device), "float32")
     for name in cases or CASES:
-        case = replace(CASES[name], device=device)
-        case = replace(case, meta_batch=meta_batch or case.meta_batch)
+        case = CASES[name]
+        case = replace(case, device=device, meta_batch=meta_batch or case.meta_batch)
         found = measure_case(small(case) if quick else case, rounds, threads, pythons)
         results["cases"][name] = found
         rates = ", ".join(f"{who} {rate:.1f}" for who, rate in found["tasks_per_second"].items())

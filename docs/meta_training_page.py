@@ -4,8 +4,8 @@ python -m docs.meta_training_page
 
 A run counts if its folder lies in `benchmarks/results/training/`: `log.txt` has the commands and
 what they printed, `result.json` what the run reached (missing where a run was trained for another
-folder), `baselines.json` what else was tried. A test
-compares the page with what this prints, so that no number is edited by hand.
+folder), `baselines.json` what else was tried. A test compares the page with what this prints, so
+that no number is edited by hand.
 """
 
 from __future__ import annotations
@@ -108,9 +108,8 @@ def baselines(path: Path) -> str:
     )
 
 
-def evaluations(stored: Path) -> str:
+def evaluations(text: str) -> str:
     """Return the evaluations that a script printed, each with its options."""
-    text = (stored / "log.txt").read_text()
     rows = []
     for command, found in zip(COMMAND.findall(text), EVALUATED.finditer(text), strict=True):
         metric, mean, ci95, episodes, tasks = found.groups()
@@ -139,8 +138,6 @@ def page() -> str:
     finished = sorted(path.parent for path in RUNS.glob("*/result.json"))
     compared = sorted(path.parent for path in RUNS.glob("*/baselines.json"))
     logs = {path.parent: path.read_text() for path in sorted(RUNS.glob("*/log.txt"))}
-    evaluated = [path for path, text in logs.items() if COMMAND.search(text)]
-    several = {p: text for p, text in logs.items() if len(TRAINED.findall(text)) > 1}
     parts = [
         "# Meta-training: how fast, and how good",
         "Written by `python -m docs.meta_training_page` from `benchmarks/results/`; do not edit. "
@@ -167,10 +164,12 @@ def page() -> str:
     ]
     for path in compared:
         parts += [f"### {path.name}: beside its baselines", baselines(path)]
-    for path, text in several.items():
-        parts += [f"### {path.name}: all of its trainings", trainings(text)]
-    for path in evaluated:
-        parts += [f"### {path.name}: evaluations", evaluations(path)]
+    for path, text in logs.items():
+        if len(TRAINED.findall(text)) > 1:
+            parts += [f"### {path.name}: all of its trainings", trainings(text)]
+    for path, text in logs.items():
+        if COMMAND.search(text):
+            parts += [f"### {path.name}: evaluations", evaluations(text)]
     return "\n\n".join(parts) + "\n"
 
 

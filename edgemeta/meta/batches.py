@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -62,7 +63,7 @@ class Batches:
         loader = DataLoader(
             self._made,
             batch_size=None,  # what is made is a batch already
-            sampler=_Steps(step),
+            sampler=count(step),
             num_workers=self._processes,
             prefetch_factor=AHEAD,
             pin_memory=self._device.type == "cuda",
@@ -86,16 +87,3 @@ class _Made(Dataset[Tasks]):
                 for index in self._share(step)
             ]
         )
-
-
-class _Steps:
-    """The numbers of the outer steps from one on, without end."""
-
-    def __init__(self, first: int) -> None:
-        self._first = first
-
-    def __iter__(self) -> Iterator[int]:
-        step = self._first
-        while True:
-            yield step
-            step += 1

@@ -8,6 +8,8 @@ import torch
 
 from edgemeta.errors import InputError
 
+CPU = torch.device("cpu")
+
 
 def choose_device(name: str) -> torch.device:
     """Return the device of this process.
@@ -22,7 +24,7 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda", got="no CUDA device", hint="use --device cpu")
     if name == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
+        return CPU
     own = int(os.environ.get("LOCAL_RANK", "0"))
     return torch.device("cuda", own % torch.cuda.device_count())
 

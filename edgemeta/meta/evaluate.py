@@ -15,13 +15,13 @@ from edgemeta.errors import InputError
 from edgemeta.evaluate import Estimate, check_fit, mean_and_ci95, score
 from edgemeta.meta.checkpoint import DataFacts
 from edgemeta.meta.config import TrainConfig
+from edgemeta.meta.devices import CPU
 from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.objective import Tasks, stack_episodes
 from edgemeta.meta.run import Run, head_ways
 from edgemeta.meta.updates import Rates
 from edgemeta.tasks import Episode, EpisodeSize, Split, TaskSource
 
-CPU = torch.device("cpu")
 Outputs = dict[int, NDArray[np.float32]]
 """What is predicted after so many inner steps: (Q, ways) or (Q, *target_shape)."""
 

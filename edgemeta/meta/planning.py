@@ -35,9 +35,8 @@ def ask_of(config: TrainConfig, iteration: int) -> Ask:
     )
 
 
-def preferred(config: TrainConfig, tasks: int, *, on_cpu: bool) -> tuple[Plan, ...]:
-    """Return the plans that a config allows for a batch, in order of preference."""
-    threads = config.cores if on_cpu else 0
+def preferred(config: TrainConfig, tasks: int, threads: int) -> tuple[Plan, ...]:
+    """Return the plans that a config allows for a batch, in order of preference; see `plans`."""
     return plans(config.strategy, max(tasks, 1), threads, config.chunk)
 
 
@@ -55,8 +54,7 @@ def choose_plan(engine: Engine, config: TrainConfig, tasks: Tasks) -> tuple[Plan
     Raises:
         InputError: no plan that the config allows fits into memory.
     """
-    on_cpu = engine.device.type == "cpu"
-    candidates = preferred(config, len(tasks.support_x), on_cpu=on_cpu)
+    candidates = preferred(config, len(tasks.support_x), engine.threads)
     # The last step is of second order; the first ones may count the losses of all inner steps.
     turns = (0, math.ceil(config.first_order_share * config.iterations), config.iterations)
     fits = fitting(engine, tasks, [ask_of(config, turn) for turn in turns], candidates)

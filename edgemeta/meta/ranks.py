@@ -9,8 +9,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed
 
+from edgemeta.meta.devices import CPU
+
 T = TypeVar("T")
-CPU = torch.device("cpu")
 
 
 class Ranks:

@@ -32,7 +32,7 @@ from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.losses import LOSSES
 from edgemeta.meta.models import build_model
 from edgemeta.meta.norms import with_support_norms
-from edgemeta.meta.shared_head import rest_rows
+from edgemeta.meta.shared_head import rest_rows, shared_names
 from edgemeta.meta.updates import Rates
 from edgemeta.tasks import Episode, TaskSource, open_tasks
 
@@ -190,7 +190,7 @@ class Run:
         checkpoint = Checkpoint.from_file(self.checkpoint_path("best"))
         model = make_model(config, checkpoint.facts)
         model.load_state_dict(checkpoint.model)
-        rest_rows(model)  # runs of before have let them drift
+        rest_rows(model, shared_names(model))  # runs of before have let them drift
         rates = config.inner_lr if checkpoint.rates is None else checkpoint.rates
         return Trained(config, checkpoint.facts, model, rates)
 

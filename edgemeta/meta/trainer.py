@@ -185,7 +185,7 @@ class Trainer:
                 "last good checkpoint",
             )
         self.optimizer.step()
-        rest_rows(self.loop.model)
+        rest_rows(self.loop.model, self.loop.per_class)
         self.iteration += 1
         return mean
 
@@ -228,8 +228,7 @@ class Trainer:
         """Decide how to compute a batch; see `choose_plan`."""
         tasks = len(self._own_tasks(self.iteration))
         if self.pretraining is not None or not tasks:
-            on_cpu = self.device.type == "cpu"
-            self.plan = preferred(self.config, tasks, on_cpu=on_cpu)[0]
+            self.plan = preferred(self.config, tasks, self.engine.threads)[0]
             self.engine.use(self.plan)
             return
         self.plan, self.memory_estimate = choose_plan(

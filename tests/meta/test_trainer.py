@@ -109,22 +109,26 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     )
 
 
+def train_until(trainer: Trainer, iteration: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train, and interrupt it after so many outer steps."""
+    step = trainer.outer_step
+
+    def stop_at() -> float:
+        if trainer.iteration == iteration:
+            raise KeyboardInterrupt
+        return step()
+
+    monkeypatch.setattr(trainer, "outer_step", stop_at)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+
+
 @pytest.mark.parametrize("stop_after", [1, 2, 3, 5])
 def test_an_interrupted_run_resumes_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int
 ) -> None:
     Trainer(SINUSOID, tmp_path / "whole").train()
-    interrupted = Trainer(SINUSOID, tmp_path / "cut")
-    step = interrupted.outer_step
-
-    def stop_at() -> float:
-        if interrupted.iteration == stop_after:
-            raise KeyboardInterrupt
-        return step()
-
-    monkeypatch.setattr(interrupted, "outer_step", stop_at)
-    with pytest.raises(KeyboardInterrupt):
-        interrupted.train()
+    train_until(Trainer(SINUSOID, tmp_path / "cut"), stop_after, monkeypatch)
     resumed = Trainer(SINUSOID, tmp_path / "cut", resume=True)
     assert resumed.iteration == stop_after
     resumed.train()
