@@ -31,7 +31,7 @@ from edgemeta.meta.algorithms import Strategy
 from edgemeta.meta.capture import capture
 from edgemeta.meta.flat import flatten
 from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.norms import SupportNorm
+from edgemeta.meta.norms import takes_batch_statistics
 from edgemeta.meta.objective import Ask, Tasks, displacement, query_loss
 from edgemeta.meta.parts import FewShotModel
 from edgemeta.meta.rates import learned
@@ -280,11 +280,10 @@ def _kind(tasks: Tasks, ask: Ask) -> tuple[Any, ...]:
 
 def _head_alone(loop: InnerLoop) -> bool:
     """Whether only the head adapts, to features that the body makes of each sample alone."""
-    batch_norms = (SupportNorm, nn.modules.batchnorm._BatchNorm)
     return (
         isinstance(loop.model, FewShotModel)
         and all(name.startswith("head.") for name in loop.adapted)
-        and not any(isinstance(module, batch_norms) for module in loop.model.modules())
+        and not any(takes_batch_statistics(module) for module in loop.model.modules())
     )
 
 

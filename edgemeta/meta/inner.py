@@ -62,7 +62,8 @@ class InnerLoop:
 
     Args:
         model: maps (N, *input_shape) to (N, ways) logits or (N, *target_shape) outputs. Its batch
-            norms are replaced, in place, by norms that keep support-set statistics; dropout is off.
+            norms in training mode are replaced, in place, by norms that keep support-set
+            statistics; those in eval mode keep their running ones. Dropout is off.
         loss: maps (output, y) to a scalar; see `LOSSES`.
         adapt: shell patterns over parameter names: what matches one of them adapts, all else
             stays frozen. A pattern that starts with "!" takes away again: ("*", "!head.*").
@@ -93,7 +94,7 @@ class InnerLoop:
         self.loss = loss
         self.update = update
         self._norms = [m for m in self.model.modules() if isinstance(m, SupportNorm)]
-        self.adapted = _matching(dict(self.model.named_parameters()), adapt)
+        self.adapted = matching(dict(self.model.named_parameters()), adapt)
         self.per_class = shared_names(self.model)
         if still := [name for name in self.per_class if name not in self.adapted]:
             raise UnsupportedModelError(
@@ -319,7 +320,8 @@ def _masked(output: Tensor, ways: Tensor | None) -> Tensor:
     return output - OUT_OF_REACH * beyond.to(output.dtype)
 
 
-def _matching(parameters: dict[str, nn.Parameter], patterns: Sequence[str]) -> list[str]:
+def matching(parameters: dict[str, nn.Parameter], patterns: Sequence[str]) -> list[str]:
+    """Return the names of the parameters that patterns choose; see `InnerLoop`."""
     if not parameters:
         raise UnsupportedModelError("the model has no parameters", hint="there is nothing to adapt")
     chosen: dict[str, bool] = dict.fromkeys(parameters, False)

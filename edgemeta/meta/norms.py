@@ -1,9 +1,17 @@
-"""Batch norm for devices: the support set's statistics become part of the state."""
+"""Batch norm for devices: running statistics stay, or the support set's join the state."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor, nn
+
+from edgemeta.errors import InputError
+
+NormStatistics = Literal["as is", "running", "support"]
+NORM_STATISTICS: tuple[NormStatistics, ...] = get_args(NormStatistics)
 
 
 class SupportNorm(nn.Module):
@@ -63,17 +71,78 @@ class SupportNorm(nn.Module):
         return x * scale.view(per_channel) + shift.view(per_channel)
 
 
-def with_support_norms(model: nn.Module) -> nn.Module:
-    """Replace, in place, every batch norm that tracks statistics by a `SupportNorm`.
+def with_support_norms(model: nn.Module, *, every: bool = False) -> nn.Module:
+    """Replace, in place, every batch norm in training mode by a `SupportNorm`.
 
-    A batch norm without tracked statistics (`track_running_stats=False`) is transductive by its
-    maker's choice - it predicts from the statistics of the queries - and stays as it is.
+    A norm in eval mode keeps its running statistics, as PyTorch promises. A batch norm without
+    tracked statistics (`track_running_stats=False`) is transductive by its maker's choice - it
+    predicts from the statistics of the queries - and stays as it is.
+
+    Args:
+        model: any module.
+        every: those in eval mode, too.
 
     Returns:
         The model, or what replaces it where the model itself is a batch norm.
     """
     if isinstance(model, nn.modules.batchnorm._BatchNorm):
-        return SupportNorm.like(model) if model.track_running_stats else model
+        wanted = model.track_running_stats and (model.training or every)
+        return SupportNorm.like(model) if wanted else model
     for name, child in model.named_children():
-        setattr(model, name, with_support_norms(child))
+        setattr(model, name, with_support_norms(child, every=every))
     return model
+
+
+def with_norm_statistics(model: nn.Module, statistics: NormStatistics) -> nn.Module:
+    """Decide, in place, which statistics the batch norms of a model normalise by when it adapts.
+
+    Args:
+        model: any module.
+        statistics: "as is", where a norm in eval mode keeps its running statistics and one in
+            training mode takes the support set's; "running", where all keep theirs; "support",
+            where all take the support set's.
+
+    Returns:
+        The model, or what replaces it where the model itself is a batch norm.
+
+    Raises:
+        InputError: `statistics` is none of these, or a norm has no running statistics to keep.
+
+    Example:
+        model = with_norm_statistics(torchvision.models.resnet18(), "running")
+    """
+    if statistics not in NORM_STATISTICS:
+        raise InputError(
+            "unknown norm_statistics",
+            got=repr(statistics),
+            expected=" or ".join(map(repr, NORM_STATISTICS)),
+        )
+    if statistics == "running":
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return model
+    return with_support_norms(model, every=statistics == "support")
+
+
+def takes_batch_statistics(module: nn.Module) -> bool:
+    """Whether a norm of a model in eval mode lets samples see each other, or the support set."""
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        return module.running_mean is None
+    return isinstance(module, SupportNorm)
+
+
+def frozen_in_training(model: nn.Module, adapted: Collection[str]) -> list[str]:
+    """Return the names of batch norms in training mode none of whose parameters adapts.
+
+    Such a norm takes the support set's statistics, although it is part of what is kept: rarely
+    what the maker of a pre-trained network had in mind.
+    """
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        and module.training
+        and module.track_running_stats
+        and not any(f"{name}.{own}".lstrip(".") in adapted for own, _ in module.named_parameters())
+    ]

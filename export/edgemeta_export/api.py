@@ -6,6 +6,7 @@ import copy
 import importlib.metadata
 import math
 import os
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -19,8 +20,9 @@ from torch import Tensor, nn
 from edgemeta import bundle
 from edgemeta.bundle import FileRecord, Manifest, StateTensor, TensorSpec
 from edgemeta.errors import InputError, UnsupportedModelError
-from edgemeta.meta.inner import InnerLoop
+from edgemeta.meta.inner import InnerLoop, matching
 from edgemeta.meta.losses import LOSSES, Loss, Task
+from edgemeta.meta.norms import NormStatistics, frozen_in_training, with_norm_statistics
 from edgemeta.meta.run import Run, head_ways
 from edgemeta.meta.updates import SGD, Rates, Update, checked_rates
 from edgemeta_export.assemble import INNER_LOOP, adapt_model, predict_model
@@ -54,6 +56,7 @@ def export_bundle(
     update: Update = SGD,
     adapt: Sequence[str] = ("*",),
     loss: Loss | None = None,
+    norm_statistics: NormStatistics = "as is",
     chunk: int | None = None,
     unroll: bool = False,
     opset: int = OPSET,
@@ -66,8 +69,8 @@ def export_bundle(
 
     Args:
         model: any module that maps (N, *shape) to (N, ways) logits or (N, *target_shape) outputs,
-            with the meta-learned weights in it. It is copied; batch norms of the copy use
-            support-set statistics. Scaling and reshaping belong inside it.
+            with the meta-learned or pre-trained weights in it. It is copied. Scaling and reshaping
+            belong inside it.
         out: the directory to write; an existing bundle there is replaced.
         example_x: (n, *shape) samples as the user's data has them: their shape and dtype become
             the bundle's input. They are also recorded in the selftest.
@@ -85,6 +88,10 @@ def export_bundle(
         loss: maps (output, y) to a scalar; None for the task's own: cross entropy, or mean squared
             error. Multi-label targets are a regression with a loss such as
             `torch.nn.functional.binary_cross_entropy_with_logits`.
+        norm_statistics: what batch norms normalise by, whatever adapts. "as is" keeps PyTorch's
+            promise: one in eval mode (`model.eval()`) its running statistics, as constants, and one
+            in training mode the support set's, as part of the state. "running" and "support" take
+            the one or the other for all.
         chunk: take the support set in slices of so many samples, whose gradients add up to the
             same step: the memory of an adaptation is then that of one slice. Needs a loss that is
             a mean over samples. None takes all samples at once.
@@ -103,11 +110,19 @@ def export_bundle(
         InputError: an argument cannot be used; nothing was written.
         UnsupportedModelError: the model cannot be compiled; nothing was written.
         ParityError: onnxruntime computes something else than PyTorch; nothing was written.
+
+    Warns:
+        UserWarning: batch norms in training mode belong to what stays frozen.
+
+    Example:
+        model = nn.Sequential(pretrained_body, nn.Linear(512, 5)).eval()
+        export_bundle(model, "bundle", x, inner_lr=0.1, inner_steps=5, adapt=("1.*",))
     """
     target = checked_target(Path(out))
     _check_arguments(task, inner_steps, chunk, without)
     loss = loss or LOSSES[task]
-    loop = InnerLoop(copy.deepcopy(model).cpu(), loss, adapt, update)
+    model = with_norm_statistics(_copy(model, adapt, norm_statistics), norm_statistics)
+    loop = InnerLoop(model, loss, adapt, update)
     rates = checked_rates(inner_lr, loop.init().params)
     check_state(loop)
     x = _samples(example_x)
@@ -240,6 +255,22 @@ def _check_arguments(
         raise InputError("inner_steps is too small", got=inner_steps, expected="at least 1")
     if chunk is not None and chunk < 1:
         raise InputError("chunk is too small", got=chunk, expected="at least 1")
+
+
+def _copy(model: nn.Module, adapt: Sequence[str], norm_statistics: NormStatistics) -> nn.Module:
+    """Return a copy on the CPU; warn of norms that would hardly do what their maker meant."""
+    model = copy.deepcopy(model).cpu()
+    adapted = matching(dict(model.named_parameters()), adapt)
+    norms = frozen_in_training(model, adapted) if norm_statistics == "as is" else []
+    if norms:
+        shown = ", ".join(norms[:3]) + (f" and {len(norms) - 3} more" if len(norms) > 3 else "")
+        warnings.warn(
+            f"{len(norms)} batch norms of frozen layers are in training mode ({shown}): they will "
+            "normalise by the support set's statistics, not by their own. Call model.eval() first "
+            'to keep theirs, or pass norm_statistics="support" to say that this is meant.',
+            stacklevel=3,
+        )
+    return model
 
 
 def _samples(example_x: Any) -> Tensor:

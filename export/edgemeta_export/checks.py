@@ -13,12 +13,10 @@ from edgemeta import bundle
 from edgemeta.errors import InputError, UnsupportedModelError
 from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.losses import balanced_cross_entropy
-from edgemeta.meta.norms import SupportNorm
+from edgemeta.meta.norms import takes_batch_statistics
 from edgemeta_export.decompose import can_be_lowered
 from edgemeta_export.layers import LayerMode
 from edgemeta_export.program import AtenProgram
-
-NORMS_OVER_SAMPLES = (SupportNorm, nn.modules.batchnorm._BatchNorm)
 
 
 def check_state(loop: InnerLoop) -> None:
@@ -75,7 +73,7 @@ def least_support(loop: InnerLoop, x: Tensor) -> int:
         if channels_first.numel() == channels_first.shape[1]:
             alone.append(type(module).__name__)
 
-    norms = [m for m in loop.model.modules() if isinstance(m, NORMS_OVER_SAMPLES)]
+    norms = [m for m in loop.model.modules() if takes_batch_statistics(m)]
     hooks = [norm.register_forward_pre_hook(note) for norm in norms]
     try:
         with torch.no_grad():
@@ -102,7 +100,7 @@ def check_slices(loop: InnerLoop, x: Tensor, y: Tensor) -> None:
     """
     if len(x) < 2:
         raise InputError("`chunk` needs examples to check it with", got=1, expected="2 or more")
-    if norms := [n for n, m in loop.model.named_modules() if isinstance(m, NORMS_OVER_SAMPLES)]:
+    if norms := [n for n, m in loop.model.named_modules() if takes_batch_statistics(m)]:
         raise UnsupportedModelError(
             "slices of the support set would have other statistics",
             got=f"norms over samples: {', '.join(norms)}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
@@ -38,7 +37,7 @@ def pack_init(models: Iterable[ir.Model], names: Iterable[str]) -> bytes:
                 continue
             if name not in places:
                 content.extend(bytes(-len(content) % ALIGNMENT))
-                data = np.ascontiguousarray(tensor.numpy())
+                data = tensor.numpy()  # not ascontiguousarray, which makes vectors of scalars
                 places[name] = ir.ExternalTensor(
                     bundle.INIT,
                     len(content),

@@ -35,7 +35,8 @@ RESHAPES = {
     aten.squeeze.dims,
     aten.unsqueeze.default,
 }
-NORMS = {aten._native_batch_norm_legit.no_stats, aten.native_group_norm.default}
+RUNNING_NORM = aten._native_batch_norm_legit_no_training.default
+NORMS = {aten._native_batch_norm_legit.no_stats, RUNNING_NORM, aten.native_group_norm.default}
 NORM_BACKWARD = aten.native_batch_norm_backward.default
 NORM_BACKWARDS = {NORM_BACKWARD, aten.native_group_norm_backward.default}
 ALIASES = {aten.detach.default}

@@ -21,6 +21,7 @@ from edgemeta_export.layout.components import (
     MAX_POOL_BACKWARD,
     NORM_BACKWARD,
     RESHAPES,
+    RUNNING_NORM,
     depthwise_gap,
     forward_of,
     image_shape,
@@ -233,6 +234,17 @@ def _batch_norm(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> An
     return norms.batch_norm(image, weight, bias, eps)
 
 
+@handles(RUNNING_NORM)
+def _running_norm(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
+    x, weight, bias, mean, variance, _, eps = args
+    if not isinstance(x, Image | Strip):
+        return UNHANDLED
+    none = mean.new_zeros(0)  # as PyTorch has it: nothing was computed from the batch
+    if isinstance(x, Strip):
+        return strips.normalised(x, mean, variance, weight, bias, eps), none, none
+    return norms.normalised(x, mean, variance, weight, bias, eps), none, none
+
+
 def _only_pooled(run: LayoutInterpreter, norm: Node) -> bool:
     """Whether all that reads a norm is one max pooling, and its gradient on the way to the norm."""
     made = output_of(norm, 0)
@@ -257,9 +269,15 @@ def _detach(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
 
 @handles(NORM_BACKWARD)
 def _batch_norm_backward(run: LayoutInterpreter, node: Node, args: tuple[Any, ...]) -> Any:
-    grad, x, weight, _, _, _, rstd, training, eps, _ = args
+    grad, x, weight, mean, variance, _, rstd, training, eps, wanted = args
     if isinstance(grad, LateGradient):
         return grad.gradients(rstd)
+    if not training and isinstance(x, Strip):
+        grad = run.strip(grad, node.args[1])
+        return strips.running_norm_backward(grad, x, weight, mean, variance, eps, wanted)
+    if not training and isinstance(x, Image):
+        grad = run.image(grad, node.args[1])
+        return norms.running_norm_backward(grad, x, weight, mean, variance, eps, wanted)
     if isinstance(x, Strip) and training:
         return strips.batch_norm_backward(run.strip(grad, node.args[1]), x, weight, rstd)
     if isinstance(x, Image) and training:

@@ -90,6 +90,26 @@ def batch_norm_backward(
     return made, along * rstd * count, mean * count
 
 
+def running_norm_backward(
+    grad: Image,
+    x: Image,
+    weight: Tensor | None,
+    mean: Tensor,
+    variance: Tensor,
+    eps: float,
+    wanted: Sequence[bool],
+) -> tuple[Image | None, Tensor | None, Tensor | None]:
+    """Gradients of `normalised` with respect to image, weight and bias (C,), as far as wanted."""
+    made = normalised(grad, None, variance, weight, None, eps) if wanted[0] else None
+    dw = db = None
+    if wanted[1]:
+        normal = normalised(x, mean, variance, eps=eps)
+        dw = column_sums(Image(grad.rows * normal.rows, x.grid))[0]
+    if wanted[2]:
+        db = column_sums(grad)[0]
+    return made, dw, db
+
+
 @dataclass(frozen=True)
 class StillProduct:
     """A convolution of what does not change between steps: of the support set itself.

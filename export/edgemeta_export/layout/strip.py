@@ -308,3 +308,44 @@ def batch_norm_backward(
     slope, shift = scale * rstd * rstd * along / count, scale * bias_grad / count
     rows = grad.rows * scale[:, None] - (centred.rows * slope[:, None] + shift[:, None])
     return x.like(rows, clean=False), along * rstd, bias_grad
+
+
+def normalised(
+    x: Strip,
+    mean: Tensor,
+    variance: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+) -> Strip:
+    """Normalise by given statistics (C,): (x - mean) / sqrt(variance + eps) * weight + bias."""
+    scale = _scale(variance, weight, eps)
+    shift = -mean * scale if bias is None else bias - mean * scale
+    return x.like(x.rows * scale[:, None] + shift[:, None], clean=False)
+
+
+def running_norm_backward(
+    grad: Strip,
+    x: Strip,
+    weight: Tensor | None,
+    mean: Tensor,
+    variance: Tensor,
+    eps: float,
+    wanted: Sequence[bool],
+) -> tuple[Strip | None, Tensor | None, Tensor | None]:
+    """Gradients of `normalised` with respect to image, weight and bias (C,), as far as wanted."""
+    grad = grad.cleaned()
+    scale = _scale(variance, weight, eps)
+    made = x.like(grad.rows * scale[:, None], clean=True) if wanted[0] else None
+    dw = db = None
+    if wanted[1]:
+        centred = x.rows - mean[:, None]
+        dw = (grad.rows * centred).sum(1) * torch.rsqrt(variance + eps)
+    if wanted[2]:
+        db = channel_sums(grad)
+    return made, dw, db
+
+
+def _scale(variance: Tensor, weight: Tensor | None, eps: float) -> Tensor:
+    scale = torch.rsqrt(variance + eps)
+    return scale if weight is None else scale * weight
