@@ -84,8 +84,12 @@ def fine_tuned(model: nn.Module, names: Sequence[str], x: Tensor, y: Tensor) -> 
 
 
 def far(found: NDArray[np.float32], wanted: Tensor) -> float:
+    """Return the largest difference, relative to the largest value, or to 0.1 where that is small.
+
+    Logits near zero are small differences of larger products, and have their rounding.
+    """
     reference = wanted.detach().numpy()
-    return float(np.abs(found - reference).max() / np.abs(reference).max())
+    return float(np.abs(found - reference).max() / max(np.abs(reference).max(), 0.1))
 
 
 @pytest.mark.parametrize(
