@@ -28,6 +28,8 @@ from edgemeta.meta.updates import SGD, Rates, Update, checked_rates
 from edgemeta_export.assemble import INNER_LOOP, adapt_model, predict_model
 from edgemeta_export.checks import check_buffers, check_slices, check_state, least_support
 from edgemeta_export.cost import adaptation_cost
+from edgemeta_export.coupling import check_samples_apart
+from edgemeta_export.inline import graph_names, inline_graphs
 from edgemeta_export.opset import to_opset
 from edgemeta_export.passes import PASSES, optimize
 from edgemeta_export.passes.unroll import UnrollPass
@@ -128,6 +130,7 @@ def export_bundle(
     x = _samples(example_x)
     output = _forward(loop, x)
     check_buffers(loop, x)
+    check_samples_apart(loop, x)
     if loop.per_class:
         ways = _shared_ways(task, ways, output, example_y)
     else:
@@ -142,6 +145,8 @@ def export_bundle(
         bundle.PREDICT: predict_model(pieces),
     }
     models = {name: optimize(graph, without) for name, graph in models.items()}
+    names = graph_names(loop.model)
+    weights = sorted(set().union(*(inline_graphs(graph, names) for graph in models.values())))
     cost = adaptation_cost(models[bundle.ADAPT], len(x), ways, chunk)
     if unroll:
         UnrollPass(INNER_LOOP, inner_steps)(models[bundle.ADAPT])
@@ -153,7 +158,9 @@ def export_bundle(
     )
     selftest = record(loop, task, x, y, steps=inner_steps, lr=rates)
     content = {
-        bundle.INIT: pack_init(models.values(), (*params, *buffers, *frozen, *pieces.rates)),
+        bundle.INIT: pack_init(
+            models.values(), (*params, *buffers, *frozen, *pieces.rates, *weights)
+        ),
         bundle.SELFTEST: selftest.content,
         **{name: to_bytes(graph) for name, graph in models.items()},
     }

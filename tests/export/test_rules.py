@@ -20,12 +20,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgemeta.meta.onnx_module import OnnxModule
 from edgemeta_export import recurrent
+from edgemeta_export.inline import inline_graphs
 from edgemeta_export.lower import lower
 from edgemeta_export.rules import RULES
 from edgemeta_export.rules.registry import constant, op
 from edgemeta_export.rules.windows import Windows
 from edgemeta_export.trace import trace
+from tests.onnx_files import loudest, perceptron
 
 aten, ours = torch.ops.aten, torch.ops.edgemeta
 
@@ -178,6 +181,10 @@ def over_time(
     return Row(run, (*[normal(3, 5)] * states, *sequences, *weights))
 
 
+PERCEPTRON = OnnxModule(perceptron())
+EACH_ALONE = OnnxModule(loudest(), per_sample=True)
+
+
 def _lstm_back(cell: Tensor, grad: Tensor, *others: Tensor) -> Any:
     return recurrent.lstm_back(grad, cell, *others)
 
@@ -203,6 +210,10 @@ ROWS: dict[Callable[..., Any], Sequence[Row]] = {
         pool(F.max_pool2d, (7, 8), 3, 2, ceil_mode=True),
         tied(F.max_pool2d, 2, 2),
         tied(F.max_pool2d, 3, 2, 1),
+    ],
+    ours.onnx_graph.default: [
+        Row(PERCEPTRON, (normal(5, 6),)),
+        Row(EACH_ALONE, (normal(5, 6),)),
     ],
     aten.max_pool3d_with_indices_backward.default: [pool(F.max_pool3d, (4, 6, 4), 2)],
     aten.avg_pool2d_backward.default: [
@@ -311,6 +322,7 @@ def run(row: Row, layout: bool = False) -> list[NDArray[np.float32]]:
     # The first argument counts samples; no weight of the rows above is as long as a batch.
     batched = [a.ndim > 0 and len(a) == len(row.arguments[0]) for a in row.arguments]
     model = lower(trace(named, row.arguments, batched, layout=layout), inputs, names)
+    inline_graphs(model, {})
     session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString())
     found = session.run(
         names, {name: a.numpy() for name, a in zip(inputs, row.arguments, strict=True)}

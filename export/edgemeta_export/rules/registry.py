@@ -10,8 +10,7 @@ import onnx_ir
 import torch
 from onnxscript import opset20 as op
 
-OPSET = 20
-"""What the rules are written in, and what both graphs of a bundle declare."""
+from edgemeta.meta.onnx_file import OPSET
 
 RULES: dict[Callable[..., Any], Callable[..., Any]] = {}
 
