@@ -84,10 +84,10 @@ def _inline(main: ir.Graph, node: ir.Node, graph: OnnxGraph, name: str) -> set[s
             new.type = old.type
         if new.shape is None:
             new.shape = old.shape
-        name, is_output = old.name, old.is_graph_output()
+        asked_for = old.name if old.is_graph_output() else None
         old.replace_all_uses_with(new, replace_graph_outputs=True)
-        if is_output:  # whoever runs the graph asks for it by this name
-            old.name, new.name = f"{name}/placeholder", name
+        if asked_for is not None:
+            old.name, new.name = None, asked_for
     place.remove(node, safe=True)
     return large
 
