@@ -21,7 +21,10 @@ from torch import Tensor, nn
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError, UnsupportedModelError
+from edgemeta.meta.neck import Neck, make_neck
 from edgemeta.meta.onnx_module import OnnxModule
+from edgemeta.meta.parts import FewShotModel, Head, make_head, zeroed
+from edgemeta.meta.shared_head import SharedHead
 
 RATE = 16_000  # Hz, of what the speech embedding was trained on
 FRAME = 160  # samples from one column of its spectrogram to the next
@@ -58,7 +61,10 @@ READY: dict[str, BodyInfo] = {
         "Apache-2.0",
     ),
     "image": BodyInfo(
-        "vision", TensorSpec((96, 96, 3), "uint8"), {"image_size": 96, "color": "rgb"}, "Apache-2.0"
+        "vision",
+        TensorSpec((96, 96, 3), "uint8"),
+        {"image_size": 96, "color": "rgb", "fit": "crop"},
+        "Apache-2.0",
     ),
 }
 
@@ -155,6 +161,45 @@ class OnnxBody(nn.Module):
         made = self.network(x.to(self.dtype))
         found: Tensor = made[0] if isinstance(made, tuple) else made
         return (found.flatten(2).mean(2) if found.ndim > 2 else found).float()
+
+
+class BodyModel(FewShotModel):
+    """A pre-trained body, a neck and a head: what `--body` trains and exports.
+
+    Args:
+        body: maps raw samples (N, *shape) to features (N, D); frozen unless told otherwise.
+        neck: maps features (N, D) to (N, D).
+        head: maps features (N, D) to (N, outputs).
+    """
+
+    def __init__(self, body: nn.Module, neck: nn.Module, head: nn.Linear | SharedHead) -> None:
+        super().__init__()
+        self.body, self.neck, self.head = body, neck, head
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map a raw batch (N, *shape) to features (N, D)."""
+        features: Tensor = self.neck(self.body(x))
+        return features
+
+
+def make_body_model(
+    name: str, input: TensorSpec, *, neck: Neck = "cosine", head: Head = "shared", ways: int = 5
+) -> BodyModel:
+    """Return a ready body, or somebody's ONNX file, with a neck and a head of zeros behind it.
+
+    Args:
+        name: see `make_body`.
+        input: one raw sample.
+        neck: see `edgemeta.meta.neck`.
+        head: "shared" for any number of classes, "linear" for `ways`.
+        ways: of a linear head.
+
+    Raises:
+        InputError: see `make_body`.
+    """
+    body = make_body(name, input)
+    features = count_features(body, input)
+    return BodyModel(body, make_neck(neck, features), zeroed(make_head(head, features, ways)))
 
 
 def make_body(name: str, input: TensorSpec) -> nn.Module:
