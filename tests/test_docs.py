@@ -98,7 +98,7 @@ def test_the_page_on_security_names_what_exists_and_what_was_measured() -> None:
 
 
 def test_the_readme_names_each_extra() -> None:
-    for extra in ("'.[desk]'", "'.[sign]'", "'.[dev]'"):
+    for extra in ("'.[audio]'", "'.[desk]'", "'.[images]'", "'.[sign]'", "'.[dev]'"):
         assert extra in README
 
 

@@ -62,7 +62,7 @@ def adapt(
     SUPPORT is one of these; what training did to the raw data is done here, too:
 
     \b
-      folder  class/*.png (or .jpg, ...), or class/*.wav for a bundle of recordings
+      folder  class/*.png (or .jpg, ...), or class/*.wav (or .flac, ...) for a bundle of sounds
       .csv    time series or a row per sample, with a column "label" (or the target's)
       .npz    x: raw samples; y: labels 0, 1, ..., names of classes, or targets
 

@@ -15,6 +15,7 @@ from edgemeta.cli.table import table
 from edgemeta.errors import EdgemetaError, InputError
 from edgemeta.tasks.check import DataReport, check_dataset
 from edgemeta.tasks.classes import Unit
+from edgemeta.tasks.clips import ClipReport
 from edgemeta.tasks.layouts import recognise
 from edgemeta.tasks.opening import NAMES, divided, unknown
 from edgemeta.tasks.options import DataOptions
@@ -98,6 +99,8 @@ def _text(found: DataReport) -> str:
         ("subjects", "unknown" if found.subjects is None else str(found.subjects)),
         ("repeated", f"{found.duplicates} samples repeat another of their part"),
     ]
+    if found.clips is not None:
+        facts += _clip_facts(found.clips)
     rows = [[part.part, part.classes, part.samples] for part in found.parts]
     return "\n".join(
         [
@@ -109,6 +112,19 @@ def _text(found: DataReport) -> str:
             *([] if found.problems else ["no problems"]),
         ]
     )
+
+
+def _clip_facts(clips: ClipReport) -> list[tuple[str, str]]:
+    rates = ", ".join(f"{count} at {rate} Hz" for rate, count in clips.rates)
+    low, middle, high = clips.seconds
+    return [
+        ("recordings", f"{rates}; {low:.2f} / {middle:.2f} / {high:.2f} s (min / median / max)"),
+        (
+            "window",
+            f"{clips.window:g} s: {clips.shorter} recordings are shorter and filled with silence, "
+            f"{clips.longer} are longer and cut",
+        ),
+    ]
 
 
 def _size(count: int) -> str:

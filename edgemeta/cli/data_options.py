@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from edgemeta.tasks.classes import UNITS
 from edgemeta.tasks.layouts import DATA_NAMES
 from edgemeta.tasks.opening import NAMES
-from edgemeta.tasks.options import COLORS, DRAWS, FEATURES, DataOptions, flag
+from edgemeta.tasks.options import COLORS, DRAWS, FEATURES, FITS, DataOptions, flag
 
 
 class TasksName(click.types.StringParamType):
@@ -61,13 +61,22 @@ _COLUMN = click.STRING
 _OPTIONS = (
     _one("image_size", "Images: sides in pixels. [default: the first image's]"),
     _one("color", "Images. [default: the first image's]", click.Choice(COLORS)),
-    _one("features", "Wav. [default: mfcc]", click.Choice(FEATURES)),
-    _one("sample_rate", "Wav: in Hz. [default: the first file's]"),
-    _one("seconds", "Wav: length that clips are cut or filled to. [default: 1]", float),
-    _one("mels", "Wav: mel bands. [default: 40]"),
-    _one("coefficients", "Wav: MFCC that are kept. [default: 10]"),
-    _one("window", "Time series: steps per sample. Wav: ms per frame. [default: 40]"),
-    _one("hop", "Time series: steps between windows. [default: window] Wav: ms. [default: 20]"),
+    _one(
+        "fit",
+        "Images of another shape: scale both sides, or keep the middle. [default: squash]",
+        click.Choice(FITS),
+    ),
+    _one("features", "Recordings. [default: mfcc]", click.Choice(FEATURES)),
+    _one("sample_rate", "Recordings: in Hz. [default: the first file's; wave: 16000]"),
+    _one(
+        "seconds",
+        "Recordings: length that clips are cut or filled to. [default: 1; wave: 1.28]",
+        float,
+    ),
+    _one("mels", "Spectra: mel bands. [default: 40]"),
+    _one("coefficients", "Spectra: MFCC that are kept. [default: 10]"),
+    _one("window", "Time series: steps per sample. Spectra: ms per frame. [default: 40]"),
+    _one("hop", "Time series: steps between windows. [default: window] Spectra: ms. [default: 20]"),
     _list("columns", "CSV: input columns. [default: all others]"),
     _one("label", "CSV: column of the class. [default: label]", _COLUMN),
     _one("subject", "CSV: column of the subject. [default: subject, if any]", _COLUMN),

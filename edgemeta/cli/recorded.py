@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from edgemeta.bundle import Manifest
+from edgemeta.bundle import Manifest, TensorSpec
 from edgemeta.errors import BundleError, InputError
 from edgemeta.fields import as_fields
 from edgemeta.strict import short
@@ -14,8 +14,9 @@ from edgemeta.tasks import images, wav
 from edgemeta.tasks.classes import UNITS, Unit
 from edgemeta.tasks.images import ImageDecoder
 from edgemeta.tasks.mfcc import Spectrum
-from edgemeta.tasks.options import Color, DataOptions
+from edgemeta.tasks.options import FITS, Color, DataOptions
 from edgemeta.tasks.wav import ClipDecoder
+from edgemeta.tasks.waveform import Waveform
 
 # Tasks of drawings whose ink is 255 on 0, while whoever draws has dark ink on light paper; so have
 # the files of Omniglot, which training inverts.
@@ -57,12 +58,19 @@ def file_kind(manifest: Manifest) -> FileKind:
     """
     record, spec = preprocessing(manifest), manifest.input
     if "features" in record:
-        return FileKind("recordings", wav.SUFFIXES, ClipDecoder(_spectrum(manifest, record)))
+        return FileKind("recordings", wav.SUFFIXES, _clip_decoder(manifest, record))
     color: Color = "rgb" if len(spec.shape) == 3 else "gray"
     gray_or_rgb = len(spec.shape) == 2 or (len(spec.shape) == 3 and spec.shape[2] == 3)
     if spec.dtype == "uint8" and gray_or_rgb and "window" not in record:
         invert = _config(manifest).get("tasks") in INK_IS_HIGH
-        decoder = ImageDecoder(spec.shape[0], spec.shape[1], color, invert)
+        fit = record.get("fit", "squash")  # older records do not say
+        if fit not in FITS:
+            raise BundleError(
+                "this edgemeta does not fit images as the bundle's training did",
+                got=short(repr(fit)),
+                expected=" or ".join(FITS),
+            )
+        decoder = ImageDecoder(spec.shape[0], spec.shape[1], color, fit, invert)
         return FileKind("images", images.SUFFIXES, decoder)
     if "window" in record or manifest.task == "regression":
         raise InputError("this bundle takes no files", got=f"input {spec}", hint="pass a .csv")
@@ -70,28 +78,33 @@ def file_kind(manifest: Manifest) -> FileKind:
         "this bundle says nothing of how files become its samples",
         got=f"input {spec}",
         expected="uint8 (n, H, W) or (n, H, W, 3) for images; for recordings, the record of a "
-        "training on .wav files",
+        "training on recordings",
         hint="pass the samples as arrays, in an .npz",
     )
 
 
-def _spectrum(manifest: Manifest, record: Mapping[str, Any]) -> Spectrum:
+def _clip_decoder(manifest: Manifest, record: Mapping[str, Any]) -> ClipDecoder:
+    kind: type[Spectrum | Waveform] = Waveform if record["features"] == "wave" else Spectrum
     try:
         clip = record["seconds"] * record["sample_rate"]
-        filters = record["mels"] * record["window_ms"] * record["sample_rate"] / 1000
+        filters = 0
+        if kind is Spectrum:
+            filters = record["mels"] * record["window_ms"] * record["sample_rate"] / 1000
         if not max(clip, filters) <= MOST_NUMBERS:
             raise ValueError(f"{max(clip, filters)} numbers at once")
-        spectrum = Spectrum(**{field.name: record[field.name] for field in fields(Spectrum)})
-        differing = [n for n, value in spectrum.record().items() if record[n] != value]
-        if differing or spectrum.shape != manifest.input.shape:
-            raise ValueError(", ".join(differing) or f"features of shape {spectrum.shape}")
+        features = kind(**{field.name: record[field.name] for field in fields(kind)})
+        decoder = ClipDecoder(features)
+        differing = [n for n, value in features.record().items() if record[n] != value]
+        computed = TensorSpec(features.shape, decoder.dtype.name)
+        if differing or computed != manifest.input:
+            raise ValueError(", ".join(differing) or f"features of shape {computed}")
     except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
         raise BundleError(
             "this edgemeta does not compute the features that the bundle was trained on",
-            got=error,
+            got=short(error),
             hint="install the edgemeta that made the bundle, or pass the features in an .npz",
         ) from error
-    return spectrum
+    return decoder
 
 
 def trained_shots(manifest: Manifest) -> int | None:

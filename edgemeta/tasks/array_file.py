@@ -14,6 +14,7 @@ from edgemeta.errors import InputError
 from edgemeta.tasks.dataset import (
     ArraySamples,
     Dataset,
+    Samples,
     check_classes,
     checked_split,
     number,
@@ -37,7 +38,9 @@ def read_array_file(path: Path) -> Dataset:
     Raises:
         InputError: the file is missing, damaged, or breaks one of these rules.
     """
-    return _checked(path, read_npz(path, NAMES, _WANTED, mapped=("x",)))
+    arrays = read_npz(path, NAMES, _WANTED, mapped=("x",))
+    require(arrays, path, ("x", "y"), _WANTED)
+    return checked_arrays(str(path), ArraySamples(str(path), arrays["x"]), arrays)
 
 
 def read_array_folder(path: Path) -> Dataset:
@@ -50,19 +53,24 @@ def read_array_folder(path: Path) -> Dataset:
         InputError: as for `read_array_file`.
     """
     files = {name: path / f"{name}.npy" for name in NAMES}
-    return _checked(
-        path,
-        {
-            name: read_npy(file, mapped=name == "x")
-            for name, file in files.items()
-            if file.is_file()
-        },
-    )
-
-
-def _checked(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Dataset:
+    arrays = {
+        name: read_npy(file, mapped=name == "x") for name, file in files.items() if file.is_file()
+    }
     require(arrays, path, ("x", "y"), _WANTED)
-    samples = ArraySamples(str(path), arrays["x"])
+    return checked_arrays(str(path), ArraySamples(str(path), arrays["x"]), arrays)
+
+
+def checked_arrays(path: str, samples: Samples, arrays: Mapping[str, NDArray[Any]]) -> Dataset:
+    """Check what belongs to samples.
+
+    Args:
+        path: what errors call the data.
+        samples: N of them.
+        arrays: `y`, and if known `subject`, `split`, `class_names`, as in a file.
+
+    Raises:
+        InputError: as for `read_array_file`.
+    """
     for name in ("y", "subject", "split"):
         if name in arrays and arrays[name].shape != (len(samples),):
             raise InputError(
@@ -79,7 +87,7 @@ def _checked(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Dataset:
                 hint=f'convert it, for example with {name}.astype("int64")',
             )
     class_names, y = number(arrays["y"])
-    check_classes(str(path), class_names, "y")
+    check_classes(path, class_names, "y")
     if "class_names" in arrays and arrays["y"].dtype.kind != "U":
         class_names = _names(path, np.unique(arrays["y"]), arrays["class_names"])
     subject_names, subject = number(arrays["subject"]) if "subject" in arrays else ((), None)
@@ -89,11 +97,11 @@ def _checked(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Dataset:
         class_names=class_names,
         subject=subject,
         subject_names=subject_names,
-        split=checked_split(str(path), arrays["split"]) if "split" in arrays else None,
+        split=checked_split(path, arrays["split"]) if "split" in arrays else None,
     )
 
 
-def _names(path: Path, values: NDArray[Any], names: NDArray[Any]) -> tuple[str, ...]:
+def _names(path: str, values: NDArray[Any], names: NDArray[Any]) -> tuple[str, ...]:
     if names.ndim != 1 or names.dtype.kind != "U":
         raise InputError(
             f"{path}: class_names is not a list of names",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgemeta.errors import InputError
 from edgemeta.tasks.classes import group_rows
+from edgemeta.tasks.clips import ClipReport, measure_clips
 from edgemeta.tasks.dataset import Dataset
 from edgemeta.tasks.dividing import Rows
 from edgemeta.tasks.file_samples import FileSamples
@@ -49,6 +50,7 @@ class DataReport:
         subjects: how many, or None.
         parts: as the data is divided.
         duplicates: samples that repeat another of the same part.
+        clips: length and rate of recordings; None for other data.
         preprocessing: what is done to the raw data.
         problems: a line each; empty where all is well.
     """
@@ -64,6 +66,7 @@ class DataReport:
     subjects: int | None
     parts: tuple[PartReport, ...]
     duplicates: int
+    clips: ClipReport | None
     preprocessing: dict[str, Any]
     problems: tuple[str, ...]
 
@@ -113,6 +116,7 @@ def check_dataset(
         subjects=None if dataset.subject is None else len(dataset.subject_names),
         parts=parts,
         duplicates=within,
+        clips=measure_clips(dataset),
         preprocessing=dict(dataset.preprocessing),
         problems=tuple(problems),
     )

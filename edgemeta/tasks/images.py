@@ -14,7 +14,7 @@ from edgemeta.errors import InputError
 from edgemeta.tasks.dataset import Dataset
 from edgemeta.tasks.file_samples import FileSamples
 from edgemeta.tasks.folders import Listing, list_class_folders, list_csv_parts
-from edgemeta.tasks.options import Color, DataOptions
+from edgemeta.tasks.options import Color, DataOptions, Fit
 
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -48,15 +48,18 @@ class ImageDecoder:
     """Reads one image as uint8 (height, width) for gray, (height, width, 3) for rgb.
 
     Attributes:
-        height: in pixels, to which images are squeezed.
+        height: in pixels.
         width: likewise.
         color: "gray" or "rgb".
+        fit: what becomes of images of another shape: "squash" scales both sides, "crop" keeps as
+            much of the middle as has the shape, and scales that.
         invert: make the dark high: drawings in dark ink become ink = 255 on 0.
     """
 
     height: int
     width: int
     color: Color
+    fit: Fit = "squash"
     invert: bool = False
 
     @property
@@ -75,8 +78,13 @@ class ImageDecoder:
         image = image.convert(_MODE[self.color])
         if self.invert:
             image = image.point(lambda value: 255 - value)
-        if image.size != (self.width, self.height):
-            image = image.resize((self.width, self.height), pillow.Resampling.LANCZOS)
+        size = (self.width, self.height)
+        if image.size != size and self.fit == "crop":
+            from PIL import ImageOps
+
+            image = ImageOps.fit(image, size, pillow.Resampling.LANCZOS)
+        elif image.size != size:
+            image = image.resize(size, pillow.Resampling.LANCZOS)
         return np.asarray(image, dtype=np.uint8)
 
 
@@ -91,6 +99,7 @@ def _dataset(files: Listing, options: DataOptions) -> Dataset:
             "image_size": [decoder.height, decoder.width],
             "color": decoder.color,
             "resampling": "lanczos",
+            "fit": decoder.fit,
         },
     )
 
@@ -107,7 +116,12 @@ def _decoder(files: Listing, options: DataOptions) -> ImageDecoder:
             continue
         width, height = image.size
         color = options.color or ("gray" if image.mode in _GRAY_MODES else "rgb")
-        return ImageDecoder(options.image_size or height, options.image_size or width, color)
+        return ImageDecoder(
+            options.image_size or height,
+            options.image_size or width,
+            color,
+            options.fit or "squash",
+        )
     raise refused or InputError("no images")
 
 

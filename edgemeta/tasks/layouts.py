@@ -22,12 +22,13 @@ from edgemeta.tasks.table import read_table
 DATA_NAMES = tuple(IDX_FILES)
 DATA_SUFFIXES = (".npz", ".csv")
 _LAYOUTS = (
-    "class/ or {train,val,test}/class/ with images or .wav files, images/ with train.csv and "
+    "class/ or {train,val,test}/class/ with images or recordings, images/ with train.csv and "
     "test.csv, or x.npy with y.npy"
 )
 
-_WAV_OPTIONS = ("features", "sample_rate", "seconds", "mels", "coefficients", "window", "hop")
-_IMAGE_OPTIONS = ("image_size", "color")
+_WAVE_OPTIONS = ("features", "sample_rate", "seconds")
+_SPECTRUM_OPTIONS = (*_WAVE_OPTIONS, "mels", "coefficients", "window", "hop")
+_IMAGE_OPTIONS = ("image_size", "color", "fit")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def recognise(spec: str, root: Path | None, options: DataOptions) -> Layout | No
         if root is not None:
             raise InputError(f"{spec} takes no root", got=root, hint="leave --root out")
         try:
-            layout = _folder(path) if path.is_dir() else _file(path, options)
+            layout = _folder(path, options) if path.is_dir() else _file(path, options)
         except OSError as error:
             raise InputError(
                 f"{path} cannot be looked into", got=error.strerror, hint="check its permissions"
@@ -104,7 +105,7 @@ def _file(path: Path, options: DataOptions) -> Layout:
     )
 
 
-def _folder(path: Path) -> Layout:
+def _folder(path: Path, options: DataOptions) -> Layout:
     if (path / "x.npy").is_file():
         return Layout(
             "a folder of .npy files",
@@ -134,7 +135,9 @@ def _folder(path: Path) -> Layout:
         return Layout("a folder of images per class", reader, _IMAGE_OPTIONS)
     if sounds:
         reader = partial(wav.read_wav_folders, path)
-        return Layout("a folder of wav files per class", reader, _WAV_OPTIONS)
+        if options.features == "wave":
+            return Layout("a folder of recordings, as waveforms", reader, _WAVE_OPTIONS)
+        return Layout("a folder of recordings per class", reader, _SPECTRUM_OPTIONS)
     raise InputError(
         f"{path} has no layout that is known",
         got=f"files that end in {', '.join(sorted(found))}" if found else "no folders with files",

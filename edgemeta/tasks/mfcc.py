@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta.errors import InputError
-from edgemeta.tasks.options import Features
 
+Spectra = Literal["mfcc", "logmel"]
 LOWEST_HZ = 20.0
 # Added to each band's energy before the logarithm: silence stays finite, speech is not touched.
 LOG_OFFSET = 1e-6
@@ -49,10 +49,10 @@ class Spectrum:
         coefficients: MFCC that are kept; ignored for "logmel".
 
     Raises:
-        InputError: no frame fits, or there are too many filters or coefficients.
+        InputError: unknown features, no frame fits, or there are too many filters or coefficients.
     """
 
-    features: Features = "mfcc"
+    features: Spectra = "mfcc"
     sample_rate: int = 16_000
     seconds: float = 1.0
     window_ms: int = 40
@@ -61,6 +61,10 @@ class Spectrum:
     coefficients: int = 10
 
     def __post_init__(self) -> None:
+        if self.features not in get_args(Spectra):
+            raise InputError(
+                "unknown spectrum", got=repr(self.features), expected=" or ".join(get_args(Spectra))
+            )
         if self.hop < 1 or self.window < 2 or self.window > self.length:
             raise InputError(
                 "--window and --hop do not fit the clips",

@@ -8,9 +8,11 @@ from typing import Literal, get_args
 from edgemeta.errors import InputError
 
 Color = Literal["gray", "rgb"]
-Features = Literal["mfcc", "logmel"]
+Features = Literal["mfcc", "logmel", "wave"]
+Fit = Literal["squash", "crop"]
 Draw = Literal["subject", "all"]
 COLORS: tuple[Color, ...] = get_args(Color)
+FITS: tuple[Fit, ...] = get_args(Fit)
 FEATURES: tuple[Features, ...] = get_args(Features)
 DRAWS: tuple[Draw, ...] = get_args(Draw)
 
@@ -22,19 +24,23 @@ class DataOptions:
     None, () and False stand for the defaults given here.
 
     Attributes:
-        image_size: images: both sides in pixels, to which images are squeezed; the size of the
-            first image.
+        image_size: images: both sides in pixels; the size of the first image.
         color: images: "gray" (H, W) or "rgb" (H, W, 3); that of the first image.
-        features: wav: "mfcc" or "logmel"; "mfcc".
-        sample_rate: wav: in Hz, to which clips are resampled; that of the first file.
-        seconds: wav: to which clips are cut, or filled with silence, at the end; 1.
-        mels: wav: bands of the mel filter bank; 40.
-        coefficients: wav: how many MFCC are kept, the zeroth included; 10.
-        window: time series: steps per sample, which it must be given; wav: milliseconds per
+        fit: images of another shape: "squash" (both sides are scaled) or "crop" (the middle is
+            kept, as networks of ImageNet expect); "squash".
+        features: recordings: "mfcc" or "logmel" (float32), or "wave" (the waveform, int16);
+            "mfcc".
+        sample_rate: recordings: in Hz, to which clips are resampled; that of the first file, for
+            "wave" 16000.
+        seconds: recordings: to which clips are cut, or filled with silence: at the end, to 1; for
+            "wave" at both ends, to 1.28.
+        mels: spectra: bands of the mel filter bank; 40.
+        coefficients: spectra: how many MFCC are kept, the zeroth included; 10.
+        window: time series: steps per sample, which it must be given; spectra: milliseconds per
             frame, 40.
         hop: time series: steps from one window to the next, as many as a window has (with fewer,
-            windows overlap, and support and query share steps); wav: milliseconds from one frame
-            to the next, 20.
+            windows overlap, and support and query share steps); spectra: milliseconds from one
+            frame to the next, 20.
         columns: CSV: those that are input; all that have no other part.
         label: CSV: the column of the class; "label".
         subject: CSV: the column of the subject; "subject" where there is one.
@@ -52,6 +58,7 @@ class DataOptions:
 
     image_size: int | None = None
     color: Color | None = None
+    fit: Fit | None = None
     features: Features | None = None
     sample_rate: int | None = None
     seconds: float | None = None
@@ -74,7 +81,8 @@ class DataOptions:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"{flag(name)} is out of range", got=value, expected="more than 0")
-        for name, known in (("color", COLORS), ("features", FEATURES), ("draw", DRAWS)):
+        choices = {"color": COLORS, "fit": FITS, "features": FEATURES, "draw": DRAWS}
+        for name, known in choices.items():
             value = getattr(self, name)
             if value is not None and value not in known:
                 raise InputError(f"unknown {flag(name)}", got=value, expected=" or ".join(known))

@@ -1,4 +1,4 @@
-"""Recordings as samples: .wav files, turned into MFCC or log-mel spectra when asked for."""
+"""Recordings as samples: waveforms, or MFCC or log-mel spectra, computed when asked for."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta.errors import InputError
+from edgemeta.tasks import audio
 from edgemeta.tasks.dataset import Dataset, checked_split, number
 from edgemeta.tasks.file_samples import FileSamples
 from edgemeta.tasks.folders import list_class_folders
 from edgemeta.tasks.mfcc import Spectrum
 from edgemeta.tasks.options import DataOptions
+from edgemeta.tasks.waveform import Waveform
 
-SUFFIXES = frozenset({".wav"})
+SUFFIXES = audio.SUFFIXES
 
 
 class Recording(NamedTuple):
@@ -36,50 +38,93 @@ def read_wav_folders(root: Path, options: DataOptions) -> Dataset:
     `validation_list.txt` and `testing_list.txt` name are the samples of split 1 and 2.
 
     Raises:
-        InputError: there is no readable recording, or a folder is empty.
+        InputError: there is no readable recording, a folder is empty, or a package that these
+            files take is missing.
     """
     files = list_class_folders(root, SUFFIXES)
-    spectrum = Spectrum(
-        features=options.features or "mfcc",
-        sample_rate=options.sample_rate or _first_rate(files.paths),
-        seconds=options.seconds or Spectrum.seconds,
-        window_ms=options.window or Spectrum.window_ms,
-        hop_ms=options.hop or Spectrum.hop_ms,
-        mels=options.mels or Spectrum.mels,
-        coefficients=options.coefficients or Spectrum.coefficients,
-    )
+    features = _features(files.paths, options)
     subject_names, subject = _speakers(files.paths)
-    decode = ClipDecoder(spectrum).decode
+    decoder = ClipDecoder(features)
     return Dataset(
-        samples=FileSamples(files.paths, spectrum.shape, np.dtype(np.float32), decode),
+        samples=FileSamples(files.paths, features.shape, decoder.dtype, decoder.decode),
         y=files.y,
         class_names=files.class_names,
         subject=subject,
         subject_names=subject_names,
         split=_listed_split(root, files.paths) if files.split is None else files.split,
-        preprocessing=spectrum.record(),
+        preprocessing=features.record(),
     )
 
 
 @dataclass(frozen=True)
 class ClipDecoder:
-    """Reads one file into features: resampled, then cut or filled to the length of a clip."""
+    """Reads one file into features: resampled, then cut or filled to the length of a clip.
 
-    spectrum: Spectrum
+    A `Waveform` is resampled by soxr and centred. A `Spectrum` is resampled by `resample`, and cut
+    or filled at its end.
+    """
+
+    features: Spectrum | Waveform
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a sample."""
+        return np.dtype(np.int16 if isinstance(self.features, Waveform) else np.float32)
 
     def decode(self, path: Path) -> NDArray[Any]:
         """Read a recording.
 
         Raises:
-            InputError: it cannot be read.
+            InputError: it cannot be read, or a package that it takes is missing.
         """
-        samples, rate = read_wav(path)
-        if rate != self.spectrum.sample_rate:
-            samples = resample(samples, rate, self.spectrum.sample_rate)
-        clip = np.zeros(self.spectrum.length, np.float32)
+        samples, rate = read_recording(path)
+        wanted = self.features.sample_rate
+        if not 1 <= len(samples) * wanted / rate <= audio.MOST_SAMPLES:
+            raise InputError(
+                f"{path} cannot be resampled",
+                got=f"{len(samples)} samples at {rate} Hz",
+                expected=f"1 to {audio.MOST_SAMPLES} samples at {wanted} Hz",
+            )
+        if isinstance(self.features, Waveform):
+            return self.features(audio.resample(samples, rate, wanted))
+        if rate != wanted:
+            samples = resample(samples, rate, wanted)
+        clip = np.zeros(self.features.length, np.float32)
         kept = samples[: len(clip)]
         clip[: len(kept)] = kept
-        return self.spectrum(clip)
+        return self.features(clip)
+
+
+def read_recording(path: Path) -> Recording:
+    """Read a recording: PCM .wav files as they are, all others with soundfile.
+
+    Raises:
+        InputError: it cannot be read, or soundfile is missing.
+    """
+    if path.suffix.lower() == ".wav":
+        try:
+            return read_wav(path)
+        except InputError as error:
+            # wave.Error: another encoding than PCM, or another format under this name
+            if not (isinstance(error.__cause__, wave.Error) and audio.has_soundfile()):
+                raise
+    samples, rate = audio.decode(path)
+    return Recording(samples.mean(axis=1), rate)
+
+
+def length(path: Path) -> tuple[int, int]:
+    """Return what the header of a recording says: (samples per channel, rate in Hz).
+
+    Raises:
+        InputError: it cannot be read, or soundfile is missing.
+    """
+    if path.suffix.lower() == ".wav":
+        try:
+            with wave.open(str(path), "rb") as file:
+                return file.getnframes(), file.getframerate()
+        except (OSError, EOFError, RuntimeError, wave.Error):
+            pass  # soundfile may know it
+    return audio.length(path)
 
 
 def read_wav(path: Path) -> Recording:
@@ -98,7 +143,8 @@ def read_wav(path: Path) -> Recording:
             f"{path} cannot be read as a recording",
             got=str(error) or "a file that ends too early",
             expected="uncompressed PCM",
-            hint="convert it to 16-bit PCM, for example with ffmpeg -i IN -c:a pcm_s16le OUT.wav",
+            hint='pip install "edgemeta[audio]" for other encodings, or convert it, for example '
+            "with ffmpeg -i IN -c:a pcm_s16le OUT.wav",
         ) from error
     frame = width * channels
     raw: NDArray[np.uint8] = np.frombuffer(
@@ -110,13 +156,18 @@ def read_wav(path: Path) -> Recording:
             got=f"{len(raw)} samples of {width} bytes at {rate} Hz",
             expected="some samples of 1 to 4 bytes",
         )
-    if width == 1:  # unsigned, others are signed
-        raw = raw ^ np.uint8(0x80)
-    # To the upper bytes of a little-endian 32-bit integer: (n, width) -> (n, 4) -> (n,)
-    whole = np.zeros((len(raw), 4), np.uint8)
-    whole[:, 4 - width :] = raw
-    samples = whole.view("<i4")[:, 0] / np.float64(2**31)
-    return Recording(samples.reshape(-1, channels).mean(axis=1).astype(np.float32), rate)
+    if width == 2:  # nearly all files, so without a detour
+        samples = raw.view("<i2")[:, 0] / np.float64(2**15)
+    else:
+        if width == 1:  # unsigned, others are signed
+            raw = raw ^ np.uint8(0x80)
+        # To the upper bytes of a little-endian 32-bit integer: (n, width) -> (n, 4) -> (n,)
+        whole = np.zeros((len(raw), 4), np.uint8)
+        whole[:, 4 - width :] = raw
+        samples = whole.view("<i4")[:, 0] / np.float64(2**31)
+    if channels > 1:
+        samples = samples.reshape(-1, channels).mean(axis=1)
+    return Recording(samples.astype(np.float32), rate)
 
 
 def resample(samples: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.float32]:
@@ -136,12 +187,39 @@ def resample(samples: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np
     return changed.astype(np.float32)
 
 
+def _features(paths: Sequence[Path], options: DataOptions) -> Spectrum | Waveform:
+    """Take what the options leave open from the defaults, and the rate of a spectrum from a file.
+
+    Raises:
+        InputError: the options do not fit, no file can be read, or a package that the first one
+            takes is missing.
+    """
+    if any(path.suffix.lower() != ".wav" for path in paths):
+        audio.import_soundfile()
+    if options.features == "wave":
+        wave_form = Waveform(
+            options.sample_rate or Waveform.sample_rate, options.seconds or Waveform.seconds
+        )
+        if _first_rate(paths) != wave_form.sample_rate:
+            audio.import_soxr()
+        return wave_form
+    return Spectrum(
+        features=options.features or "mfcc",
+        sample_rate=options.sample_rate or _first_rate(paths),
+        seconds=options.seconds or Spectrum.seconds,
+        window_ms=options.window or Spectrum.window_ms,
+        hop_ms=options.hop or Spectrum.hop_ms,
+        mels=options.mels or Spectrum.mels,
+        coefficients=options.coefficients or Spectrum.coefficients,
+    )
+
+
 def _first_rate(paths: Sequence[Path]) -> int:
     """Return the rate of the first file that can be read."""
     refused: InputError | None = None
     for path in paths:
         try:
-            return read_wav(path).rate
+            return read_recording(path).rate
         except InputError as error:
             refused = refused or error
     raise refused or InputError("no recordings")

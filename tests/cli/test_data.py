@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 from edgemeta.cli.data_options import DATA_OPTIONS
@@ -44,6 +45,7 @@ def test_a_healthy_folder(call: Call, pictures: Path) -> None:
     assert record["preprocessing"]["image_size"] == [8, 8]
     assert [part["classes"] for part in record["parts"]] == [6, 2, 2]
     assert record["problems"] == []
+    assert record["clips"] is None
 
 
 def test_all_problems_are_found_at_once(call: Call, pictures: Path) -> None:
@@ -110,6 +112,33 @@ def test_a_regression_table(call: Call, tmp_path: Path) -> None:
     assert done.code == 0, done.out
     assert "tasks      10, of 10 / 10 / 10 samples" in done.out
     assert "each 1 float32" in done.out
+
+
+def test_recordings_beside_the_window(call: Call, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for k, (rate, seconds) in enumerate([(16_000, 1.28), (16_000, 1.0), (8_000, 3.0), (16_000, 2)]):
+        for word in "abcdefghij":
+            (tmp_path / word).mkdir(exist_ok=True)
+            clip = rng.normal(0, 0.1, round(rate * seconds))
+            soundfile.write(tmp_path / word / f"{k}.{'flac' if k == 3 else 'wav'}", clip, rate)
+    done = call("data", "check", tmp_path, "--features", "wave")
+    assert done.code == 0, done.err
+    assert "layout     a folder of recordings, as waveforms" in done.out
+    assert "40, each 20480 int16" in done.out
+    lengths = "1.00 / 1.64 / 3.00 s (min / median / max)"
+    assert f"recordings 30 at 16000 Hz, 10 at 8000 Hz; {lengths}" in done.out
+    shown = "window     1.28 s: 10 recordings are shorter and filled with silence, 20 are longer"
+    assert shown in done.out
+    (tmp_path / "a" / "0.wav").write_bytes(b"RIFF")
+    record = json.loads(call("data", "check", tmp_path, "--seconds", 2, "--json").out)
+    assert record["clips"] == {
+        "rates": [[16_000, 29], [8_000, 10]],
+        "seconds": [1.0, 2.0, 3.0],
+        "window": 2.0,
+        "shorter": 19,
+        "longer": 10,
+    }
+    assert len(record["problems"]) == 1
 
 
 @pytest.mark.parametrize(

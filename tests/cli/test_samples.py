@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -161,6 +162,22 @@ def test_images_are_read_as_in_training(drawings: Path) -> None:
     assert np.abs(255 - x.astype(int) - dark).max() <= 1
 
 
+def test_images_are_cropped_as_in_training(drawings: Path) -> None:
+    for path in drawings.glob("*/*.png"):
+        Image.open(path).resize((80, 56)).save(path)
+    cropped = read_image_folders(drawings, DataOptions(image_size=28, fit="crop"))
+    manifest = trained(cropped)
+    assert np.array_equal(read_support(drawings, manifest)[0], all_of(cropped)[0])
+    squashed = read_image_folders(drawings, DataOptions(image_size=28))
+    assert not np.array_equal(all_of(squashed)[0], all_of(cropped)[0])
+    record = dict(manifest.training or {})["result"]["preprocessing"]
+    del record["fit"]  # as in older records
+    assert np.array_equal(read_support(drawings, manifest)[0], all_of(squashed)[0])
+    record["fit"] = ["\n"]
+    with pytest.raises(BundleError, match="does not fit images as the bundle's training did"):
+        read_support(drawings, manifest)
+
+
 def _write_wav(path: Path, rate: int, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(seed).integers(-9000, 9000, rate // 2, np.int16)
@@ -185,6 +202,8 @@ def recordings(tmp_path: Path) -> Path:
     [
         DataOptions(seconds=0.5),
         DataOptions(features="logmel", mels=12, window=50, hop=25, sample_rate=6000),
+        DataOptions(features="wave"),
+        DataOptions(features="wave", seconds=0.2, sample_rate=8000),
     ],
 )
 def test_recordings_are_read_as_in_training(recordings: Path, options: DataOptions) -> None:
@@ -215,6 +234,53 @@ def test_features_that_are_not_computed_here(recordings: Path, change: dict[str,
     record["result"]["preprocessing"] |= change
     with pytest.raises(BundleError, match="does not compute the features"):
         read_support(recordings, replace(manifest, training=record))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"align": "left"},
+        {"seconds": 1e18},
+        {"seconds": 1.27},
+        {"seconds": -1.28, "sample_rate": -16_000},
+        {"seconds": float("nan")},
+        {"sample_rate": "16000"},
+        {"sample_rate": 0},
+        {"sample_rate": None},
+        {"resampler": ["soxr"]},
+        {"features": "waves"},
+        {"features": ["wave"]},
+    ],
+)
+def test_waveforms_that_are_not_computed_here(recordings: Path, change: dict[str, Any]) -> None:
+    manifest = trained(read_wav_folders(recordings, DataOptions(features="wave")))
+    record = dict(manifest.training or {})
+    preprocessing = record["result"]["preprocessing"]
+    record["result"] = {"preprocessing": preprocessing | change}
+    for damaged in (
+        replace(manifest, training=record),
+        replace(manifest, input=TensorSpec((20_480,), "float32")),
+    ):
+        with pytest.raises(BundleError, match="does not compute the features") as caught:
+            read_support(recordings, damaged)
+        assert "\n" not in str(caught.value)
+    del preprocessing["resampler"]
+    with pytest.raises(BundleError, match="got 'resampler'"):
+        read_support(recordings, manifest)
+
+
+def test_a_recording_of_any_kind_is_predicted(recordings: Path, tmp_path: Path) -> None:
+    """What was trained on .wav takes what a telephone records."""
+    manifest = trained(read_wav_folders(recordings, DataOptions(features="wave")))
+    clip, rate = soundfile.read(recordings / "yes" / "2.wav")
+    (tmp_path / "new").mkdir()
+    soundfile.write(tmp_path / "new" / "2.FLAC", clip, rate, format="FLAC")
+    soundfile.write(tmp_path / "new" / "2.mp3", clip, rate)
+    found = read_inputs(tmp_path / "new", manifest)
+    assert found.files == ("2.FLAC", "2.mp3")
+    as_wav = read_inputs(recordings / "yes" / "2.wav", manifest).x
+    assert np.array_equal(found.x[:1], as_wav)
+    assert found.x.dtype == np.int16
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from edgemeta.errors import InputError
 from edgemeta.tasks import DataOptions, EpisodeSize, open_tasks
 from edgemeta.tasks.classes import ClassSource
 from edgemeta.tasks.file_samples import FileSamples
+from edgemeta.tasks.source import SPLITS
 
 
 def _write(path: Path, value: int, size: tuple[int, int] = (6, 4), mode: str = "RGB") -> None:
@@ -75,7 +76,57 @@ def test_size_and_colour_come_from_options(folder: Path) -> None:
         "image_size": [8, 8],
         "color": "gray",
         "resampling": "lanczos",
+        "fit": "squash",
     }
+
+
+def test_the_middle_or_all_of_a_wide_image(tmp_path: Path) -> None:
+    """Three stripes: the middle one is all that a crop keeps, and a third of what is squashed."""
+    wide = np.repeat(np.repeat(np.array([[0, 100, 200]], np.uint8), 32, axis=1), 32, axis=0)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.fromarray(wide).save(tmp_path / name / "0.png")
+        Image.fromarray(wide.T).save(tmp_path / name / "1.png")
+    squashed, cropped = (
+        _open(tmp_path, image_size=24, fit=fit, test_only=True) for fit in ("squash", "crop")
+    )
+    assert squashed.preprocessing["fit"] == "squash"
+    assert cropped.preprocessing["fit"] == "crop"
+    first = np.array([0])
+    x = squashed._load(0, first, np.random.default_rng(0))[0]
+    assert x[12, [2, 12, 21]].tolist() == [0, 100, 200]
+    for row in (0, 1):
+        x = cropped._load(0, np.array([row]), np.random.default_rng(0))[0]
+        assert x.shape == (24, 24)
+        assert np.abs(x.astype(int) - 100).max() <= 5  # the filter reaches over the edge
+    with pytest.raises(InputError, match=r"unknown --fit: got pad, expected squash or crop"):
+        _open(tmp_path, fit="pad")
+
+
+def test_photographs_are_scaled_and_cropped(photographs: Path) -> None:
+    """Against the usual way of ImageNet: the shorter side to 96, then the middle."""
+    source = _open(photographs, image_size=96, color="rgb", fit="crop")
+    assert source.input_shape == (96, 96, 3)
+    assert [len(source.classes(part)) for part in SPLITS] == [8, 8, 8]
+    samples = source._dataset.samples  # type: ignore[attr-defined]
+    assert isinstance(samples, FileSamples)
+    rows = np.arange(0, len(samples), 97)
+    for x, path in zip(samples.read(rows), (samples.paths[row] for row in rows), strict=True):
+        with Image.open(path) as file:
+            image = file.convert("RGB")
+        assert min(image.size) == 160
+        scale = 96 / 160
+        size = (round(image.width * scale), round(image.height * scale))
+        scaled = image.resize(size, Image.Resampling.LANCZOS)
+        left, top = (size[0] - 96) // 2, (size[1] - 96) // 2
+        usual = np.asarray(scaled.crop((left, top, left + 96, top + 96)), np.float64)
+        # An odd remainder, or a size that was rounded, is half a pixel: felt in fine textures.
+        assert np.abs(x - usual).mean() < 10
+        assert np.corrcoef(x.ravel(), usual.ravel())[0, 1] > 0.95
+        x0, y0 = (image.width - 160) / 2, (image.height - 160) / 2
+        box = (x0, y0, x0 + 160, y0 + 160)
+        want = image.resize((96, 96), Image.Resampling.LANCZOS, box)
+        assert np.array_equal(x, np.asarray(want))
 
 
 def test_size_and_colour_come_from_the_first_image(tmp_path: Path) -> None:

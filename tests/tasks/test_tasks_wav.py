@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from edgemeta.errors import InputError
 from edgemeta.tasks import DataOptions, EpisodeSize, open_tasks
 from edgemeta.tasks.dataset_source import DatasetSource
-from edgemeta.tasks.mfcc import Spectrum
-from edgemeta.tasks.options import Features
+from edgemeta.tasks.mfcc import Spectra, Spectrum
 from edgemeta.tasks.wav import read_wav, read_wav_folders, resample
 
 RATE = 16_000
@@ -88,7 +87,7 @@ def _reference(clip: NDArray[Any], mels: int, coefficients: int | None) -> NDArr
 
 
 @pytest.mark.parametrize(("features", "kept"), [("mfcc", 10), ("logmel", None)])
-def test_features_are_those_of_the_formulas(features: Features, kept: int | None) -> None:
+def test_features_are_those_of_the_formulas(features: Spectra, kept: int | None) -> None:
     rng = np.random.default_rng(0)
     clip = rng.normal(0, 0.1, 1600) + _tone(700, 0.1)
     spectrum = Spectrum(features=features, seconds=0.1, mels=40)
@@ -214,7 +213,7 @@ def test_names_without_speakers(tmp_path: Path) -> None:
         ({"window": 2000}, "--window and --hop do not fit the clips: got 32000 and 320 of 16000"),
         ({"coefficients": 50}, "more --coefficients than --mels: got 50, expected 40"),
         ({"mels": 500}, "too many --mels"),
-        ({"image_size": 3}, "no meaning for a folder of wav files per class: got --image-size"),
+        ({"image_size": 3}, "no meaning for a folder of recordings per class: got --image-size"),
     ],
 )
 def test_options_that_do_not_fit(commands: Path, options: dict[str, Any], message: str) -> None:
