@@ -101,7 +101,7 @@ def from_torch(
     if labels is None:
         labels = [samples.item(row)[1] for row in range(len(samples))]
     others = {"y": labels, "subject": subject, "split": split}
-    called = getattr(getattr(dataset, "dataset", dataset), "classes", None)
+    called = _class_names(dataset)
     if isinstance(called, list | tuple) and all(isinstance(each, str) for each in called):
         y = _array(name, "y", labels)
         if y.dtype.kind in "iu" and np.isin(y, np.arange(len(called))).all():
@@ -175,13 +175,26 @@ class _TorchSamples(Samples):
 
 def _labels(dataset: Any) -> Any:
     """Return the classes of all items without reading the samples; None where that cannot be."""
-    if hasattr(dataset, "indices") and hasattr(dataset, "dataset"):  # torch.utils.data.Subset
+    if _is_subset(dataset):
         labels = _labels(dataset.dataset)
         return None if labels is None else _array("targets", "y", labels)[list(dataset.indices)]
-    # With a target_transform, what the items say differs.
-    if getattr(dataset, "target_transform", None) is not None:
-        return None
-    return getattr(dataset, "targets", None)
+    return None if _changes_classes(dataset) else getattr(dataset, "targets", None)
+
+
+def _class_names(dataset: Any) -> Any:
+    if _is_subset(dataset):
+        return _class_names(dataset.dataset)
+    return None if _changes_classes(dataset) else getattr(dataset, "classes", None)
+
+
+def _is_subset(dataset: Any) -> bool:
+    """Whether it is a `torch.utils.data.Subset`, or like one."""
+    return hasattr(dataset, "indices") and hasattr(dataset, "dataset")
+
+
+def _changes_classes(dataset: Any) -> bool:
+    """Whether the classes of its items may differ from its `targets` and `classes`."""
+    return getattr(dataset, "target_transform", None) is not None
 
 
 def _source(

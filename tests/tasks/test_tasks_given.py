@@ -147,8 +147,10 @@ def test_classes_are_asked_for_once() -> None:
     assert data.read == [0, *range(240)]
     _same(source, from_arrays(_as_array(), Y))
     # What a target_transform makes of the targets, only the items say.
-    data = _Pictures(targets=[0] * 240, target_transform=lambda y: y)
-    _same(from_torch(data), source)
+    names = [f"c{k}" for k in range(12)]
+    changed = from_torch(_Pictures(targets=[0] * 240, classes=names, target_transform=len))
+    _same(changed, source)
+    assert changed.class_names == source.class_names
 
 
 def test_a_subset_knows_its_classes() -> None:
