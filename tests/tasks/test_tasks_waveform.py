@@ -93,6 +93,13 @@ def test_other_widths_are_rounded_and_clipped(tmp_path: Path, subtype: str) -> N
     assert np.abs(got[4:] - wanted[4:]).max() <= step
 
 
+@pytest.mark.parametrize("subtype", ["PCM_24", "PCM_32", "FLOAT"])
+def test_what_lies_between_two_numbers_is_rounded(tmp_path: Path, subtype: str) -> None:
+    between = np.array([0.75, -0.75, 100.6, -100.6, 7.25])
+    soundfile.write(tmp_path / "a.wav", between / 2**15, RATE, subtype)
+    assert _decode(tmp_path / "a.wav", seconds=5 / RATE).tolist() == [1, -1, 101, -101, 7]
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [
