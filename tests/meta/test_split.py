@@ -79,8 +79,8 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[str, ...], tuple[int, ...]
     "last block": (conv4, ("blocks.3.*", "head.*"), (4, 2, 2)),
     "support norms": (lambda: conv4(norm="support"), ("head.*",), (4, 16, 16)),
     "eval batch norm": (lambda: conv4(norm="support").eval(), ("head.*",), (4,)),
-    "one branch": (Residual, ("conv.*", "head.*"), (4, 16, 16)),
-    "behind both branches": (Residual, ("head.*",), (128,)),
+    "one branch": (lambda: Residual().eval(), ("conv.*", "head.*"), (4, 16, 16)),
+    "behind both branches": (lambda: Residual().eval(), ("head.*",), (128,)),
     "untraceable inside": (untraceable, ("2.outside.*", "3.*"), (8,)),
     "coupled behind": (Coupled, ("head.*",), (8,)),
 }
