@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgemeta.errors import InputError
 from edgemeta.tasks.classes import UNITS, ClassSource, Pool, Unit, group_rows
-from edgemeta.tasks.dataset import Dataset
+from edgemeta.tasks.dataset import Dataset, Samples
 from edgemeta.tasks.dividing import Rows, all_test, divide
 from edgemeta.tasks.options import Draw
 from edgemeta.tasks.source import SPLITS, Split
@@ -92,6 +94,18 @@ class DatasetSource(ClassSource):
     def preprocessing(self) -> dict[str, Any]:
         """What was done to the raw data; a device has to do the same."""
         return dict(self._dataset.preprocessing)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data that the episodes are drawn from."""
+        return self._dataset
+
+    def on(self, samples: Samples) -> DatasetSource:
+        """Return a source of the same episodes that shows other samples, in the same order."""
+        made = copy.copy(self)
+        made._dataset = replace(self._dataset, samples=samples)
+        made.input_shape, made.input_dtype = samples.shape, samples.dtype
+        return made
 
     def pools(self, split: Split) -> Sequence[Pool]:
         """Return one pool for all of the part, or one for each of its subjects; see `draw`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy as np
 from edgemeta.errors import InputError
 from edgemeta.tasks.classes import group_rows
 from edgemeta.tasks.csv_file import read_csv
-from edgemeta.tasks.dataset import ArraySamples, Dataset, number
+from edgemeta.tasks.dataset import ArraySamples, Dataset, Samples, number
 from edgemeta.tasks.dividing import all_test, divide
 from edgemeta.tasks.options import DataOptions
 from edgemeta.tasks.source import SPLITS, Episode, EpisodeSize, Split, TaskKind, TaskSource
@@ -93,6 +95,18 @@ class TableSource(TaskSource):
             else divide(tasks, None, split_seed, rows_by_split=False)
         )
         self._tasks = {split: group_rows(tasks, self.rows[split]) for split in SPLITS}
+
+    @property
+    def dataset(self) -> Dataset:
+        """The rows that the episodes are drawn from."""
+        return self._dataset
+
+    def on(self, samples: Samples) -> TableSource:
+        """Return a source of the same episodes that shows other samples, in the same order."""
+        made = copy.copy(self)
+        made._dataset = replace(self._dataset, samples=samples)
+        made.input_shape, made.input_dtype = samples.shape, samples.dtype
+        return made
 
     def units(self, split: Split) -> frozenset[int]:
         """Return the ids of the part's tasks, of which no other part has any."""
