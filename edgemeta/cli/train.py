@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from edgemeta.cli.data_options import TasksName, data_options
 from edgemeta.cli.options import json_option, say_json
@@ -23,8 +24,16 @@ from edgemeta.meta.algorithms import (
     SCHEDULES,
     STRATEGIES,
 )
-from edgemeta.meta.config import ALGORITHMS, DEVICES, PRECISIONS, TrainConfig, read_toml
+from edgemeta.meta.config import (
+    ALGORITHMS,
+    CACHES,
+    DEVICES,
+    PRECISIONS,
+    TrainConfig,
+    read_toml,
+)
 from edgemeta.meta.models import MODELS
+from edgemeta.meta.norms import NORM_STATISTICS
 from edgemeta.meta.parts import HEADS, NORMS, POOLS
 from edgemeta.meta.ranks import Ranks
 from edgemeta.meta.run import Run, resumed_config
@@ -37,6 +46,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULTS = {field.name: field.default for field in fields(TrainConfig)}
 FLAGS = {name for name, default in DEFAULTS.items() if isinstance(default, bool)}
+
+
+class ModelName(click.types.StringParamType):
+    """A model's name, or where the function lies that makes one."""
+
+    name = "model"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete the known names."""
+        return [CompletionItem(name) for name in MODELS if name.startswith(incomplete)]
 
 
 def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
@@ -119,7 +140,20 @@ def _widths(
 @_option("start", "A run whose weights are the first, such as a pre-training.", metavar="RUN")
 @_option("teacher", "A run whose adapted predictions are learned, too.", metavar="RUN")
 @_option("distill", "The teacher's share of the outer loss.")
-@_option("model", "The network.", type=click.Choice(MODELS))
+@_option(
+    "trained",
+    "What meta-training moves, whatever adapts: a pattern like --adapt's. May be repeated. "
+    "[default: all that requires a gradient]",
+    type=str,
+    multiple=True,
+    metavar="PATTERN",
+)
+@_option(
+    "model",
+    f"The network: {', '.join(MODELS)}, or package.module:function, which is called with the "
+    "input's shape and the ways and returns a torch.nn.Module.",
+    type=ModelName(),
+)
 @_option("width", "conv4, ds-cnn: filters per convolution.")
 @_option("pool", "conv4: how a block halves the image.", type=click.Choice(POOLS))
 @_option(
@@ -127,6 +161,12 @@ def _widths(
     "conv4, ds-cnn: group and support (support-set statistics) predict one sample at a time; "
     "transductive, for comparison, needs all queries at once.",
     type=click.Choice(NORMS),
+)
+@_option(
+    "norm_statistics",
+    "Of batch norms, when adapting: those of their training (running), or of the support set; "
+    "as is: by the mode that the network is made in.",
+    type=click.Choice(NORM_STATISTICS),
 )
 @_option("hidden", "mlp: layer widths.", type=str, callback=_widths)
 @_option(
@@ -161,6 +201,12 @@ def _widths(
 )
 @_option("chunk", "vmap: tasks at once; 0: all of them.")
 @_option("checkpointing", "Less memory: compute the inner steps twice, keep none.")
+@_option(
+    "cache",
+    "Compute what is frozen in front of all that moves once per sample, and keep it in "
+    "$EDGEMETA_CACHE or ~/.cache/edgemeta/features.",
+    type=click.Choice(CACHES),
+)
 @_option("precision", "tf32 and bf16 are for CUDA.", type=click.Choice(PRECISIONS))
 @data_options
 @json_option

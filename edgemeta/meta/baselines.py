@@ -33,11 +33,12 @@ from tqdm import tqdm
 from edgemeta.errors import InputError
 from edgemeta.evaluate import Adapter, Estimate, evaluate, mean_and_ci95
 from edgemeta.meta.algorithms import HEAD
+from edgemeta.meta.building import head_ways, make_model
 from edgemeta.meta.evaluate import TorchAdapter, evaluate_steps
 from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.losses import LOSSES
 from edgemeta.meta.prototype import PrototypeAdapter
-from edgemeta.meta.run import Run, Trained, head_ways, make_model, open_run_tasks
+from edgemeta.meta.run import Run, Trained, open_run_tasks
 from edgemeta.meta.twin import pretrained_twin, twin_config
 from edgemeta.tasks import EpisodeSize
 from edgemeta.tasks.source import TaskKind

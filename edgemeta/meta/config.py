@@ -6,7 +6,7 @@ import os
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import tomli_w
 
@@ -30,7 +30,9 @@ from edgemeta.meta.algorithms import (
     Schedule,
     Strategy,
 )
+from edgemeta.meta.foreign import is_foreign, unknown
 from edgemeta.meta.models import MODELS
+from edgemeta.meta.norms import NORM_STATISTICS, NormStatistics
 from edgemeta.meta.parts import HEADS, NORMS, POOLS, Head, Norm, Pool
 from edgemeta.meta.updates import Update
 from edgemeta.tasks.classes import UNITS, Unit
@@ -39,6 +41,8 @@ from edgemeta.tasks.options import DataOptions
 ALGORITHMS = tuple(PRESETS)
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "tf32", "bf16")
+Cache = Literal["auto", "off"]
+CACHES: tuple[Cache, ...] = get_args(Cache)
 
 
 AS_IT_IS = DataOptions()
@@ -72,7 +76,12 @@ class TrainConfig:
             another width stays fresh.
         teacher: directory of a run whose adapted predictions are to be learned too; "" for none.
         distill: the teacher's share of the outer loss.
-        model: one of `MODELS`.
+        trained: what meta-training moves, as patterns like `adapt`'s; () for all parameters that
+            require a gradient. What adapts on the device need not be trained, nor the reverse.
+        model: one of `MODELS`, or "package.module:function", which is called with the shape of a
+            sample and the ways; "<Class>" where it was an object of Python.
+        norm_statistics: of batch norms: "as is" (running statistics for those in eval mode, the
+            support set's for those in training mode), "running" or "support" for all.
         width: conv4, ds-cnn: filters per convolution.
         pool: conv4: "max" or "stride".
         norm: conv4, ds-cnn: "support" and "group" are inductive, "transductive" is for comparison.
@@ -103,6 +112,8 @@ class TrainConfig:
             as a record that runs without Python (`edgemeta.meta.flat`, `edgemeta.meta.capture`).
         chunk: vmap: tasks at once; 0 for all of them, shared among the threads.
         checkpointing: keep no activations of inner steps, compute them twice: less memory.
+        cache: "auto" computes what no trained tensor reaches once per sample and keeps it in a
+            file, see `edgemeta.meta.features`; "off" computes it in each outer step.
         precision: "float32"; on CUDA also "tf32" for products, or "bf16" for the forward.
     """
 
@@ -122,10 +133,12 @@ class TrainConfig:
     start: str = ""
     teacher: str = ""
     distill: float = 0.5
+    trained: tuple[str, ...] = ()
     model: str = "conv4"
     width: int = 64
     pool: Pool = "max"
     norm: Norm = "group"
+    norm_statistics: NormStatistics = "as is"
     hidden: tuple[int, ...] = (40, 40)
     head: Head = "linear"
     ways: int = 5
@@ -150,6 +163,7 @@ class TrainConfig:
     strategy: Strategy = "auto"
     chunk: int = 0
     checkpointing: bool = False
+    cache: Cache = "auto"
     precision: str = "float32"
 
     @classmethod
@@ -177,9 +191,10 @@ class TrainConfig:
             ("schedule", SCHEDULES),
             ("precision", PRECISIONS),
             ("strategy", STRATEGIES),
-            ("model", MODELS),
             ("pool", POOLS),
             ("norm", NORMS),
+            ("norm_statistics", NORM_STATISTICS),
+            ("cache", CACHES),
             ("head", HEADS),
             ("device", DEVICES),
             ("by", UNITS),
@@ -188,10 +203,13 @@ class TrainConfig:
                 raise InputError(
                     f"unknown {name}", got=repr(getattr(self, name)), expected=" or ".join(allowed)
                 )
+        if self.model not in MODELS and not is_foreign(self.model):
+            raise unknown(self.model)
         if not self.hidden or min(self.hidden) < 1:
             raise InputError("hidden is no list of layer widths", got=self.hidden)
-        if not self.adapt or not all(self.adapt):
-            raise InputError("adapt is no list of patterns", got=self.adapt)
+        for name, patterns in (("adapt", self.adapt), ("trained", self.trained)):
+            if not all(patterns) or (name == "adapt" and not patterns):
+                raise InputError(f"{name} is no list of patterns", got=patterns)
         for field in fields(self):
             value = getattr(self, field.name)
             least = 0 if field.name in _MAY_BE_ZERO else 1

@@ -118,6 +118,7 @@ class Engine:
         plan: how to compute a batch.
         threads: CPU threads at hand; the workers of a plan share them. 0 on a GPU.
         precision: "bf16" computes the forwards of a GPU in bfloat16.
+        trained: names of the parameters that the outer optimizer moves; None for all.
     """
 
     loop: InnerLoop
@@ -126,6 +127,7 @@ class Engine:
     plan: Plan = LOOP
     threads: int = 1
     precision: str = "float32"
+    trained: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         self._workers: SimpleQueue[_Worker] = SimpleQueue()
@@ -135,13 +137,20 @@ class Engine:
 
     @property
     def leaves(self) -> list[Tensor]:
-        """What the outer optimizer moves: all parameters of the model, and learned rates."""
-        return [*self.loop.model.parameters(), *learned(self.rates)]
+        """What the outer optimizer moves: trained parameters of the model, and learned rates."""
+        own = dict(self.loop.model.named_parameters())
+        names = own if self.trained is None else self.trained
+        return [*(own[name] for name in names), *learned(self.rates)]
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return self.leaves[0].device
+        return next(self.loop.model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the model."""
+        return next(self.loop.model.parameters()).dtype
 
     def use(self, plan: Plan) -> None:
         """Compute the following batches by another plan."""
@@ -220,9 +229,7 @@ class Engine:
         """Return what changes from batch to batch: the tasks, and the weights of the steps."""
         given = [tensor for tensor in tasks if tensor is not None]
         if len(ask.weights):
-            given.append(
-                torch.as_tensor(ask.weights, dtype=self.leaves[0].dtype, device=self.device)
-            )
+            given.append(torch.as_tensor(ask.weights, dtype=self.dtype, device=self.device))
         return given
 
     def _record(self, tasks: Tasks, ask: Ask) -> None:
@@ -242,7 +249,9 @@ class Engine:
             return self.gradient(Tasks(*samples), replace(ask, weights=weights))
 
         given = self._given(tasks, ask)
-        record = flatten(gradient, given, [*self.leaves, *self.loop.model.buffers()])
+        model = self.loop.model
+        reads = [*model.parameters(), *model.buffers(), *learned(self.rates)]
+        record = flatten(gradient, given, reads)
         if self.device.type == "cuda":
             record = capture(record, given)
         self._recorded[_kind(tasks, ask)] = record

@@ -13,12 +13,13 @@ from torch import Tensor
 from edgemeta.bundle import MAX_WAYS, TensorSpec
 from edgemeta.errors import InputError
 from edgemeta.evaluate import Estimate, check_fit, mean_and_ci95, score
+from edgemeta.meta.building import head_ways
 from edgemeta.meta.checkpoint import DataFacts
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.devices import CPU
 from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.objective import Tasks, stack_episodes
-from edgemeta.meta.run import Run, head_ways
+from edgemeta.meta.run import Run
 from edgemeta.meta.updates import Rates
 from edgemeta.tasks import Episode, EpisodeSize, Split, TaskSource
 

@@ -320,8 +320,16 @@ def _masked(output: Tensor, ways: Tensor | None) -> Tensor:
     return output - OUT_OF_REACH * beyond.to(output.dtype)
 
 
-def matching(parameters: dict[str, nn.Parameter], patterns: Sequence[str]) -> list[str]:
-    """Return the names of the parameters that patterns choose; see `InnerLoop`."""
+def matching(
+    parameters: dict[str, nn.Parameter], patterns: Sequence[str], what: str = "adapt"
+) -> list[str]:
+    """Return the names of the parameters that patterns choose; see `InnerLoop`.
+
+    Args:
+        parameters: by name.
+        patterns: shell patterns; "!" takes away.
+        what: how errors call the patterns.
+    """
     if not parameters:
         raise UnsupportedModelError("the model has no parameters", hint="there is nothing to adapt")
     chosen: dict[str, bool] = dict.fromkeys(parameters, False)
@@ -329,17 +337,19 @@ def matching(parameters: dict[str, nn.Parameter], patterns: Sequence[str]) -> li
         matched = [name for name in parameters if fnmatchcase(name, pattern.removeprefix("!"))]
         if not matched:
             raise UnsupportedModelError(
-                f"adapt pattern {pattern!r} matches no parameter",
+                f"{what} pattern {pattern!r} matches no parameter",
                 expected="a pattern over " + ", ".join(parameters),
             )
         chosen |= dict.fromkeys(matched, not pattern.startswith("!"))
     names = [name for name, adapts in chosen.items() if adapts]
     if not names:
         raise UnsupportedModelError(
-            "nothing adapts", got=", ".join(patterns), hint='start with a pattern such as "*"'
+            f"{what} chooses nothing" if what != "adapt" else "nothing adapts",
+            got=", ".join(patterns),
+            hint='start with a pattern such as "*"',
         )
     if odd := [n for n in names if not parameters[n].is_floating_point()]:
         raise UnsupportedModelError(
-            "only floating-point parameters adapt", got=", ".join(odd), hint="narrow `adapt`"
+            f"only floating-point parameters {what}", got=", ".join(odd), hint=f"narrow `{what}`"
         )
     return names

@@ -202,7 +202,9 @@ def _peak_of(engine: Engine, tasks: Tasks, ask: Ask) -> int:
     own = [*model.parameters(), *model.buffers(), *engine.leaves]
     own += [rates] if isinstance(rates, Tensor) else []
     loop, rates = copy.deepcopy((engine.loop, rates), {id(t): _without_data(t) for t in own})
-    shadow = Engine(loop, rates, engine.objective, precision=engine.precision)
+    shadow = Engine(
+        loop, rates, engine.objective, precision=engine.precision, trained=engine.trained
+    )
     if loop.per_class:
         _fix_classes(shadow, int(tasks.support_y.max()) + 1)
     empty = Tasks(*(None if t is None else _without_data(t) for t in tasks))  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -26,6 +28,7 @@ class Pretraining:
         source: where samples come from.
         batch: samples per step.
         seed: of the batches.
+        trained: names of the model's parameters that move; None for all.
 
     Attributes:
         classifier: (D) -> one logit for each training class.
@@ -34,15 +37,28 @@ class Pretraining:
         InputError: the tasks are no classification.
     """
 
-    def __init__(self, loop: InnerLoop, source: TaskSource, batch: int, seed: int) -> None:
-        if not isinstance(source, ClassSource) or not isinstance(loop.model, FewShotModel):
+    def __init__(
+        self,
+        loop: InnerLoop,
+        source: TaskSource,
+        batch: int,
+        seed: int,
+        trained: Sequence[str] | None = None,
+    ) -> None:
+        if not isinstance(loop.model, FewShotModel):
+            raise InputError(
+                "--objective classes needs a model of features and a head",
+                got=type(loop.model).__name__,
+                expected="an edgemeta.meta.parts.FewShotModel",
+            )
+        if not isinstance(source, ClassSource):
             raise InputError(
                 "--objective classes needs classes",
                 got=f"{source.name}: {source.kind}",
                 hint="for regression, --inner-steps 0 trains on all tasks at once",
             )
         self._loop, self._model, self._source = loop, loop.model, source
-        self._batch, self._seed = batch, seed
+        self._batch, self._seed, self._trained = batch, seed, trained
         features, classes = loop.model.head.in_features, len(source.classes("train"))
         device = next(loop.model.parameters()).device
         self.classifier = nn.Linear(features, classes, device=device)
@@ -50,7 +66,9 @@ class Pretraining:
     @property
     def leaves(self) -> list[Tensor]:
         """What the outer optimizer moves; the gradient of the model's own head is zero."""
-        return [*self._model.parameters(), *self.classifier.parameters()]
+        own = dict(self._model.named_parameters())
+        names = own if self._trained is None else self._trained
+        return [*(own[name] for name in names), *self.classifier.parameters()]
 
     def accumulate(self, iteration: int) -> float:
         """Add the gradient of batch number `iteration` to `.grad` of the leaves.

@@ -26,12 +26,12 @@ from torch import nn
 
 from edgemeta.errors import EdgemetaError, InputError
 from edgemeta.files import write_atomically
+from edgemeta.meta.building import make_model
 from edgemeta.meta.checkpoint import Checkpoint, DataFacts
 from edgemeta.meta.config import TrainConfig, read_config
+from edgemeta.meta.foreign import OBJECT
 from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.losses import LOSSES
-from edgemeta.meta.models import build_model
-from edgemeta.meta.norms import with_support_norms
 from edgemeta.meta.shared_head import rest_rows, shared_names
 from edgemeta.meta.updates import Rates
 from edgemeta.tasks import Episode, TaskSource, open_tasks
@@ -42,10 +42,18 @@ class Run:
 
     Args:
         path: the directory.
+        model: what was trained, where that was an object of Python: any with its layers will do.
+        source: what it was trained on, where that was an object of Python.
+
+    Example:
+        run = Run(Path("runs/mine"), model=MyNet())
+        trained = run.best()  # trained.model has the weights that validated best
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, *, model: nn.Module | None = None, source: TaskSource | None = None
+    ) -> None:
+        self.path, self.model, self.source = path, model, source
         self.config_path = path / "config.toml"
         self.metrics_path = path / "metrics.jsonl"
         self.curve_path = path / "curve.png"
@@ -188,8 +196,14 @@ class Run:
         """
         config = self.config()
         checkpoint = Checkpoint.from_file(self.checkpoint_path("best"))
-        model = make_model(config, checkpoint.facts)
-        model.load_state_dict(checkpoint.model)
+        model = make_model(config, checkpoint.facts, self.model)
+        try:
+            model.load_state_dict(checkpoint.model)
+        except RuntimeError as error:
+            raise InputError(
+                f"the weights of {self.path} are of another network than {config.model} is now",
+                got=" ".join(str(error).split()),
+            ) from error
         rest_rows(model, shared_names(model))  # runs of before have let them drift
         rates = config.inner_lr if checkpoint.rates is None else checkpoint.rates
         return Trained(config, checkpoint.facts, model, rates)
@@ -228,6 +242,12 @@ def open_run_tasks(
     Raises:
         InputError: they cannot be opened.
     """
+    if tasks is None and OBJECT.fullmatch(config.tasks):
+        raise InputError(
+            "the tasks of this run were an object in Python",
+            got=config.tasks,
+            hint="name a file or folder with the data: `edgemeta eval RUN TASKS`",
+        )
     if root is None and tasks is None and config.root:
         root = Path(config.root)
     return open_tasks(tasks or config.tasks, root, by=config.by, options=config.data)
@@ -255,55 +275,6 @@ def resumed_config(run: Run, given: dict[str, Any]) -> TrainConfig:
                 hint="a resumed run keeps its config; start another with --out",
             )
     return config
-
-
-def head_ways(config: TrainConfig, facts: DataFacts) -> int | None:
-    """Return how many classes a training task has; None for regression."""
-    return config.ways if facts.kind == "classification" else None
-
-
-def make_model(config: TrainConfig, facts: DataFacts) -> nn.Module:
-    """Build the model of a run, its batch norms already support norms, with fresh weights."""
-    model = build_model(
-        config.model,
-        facts.input,
-        ways=head_ways(config, facts),
-        target_shape=facts.target_shape,
-        width=config.width,
-        pool=config.pool,
-        norm=config.norm,
-        hidden=config.hidden,
-        head=config.head,
-        mean=facts.mean,
-        std=facts.std,
-    )
-    return with_support_norms(model)
-
-
-def start_from(model: nn.Module, path: Path) -> None:
-    """Give a model the best weights of a run; a head of another width keeps its own.
-
-    Raises:
-        InputError: there is no run, or its network is another.
-    """
-    theirs = Checkpoint.from_file(Run(path).checkpoint_path("best")).model
-    own = model.state_dict()
-    other_head = {
-        name
-        for name in own.keys() | theirs.keys()
-        if name.startswith("head.")
-        and (name not in own or name not in theirs or own[name].shape != theirs[name].shape)
-    }
-    taken = {name: tensor for name, tensor in theirs.items() if name not in other_head}
-    kept = {name: tensor for name, tensor in own.items() if name in other_head}
-    try:
-        model.load_state_dict(taken | kept)
-    except RuntimeError as error:
-        raise InputError(
-            f"the network of {path} is another",
-            got=" ".join(str(error).split()),
-            hint="train with its --model, --width and --norm, on samples of the same shape",
-        ) from error
 
 
 def make_loop(config: TrainConfig, facts: DataFacts, model: nn.Module) -> InnerLoop:

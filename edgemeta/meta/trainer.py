@@ -18,6 +18,13 @@ from edgemeta.errors import TrainingError
 from edgemeta.evaluate import Evaluation, evaluate
 from edgemeta.meta.batches import Batches
 from edgemeta.meta.board import Board
+from edgemeta.meta.building import (
+    head_ways,
+    let_move,
+    make_model,
+    start_from,
+    trained_names,
+)
 from edgemeta.meta.checkpoint import Checkpoint
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.curve import draw_curve
@@ -31,9 +38,10 @@ from edgemeta.meta.planning import ask_of, choose_plan, preferred
 from edgemeta.meta.pretrain import Pretraining
 from edgemeta.meta.ranks import Ranks
 from edgemeta.meta.rates import learned, start_rates
-from edgemeta.meta.run import Run, head_ways, make_loop, make_model, open_run_tasks, start_from
+from edgemeta.meta.run import Run, make_loop, open_run_tasks
 from edgemeta.meta.shared_head import rest_rows
-from edgemeta.tasks import EpisodeSize, Split
+from edgemeta.meta.work import work_of
+from edgemeta.tasks import EpisodeSize, Split, TaskSource
 
 MAX_GRADIENT_NORM = 10.0  # a rare task with a huge second-order term must not undo the others
 
@@ -45,6 +53,8 @@ class Trainer:
         config: what to do.
         path: the run's directory.
         resume: continue the run that is there.
+        model: what is trained, where `config.model` is an object of Python; it is copied.
+        source: of the tasks; None for those that `config` names.
 
     Attributes:
         memory_estimate: bytes that an outer step needs (see `edgemeta.meta.memory`), once `train`
@@ -54,13 +64,21 @@ class Trainer:
         InputError: the tasks cannot be opened, do not fit the model, or the directory is taken.
     """
 
-    def __init__(self, config: TrainConfig, path: Path, *, resume: bool = False) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        path: Path,
+        *,
+        resume: bool = False,
+        model: nn.Module | None = None,
+        source: TaskSource | None = None,
+    ) -> None:
         self.config = config
-        self.run = Run(path)
+        self.run = Run(path, model=model, source=source)
         self.board = Board(self.run.board_path)
         self.device = choose_device(config.device)
         self.ranks = Ranks(self.device)
-        self.source = open_run_tasks(config)
+        raw = open_run_tasks(config) if source is None else source
         self.size = EpisodeSize(config.ways, config.shots, config.queries)
         self.best: float | None = None
         self.best_iteration = self.iteration = self.stale = 0
@@ -68,33 +86,41 @@ class Trainer:
         self.plan: Plan | None = None
         self.memory_estimate: int | None = None
         checkpoint = Checkpoint.from_file(self.run.checkpoint_path("last")) if resume else None
-        self.facts = checkpoint.facts if checkpoint else data_facts(self.source, self.size)
+        self.facts = checkpoint.facts if checkpoint else data_facts(raw, self.size)
         torch.set_num_threads(config.cores)
         if self.device.type == "cuda":
             prepare_gpu(self.device, config.precision)
         torch.manual_seed(config.seed)
-        model = make_model(config, self.facts)
-        if config.start and not checkpoint:
-            start_from(model, Path(config.start))
-        model.to(self.device)
-        self.loop = make_loop(config, self.facts, model)
+        self.model = make_model(config, self.facts, model)
+        self.trained = trained_names(self.model, config.trained)
+        if checkpoint:
+            self.model.load_state_dict(checkpoint.model)
+        elif config.start:
+            start_from(self.model, Path(config.start))
+        self.model.to(self.device)
+        loop = make_loop(config, self.facts, self.model)
+        let_move(self.model, {*loop.adapted, *self.trained})
+        self.loop, self.source, self.seen = work_of(
+            config, loop, raw, self.facts, self.trained, self.device
+        )
         self.rates = start_rates(
             config.rates, self.loop.init().params, config.inner_lr, config.inner_steps
         )
         self.pretraining: Pretraining | None = None
         if config.objective == "classes":
             batch = config.meta_batch * config.ways * (config.shots + config.queries)
-            self.pretraining = Pretraining(self.loop, self.source, batch, config.seed)
+            self.pretraining = Pretraining(self.loop, self.source, batch, config.seed, self.trained)
         self.engine = Engine(
             self.loop,
             self.rates,
             "displacement" if config.objective == "displacement" else "query",
             threads=config.cores if self.device.type == "cpu" else 0,
             precision=config.precision,
+            trained=self.trained,
         )
         self.leaves = (self.pretraining or self.engine).leaves
-        weights = self.pretraining.leaves if self.pretraining else list(model.parameters())
         rates = () if self.pretraining else learned(self.rates)
+        weights = self.leaves[: len(self.leaves) - len(rates)]
         self.optimizer = make_optimizer(config, weights, rates)
         self.teacher: TorchAdapter | None = None
         if config.teacher:
@@ -114,7 +140,7 @@ class Trainer:
             self._probe_parts()
             if self.ranks.first:
                 self.run.create(config)
-                self.run.save_example(self.source.episode("train", self.size, config.seed, 0))
+                self.run.save_example(raw.episode("train", self.size, config.seed, 0))
                 # So that any later moment can be resumed.
                 self.run.save(self._checkpoint(), "last")
 
@@ -237,7 +263,7 @@ class Trainer:
 
     def evaluate(self, split: Split, episodes: int) -> Evaluation:
         """Evaluate the present init on a part of the tasks, always the same episodes."""
-        adapter = TorchAdapter.of(self.loop, self.config, self.facts, self.rates)
+        adapter = TorchAdapter.of(self.loop, self.config, self.seen, self.rates)
         size = replace(self.size, queries=self.config.evaluation_queries)
         return evaluate(adapter, self.source, size, episodes=episodes, seed=0, split=split)
 
@@ -300,7 +326,7 @@ class Trainer:
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(
             iteration=self.iteration,
-            model=self.loop.model.state_dict(),
+            model=self.model.state_dict(),
             optimizer=self.optimizer.state_dict(),
             facts=self.facts,
             validation=self.validation,
@@ -318,7 +344,7 @@ class Trainer:
 
     def _load(self, checkpoint: Checkpoint) -> None:
         """Take the weights of a checkpoint."""
-        self.loop.model.load_state_dict(checkpoint.model)
+        self.model.load_state_dict(checkpoint.model)
         if isinstance(self.rates, Mapping) and checkpoint.rates is not None:
             for name, rate in self.rates.items():
                 rate.data.copy_(checkpoint.rates[name])

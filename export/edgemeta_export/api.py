@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from edgemeta import bundle
 from edgemeta.bundle import FileRecord, Manifest, StateTensor, TensorSpec
 from edgemeta.errors import InputError, UnsupportedModelError
+from edgemeta.meta.building import head_ways
 from edgemeta.meta.inner import InnerLoop, matching
 from edgemeta.meta.losses import LOSSES, Loss, Task
 from edgemeta.meta.norms import NormStatistics, frozen_in_training, with_norm_statistics
-from edgemeta.meta.run import Run, head_ways
+from edgemeta.meta.run import Run
 from edgemeta.meta.updates import SGD, Rates, Update, checked_rates
 from edgemeta_export.assemble import INNER_LOOP, adapt_model, predict_model
 from edgemeta_export.checks import check_buffers, check_slices, check_state, least_support

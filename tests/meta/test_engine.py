@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
+from edgemeta.meta.building import make_model
 from edgemeta.meta.checkpoint import DataFacts
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.engine import LOOP, Engine, Plan, plans
@@ -17,7 +18,7 @@ from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.objective import Ask, Tasks
 from edgemeta.meta.planning import fastest, recorded
 from edgemeta.meta.rates import start_rates
-from edgemeta.meta.run import make_loop, make_model
+from edgemeta.meta.run import make_loop
 
 TASKS = 5
 # float64; the batched form sums in another order. Largest seen: 3e-13 of the largest gradient, and

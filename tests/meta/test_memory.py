@@ -17,13 +17,14 @@ import torch
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
 from edgemeta.meta import memory
+from edgemeta.meta.building import make_model
 from edgemeta.meta.checkpoint import DataFacts
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.engine import LOOP, Engine, Plan
 from edgemeta.meta.memory import available, estimate, fitting, spelled
 from edgemeta.meta.objective import Ask, Tasks
 from edgemeta.meta.rates import start_rates
-from edgemeta.meta.run import make_loop, make_model
+from edgemeta.meta.run import make_loop
 from edgemeta.meta.trainer import Trainer
 
 SECOND, FIRST = Ask(2, 2), Ask(2, 1)
