@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,14 +92,27 @@ _OPTIONS = (
 DATA_OPTIONS = tuple(DataOptions.__dataclass_fields__)
 
 
+# Those of files and arrays that a pre-trained network may take.
+FILE_OPTIONS = ("image_size", "color", "fit", "features", "sample_rate", "seconds", "draw")
+
+
 def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of `DataOptions`, which it gets as the argument `data`."""
+    return _with_options(command, DATA_OPTIONS)
 
+
+def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `FILE_OPTIONS`, which it gets as the argument `data`."""
+    return _with_options(command, FILE_OPTIONS)
+
+
+def _with_options(command: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapped(*arguments: Any, **options: Any) -> Any:
-        data = DataOptions(**{name: options.pop(name) for name in DATA_OPTIONS})
+        data = DataOptions(**{name: options.pop(name) for name in names})
         return command(*arguments, data=data, **options)
 
-    for option in reversed(_OPTIONS):
-        wrapped = option(wrapped)
+    for name, option in reversed(list(zip(DATA_OPTIONS, _OPTIONS, strict=True))):
+        if name in names:
+            wrapped = option(wrapped)
     return wrapped

@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import click
 
 from edgemeta.bundle_files import read_manifest
+from edgemeta.cli.data_options import by_option, file_options
 from edgemeta.cli.options import json_option, say_json
-from edgemeta_export import export_run
+from edgemeta.errors import InputError
+from edgemeta.meta.bodies import READY
+from edgemeta.meta.neck import Neck
+from edgemeta.tasks import DataOptions, open_tasks
+from edgemeta.tasks.classes import Unit
+from edgemeta_export import export_body, export_run
 from edgemeta_export.ort_format import write_ort_format
+from edgemeta_export.ready import Data, ready_options
 from edgemeta_export.rules.registry import OPSET
 from edgemeta_export.targets import TARGETS, Target
 
+EXPORTED_NECKS: tuple[Neck, ...] = ("none", "cosine")
+
 
 @click.command()
-@click.argument("run", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("run", metavar="[RUN|DATA]", required=False)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
     help="The bundle's directory; a bundle that is there is replaced.",
 )
+@click.option(
+    "--body",
+    metavar="NAME|FILE.onnx",
+    help=f"Compile a pre-trained network without any training: {', '.join(READY)}, or an ONNX "
+    "file. DATA, if there is any, tells the mean of its features.",
+)
+@click.option(
+    "--neck",
+    type=click.Choice(EXPORTED_NECKS),
+    help="--body: how its features reach the head. [default: cosine]",
+)
+@by_option
 @click.option(
     "--adapt",
     multiple=True,
@@ -63,10 +84,14 @@ from edgemeta_export.targets import TARGETS, Target
     help="Also write the graphs in onnxruntime's own format, and the operators that a minimal "
     "build of it needs, to this directory.",
 )
+@file_options
 @json_option
 def export(
-    run: Path,
+    run: str | None,
     out: Path,
+    body: str | None,
+    neck: Neck | None,
+    by: Unit,
     adapt: tuple[str, ...],
     chunk: int | None,
     unroll: bool,
@@ -74,13 +99,21 @@ def export(
     opset: int | None,
     target: str | None,
     ort_format: Path | None,
+    data: DataOptions,
     as_json: bool,
 ) -> None:
     """Compile the best checkpoint of RUN into a bundle, and check it against PyTorch.
 
+    With --body it compiles a pre-trained network instead, whose head adapts in one step: no
+    training is needed. DATA is then a folder of recordings or pictures per class, or any other
+    TASKS of `edgemeta train`; the last options say how it is read, and by default that is what
+    suits the body.
+
     \b
-    Example:
+    Examples:
       edgemeta export runs/glyphs --out bundles/glyphs
+      edgemeta export --body speech --out words
+      edgemeta export --body image photographs --out objects
     """
     if tune and unroll:
         raise click.UsageError("--tune decides whether to unroll: leave --unroll out")
@@ -90,7 +123,16 @@ def export(
         form = TARGETS[target]
     else:
         form = Target(OPSET if opset is None else opset, unroll)
-    path = export_run(run, out, adapt=adapt or None, chunk=chunk, tune=tune, **asdict(form))
+    if body is not None:
+        if adapt or tune:
+            raise click.UsageError("--body adapts its head alone: leave --adapt and --tune out")
+        path = _export_body(body, run, out, neck or "cosine", by, data, chunk=chunk, form=form)
+    else:
+        _check_run_alone(run, neck, data)
+        assert run is not None  # noqa: S101  # just checked
+        path = export_run(
+            Path(run), out, adapt=adapt or None, chunk=chunk, tune=tune, **asdict(form)
+        )
     if ort_format is not None:
         write_ort_format(path, ort_format)
     manifest, fingerprint = read_manifest(path)
@@ -106,3 +148,45 @@ def export(
     if manifest.tuned is not None:
         times = ", ".join(f"{name} {ms:.2f}" for name, ms in manifest.tuned["ms"].items())
         click.echo(f"tuned: {manifest.tuned['chosen']} (ms: {times})")
+
+
+def _export_body(
+    body: str,
+    data: str | None,
+    out: Path,
+    neck: Neck,
+    by: Unit,
+    options: DataOptions,
+    *,
+    chunk: int | None,
+    form: Target,
+) -> Path:
+    """Compile a pre-trained network; options of reading that are not given suit it."""
+    suiting = ready_options(body)
+    given = {f.name: getattr(options, f.name) for f in fields(DataOptions)}
+    missing = {name: value for name, value in suiting.items() if given[name] in (None, (), False)}
+    options = replace(options, **missing)
+    samples = None
+    if data is not None:
+        samples = Data(open_tasks(data, by=by, options=options), by, options)
+    path = export_body(body, out, samples, options=options, neck=neck, chunk=chunk, **asdict(form))
+    if data is None and neck == "cosine":
+        click.echo(
+            f"note: without DATA the features of {body} are not centred: a folder of your own "
+            "recordings or pictures may raise its accuracy",
+            err=True,
+        )
+    return path
+
+
+def _check_run_alone(run: str | None, neck: Neck | None, data: DataOptions) -> None:
+    if run is None:
+        raise click.UsageError("name a RUN, or a pre-trained network with --body")
+    if not Path(run).is_dir():
+        raise InputError(
+            "no such run",
+            got=run,
+            hint="train one: `edgemeta train TASKS --out RUN`; or use --body",
+        )
+    if neck is not None or data != DataOptions():
+        raise click.UsageError("--neck and options of reading data go with --body")

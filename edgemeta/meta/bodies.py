@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from edgemeta.bundle import TensorSpec
-from edgemeta.errors import InputError, UnsupportedModelError
+from edgemeta.errors import InputError, UnsupportedModelError, did_you_mean
 from edgemeta.meta.neck import Neck, make_neck
 from edgemeta.meta.onnx_module import OnnxModule
 from edgemeta.meta.parts import FewShotModel, Head, make_head, zeroed
@@ -145,19 +145,34 @@ class ImageBody(nn.Module):
 class OnnxBody(nn.Module):
     """Anybody's ONNX file: its first output, means taken over all axes behind the features.
 
-    (N, D), (N, D, *) with channels in front, as most exporters leave it, -> (N, D).
+    Pictures (N, H, W, C) of uint8 become what networks of ImageNet take from torchvision and timm:
+    (N, C, H, W), between 0 and 1, less ImageNet's mean, divided by its standard deviation. All
+    other samples are cast to what the graph takes.
+
+    (N, D) or (N, D, *), channels in front, as most exporters leave them, -> (N, D).
 
     Args:
         path: of the file.
+        input: one raw sample.
     """
 
-    def __init__(self, path: Path) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, path: Path, input: TensorSpec) -> None:
         super().__init__()
         self.network = OnnxModule(path)
-        self.dtype = getattr(torch, self.network.graph.inputs[0].dtype)
+        taken = self.network.graph.inputs[0]
+        self.dtype = getattr(torch, taken.dtype)
+        last = len(input.shape) == 3 and input.dtype == "uint8"
+        self.pictures = last and self.dtype.is_floating_point and input.shape[-1] == 3
+        self.register_buffer("mean", 255 * torch.tensor([0.485, 0.456, 0.406]))
+        self.register_buffer("std", 255 * torch.tensor([0.229, 0.224, 0.225]))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map a raw batch, cast to what the graph takes, to (N, D)."""
+        """Map a raw batch to (N, D)."""
+        if self.pictures:  # (N, H, W, C) -> (N, C, H, W)
+            x = ((x.float() - self.mean) / self.std).permute(0, 3, 1, 2)
         made = self.network(x.to(self.dtype))
         found: Tensor = made[0] if isinstance(made, tuple) else made
         return (found.flatten(2).mean(2) if found.ndim > 2 else found).float()
@@ -224,10 +239,27 @@ def make_body(name: str, input: TensorSpec) -> nn.Module:
         _check_input(name, input, axes=3, dtype="uint8", what="(height, width, 3)")
         return ImageBody().eval()
     if not name.endswith(".onnx"):
-        raise InputError(
-            "unknown body", got=name, expected=f"{', '.join(READY)}, or the path of an .onnx file"
-        )
-    return OnnxBody(Path(name)).eval()
+        raise unknown_body(name)
+    return OnnxBody(Path(name), input).eval()
+
+
+def own_input(path: Path) -> TensorSpec | None:
+    """Return what an ONNX file takes as one sample; None where it leaves that open."""
+    taken = OnnxModule(path).graph.inputs[0]
+    sizes = taken.shape[1:] if taken.shape else ()
+    if not sizes or any(size is None for size in sizes):
+        return None
+    return TensorSpec(tuple(size for size in sizes if size is not None), taken.dtype)
+
+
+def unknown_body(name: str) -> InputError:
+    """Return the error for a name that stands for no body."""
+    return InputError(
+        "unknown body",
+        got=name,
+        expected=f"{', '.join(READY)}, or the path of an .onnx file",
+        hint=did_you_mean(name, READY),
+    )
 
 
 def count_features(body: nn.Module, input: TensorSpec) -> int:

@@ -24,10 +24,14 @@
 | `staging`, `publish` | writing, checking and renaming the bundle |
 | `tune` | variants of an export, measured here |
 | `targets` | the form of a bundle for a kind of device |
+| `coupling` | whether samples see each other in somebody's ONNX graph |
+| `inline` | such graphs in the place of their placeholders |
 | `api` | `export_bundle` and `export_run` |
+| `ready` | `export_body`: a pre-trained body, without training |
 """
 
 from edgemeta_export.api import export_bundle, export_run
+from edgemeta_export.ready import export_body
 from edgemeta_export.tune import fastest
 
-__all__ = ["export_bundle", "export_run", "fastest"]
+__all__ = ["export_body", "export_bundle", "export_run", "fastest"]

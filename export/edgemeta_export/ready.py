@@ -1,0 +1,244 @@
+"""A bundle from a pre-trained body without any training: a neck, and a head of zeros behind it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edgemeta.bundle import TensorSpec
+from edgemeta.errors import InputError
+from edgemeta.evaluate import Evaluation, evaluate
+from edgemeta.meta.bodies import (
+    READY,
+    BodyModel,
+    body_digest,
+    count_features,
+    make_body,
+    own_input,
+    unknown_body,
+)
+from edgemeta.meta.evaluate import TorchAdapter
+from edgemeta.meta.features import on_features
+from edgemeta.meta.inner import InnerLoop
+from edgemeta.meta.losses import LOSSES
+from edgemeta.meta.neck import CenteredCosine, Neck, make_neck
+from edgemeta.meta.parts import make_head, zeroed
+from edgemeta.tasks import DataOptions, EpisodeSize, TaskSource
+from edgemeta.tasks.classes import Unit
+from edgemeta.tasks.dataset_source import DatasetSource
+from edgemeta.tasks.source import Split
+from edgemeta.tasks.waveform import Waveform
+from edgemeta_export.api import export_bundle
+
+WAYS, SHOTS = 5, 1
+INNER_LR, INNER_STEPS = 1.0, 1
+VALIDATION_EPISODES = 300
+QUERIES = 15, 5, 1  # samples of each class that are predicted: as many as the part has
+HEAD = ("head.*",)
+
+
+class Data(NamedTuple):
+    """Samples that go with a body.
+
+    Attributes:
+        source: where they are.
+        by: what it is divided by.
+        options: how it is read.
+    """
+
+    source: TaskSource
+    by: Unit
+    options: DataOptions
+
+
+def export_body(
+    body: str,
+    out: str | os.PathLike[str],
+    data: Data | None = None,
+    *,
+    options: DataOptions | None = None,
+    neck: Neck = "cosine",
+    ways: int = WAYS,
+    **choices: Any,
+) -> Path:
+    """Compile a pre-trained body into a bundle whose head alone adapts, in one step.
+
+    The head is shared: a task may have any number of classes. With the cosine neck that one step is
+    the nearest class mean by cosine (Wang et al. 2019, SimpleShot).
+
+    Args:
+        body: one of `edgemeta.meta.bodies.READY`, or the path of an .onnx file.
+        out: the directory to write.
+        data: samples of one's own. Their training part gives the mean that the neck subtracts, if
+            the validation part agrees that subtracting one is better.
+        options: without data, how files will be read on the device; None for what suits the body.
+        neck: "cosine", or "none".
+        ways: classes of the recorded episode, and of validation.
+        choices: of `export_bundle`.
+
+    Returns:
+        The bundle's path.
+
+    Raises:
+        InputError: the body is not installed, or takes other samples.
+        UnsupportedModelError, ParityError: see `export_bundle`.
+
+    Example:
+        export_body("speech", "words")  # adapt it to three recordings of each of your words
+    """
+    if neck == "matrix":
+        raise InputError(
+            "a matrix has to be trained", got='neck "matrix"', hint="use `edgemeta train --body`"
+        )
+    options = data.options if data else options or DataOptions(**ready_options(body))
+    input, preprocessing = _input(body, data, options)
+    network = make_body(body, input)
+    features = count_features(network, input)
+    head = zeroed(make_head("shared", features, ways))
+    model = BodyModel(network, make_neck(neck, features), head).eval().requires_grad_(False)
+    result: dict[str, Any] = {"preprocessing": preprocessing, "statistics": "inductive"}
+    if data is None:
+        x, y = _made_up(input, ways)
+    else:
+        size = EpisodeSize(ways, SHOTS)
+        example = data.source.episode("train", replace(size, queries=1), 0, 0)
+        x, y = example.support_x, example.support_y
+        if isinstance(model.neck, CenteredCosine):
+            result |= _centre(model, model.neck, data.source, size)
+    config = {
+        "tasks": Path(data.source.name).name if data else "",
+        "by": data.by if data else "class",
+        "data": {k: v for k, v in asdict(options).items() if v not in (None, (), False)},
+        "body": Path(body).name,
+        "body_sha256": body_digest(network),
+        "neck": neck,
+        "head": "shared",
+        "ways": ways,
+        "shots": SHOTS,
+        "norm_statistics": "running",
+    }
+    return export_bundle(
+        model,
+        out,
+        x,
+        ways=ways,
+        inner_lr=INNER_LR,
+        inner_steps=INNER_STEPS,
+        adapt=HEAD,
+        example_y=y,
+        algorithm="nearest class mean by cosine" if neck == "cosine" else "head of zeros",
+        training={"config": config, "result": result},
+        **choices,
+    )
+
+
+def ready_options(body: str) -> dict[str, Any]:
+    """Return how files are read for a ready body; nothing for others."""
+    return dict(READY[body].data) if body in READY else {}
+
+
+def _input(body: str, data: Data | None, options: DataOptions) -> tuple[TensorSpec, dict[str, Any]]:
+    """Return one raw sample, and how it is made of a file."""
+    if data is not None:
+        source = data.source
+        spec = TensorSpec(tuple(source.input_shape), source.input_dtype.name)
+        return spec, dict(source.preprocessing)
+    if body == "speech":
+        wave = Waveform(
+            **{
+                name: value
+                for name in ("sample_rate", "seconds")
+                if (value := getattr(options, name)) is not None
+            }
+        )
+        return TensorSpec(wave.shape, "int16"), wave.record()
+    if body == "image":
+        side = options.image_size or READY[body].input.shape[0]
+        record = {"image_size": [side, side], "color": "rgb", "resampling": "lanczos"}
+        return TensorSpec((side, side, 3), "uint8"), record | {"fit": options.fit or "crop"}
+    if not body.endswith(".onnx"):
+        raise unknown_body(body)
+    if (own := own_input(Path(body))) is not None:
+        return own, {}
+    raise InputError(
+        f"{body} leaves open what samples it takes",
+        hint=f"name your data too: `edgemeta export --body {body} DATA`",
+    )
+
+
+def _made_up(input: TensorSpec, ways: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return one sample for each of several classes, from a seed: tones, or patterns, and noise."""
+    rng = np.random.default_rng(0)
+    y = np.arange(ways)
+    kind = np.dtype(input.dtype)
+    low, high = (np.iinfo(kind).min, np.iinfo(kind).max) if kind.kind in "iu" else (-1, 1)
+    places = np.linspace(0, 1, input.shape[0]).reshape(-1, *[1] * (len(input.shape) - 1))
+    cycles = 100 * (1 + y).reshape(-1, *[1] * len(input.shape))
+    waves = np.sin(np.pi * cycles * places) + rng.normal(0, 0.5, (ways, *input.shape))
+    x = (low + high) / 2 + waves.clip(-2, 2) / 4 * (high - low) / 2
+    return x.astype(kind), y
+
+
+def _centre(
+    model: BodyModel, neck: CenteredCosine, source: TaskSource, size: EpisodeSize
+) -> dict[str, Any]:
+    """Subtract the mean of the training part's features, where validation is better with it."""
+    features = on_features(source, model.body, torch.device("cpu"))
+    if features is None:
+        raise InputError(
+            f"{source.name} makes its samples anew each time", hint="name a folder or a file"
+        )
+    neck.fit(training_features(features))
+    tail = nn.Sequential(neck, model.head).eval()
+    found = {"centred": _validated(tail, features, size)}
+    mean = neck.mean.clone()
+    neck.mean.zero_()
+    found["as they are"] = _validated(tail, features, size)
+    known = {name: each for name, each in found.items() if each is not None}
+    if not known or known["centred"].mean >= known["as they are"].mean:
+        neck.mean.copy_(mean)
+    chosen = "centred" if bool(neck.mean.any()) else "as they are"
+    return {"centring": {"chosen": chosen, **{name: each.mean for name, each in known.items()}}}
+
+
+def training_features(source: TaskSource, split: Split = "train") -> Tensor:
+    """Return the features (N, D) of all samples of a part.
+
+    Args:
+        source: of features, as `on_features` makes it.
+        split: the part.
+    """
+    assert isinstance(source, DatasetSource)  # noqa: S101  # on_features makes nothing else
+    rows = np.concatenate([ids for pool in source.pools(split) for ids in pool.samples])
+    return torch.from_numpy(source.dataset.samples.read(np.unique(rows)))
+
+
+def _validated(tail: nn.Module, source: TaskSource, size: EpisodeSize) -> Evaluation | None:
+    """Evaluate what is behind the features; None where the validation part is too small."""
+    adapter = TorchAdapter(
+        InnerLoop(tail, LOSSES["classification"], ("1.*",)),
+        input=TensorSpec(tuple(source.input_shape), source.input_dtype.name),
+        ways=size.ways,
+        inner_steps=INNER_STEPS,
+        inner_lr=INNER_LR,
+    )
+    for queries in QUERIES:
+        try:
+            return evaluate(
+                adapter,
+                source,
+                replace(size, queries=queries),
+                episodes=VALIDATION_EPISODES,
+                seed=0,
+                split="val",
+            )
+        except InputError:
+            continue
+    return None
