@@ -6,6 +6,8 @@ learner.predict(query_x)
 
 `load` opens a bundle that comes with the package: edgemeta.load("omniglot"). `FewShotClassifier`
 and `FewShotRegressor` are bundles as estimators, with labels of any type: fit, predict, score.
+
+On a desk with PyTorch, `meta_train` trains any module, and `export` makes a bundle of the run.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from edgemeta.errors import (
 
 if TYPE_CHECKING:
     from edgemeta.classifier import FewShotClassifier
+    from edgemeta.meta.api import export, meta_train
     from edgemeta.packaged import load
     from edgemeta.regressor import FewShotRegressor
     from edgemeta.runner import Learner, Runner
@@ -49,7 +52,9 @@ __all__ = [
     "Runner",
     "TrainingError",
     "UnsupportedModelError",
+    "export",
     "load",
+    "meta_train",
 ]
 
 
@@ -58,7 +63,9 @@ _PLACES = {
     "FewShotRegressor": "edgemeta.regressor",
     "Learner": "edgemeta.runner",
     "Runner": "edgemeta.runner",
+    "export": "edgemeta.meta.api",
     "load": "edgemeta.packaged",
+    "meta_train": "edgemeta.meta.api",
 }
 
 

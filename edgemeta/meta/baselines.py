@@ -37,10 +37,11 @@ from edgemeta.meta.building import head_ways, make_model
 from edgemeta.meta.evaluate import TorchAdapter, evaluate_steps
 from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.losses import LOSSES
+from edgemeta.meta.parts import FewShotModel
 from edgemeta.meta.prototype import PrototypeAdapter
 from edgemeta.meta.run import Run, Trained, open_run_tasks
 from edgemeta.meta.twin import pretrained_twin, twin_config
-from edgemeta.tasks import EpisodeSize
+from edgemeta.tasks import EpisodeSize, TaskSource
 from edgemeta.tasks.source import TaskKind
 
 Init = Literal["meta-learned", "pretrained", "random"]
@@ -72,7 +73,7 @@ DECIMALS = 6  # of the scores that are kept
 
 
 def compare(
-    path: Path,
+    path: Path | Run,
     *,
     episodes: int = 600,
     seed: int = 0,
@@ -85,7 +86,8 @@ def compare(
     went, and every figure that was measured with the same weights on the same episodes.
 
     Args:
-        path: the meta-learned run.
+        path: the meta-learned run. One whose model has no features and head of its own (no
+            `FewShotModel`) is compared with its start alone.
         episodes: of the test part, at least 2.
         seed: of the episodes.
         shots: support samples per class (regression: in all); None for as many as in the training.
@@ -101,35 +103,50 @@ def compare(
     """
     if episodes < 2:
         raise InputError("too few episodes", got=episodes, expected="at least 2")
-    run = Run(path)
+    run = path if isinstance(path, Run) else Run(path)
     trained = run.best()
     twin = twin_config(trained.config, trained.facts.kind, pretrain_iterations)
+    source = run.source or open_run_tasks(trained.config)
     torch.set_num_threads(trained.config.cores)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(trained.config.seed)  # as the trainer does
-        start = make_model(trained.config, trained.facts)
+        start = make_model(trained.config, trained.facts, run.model)
     inits: dict[Init, Trained] = {
         "meta-learned": trained,
-        "pretrained": pretrained_twin(twin, Run(run.pretrained_path)),
         "random": trained._replace(model=start, rates=trained.config.inner_lr),
     }
+    if isinstance(trained.model, FewShotModel):
+        twin_run = Run(run.pretrained_path, model=run.model, source=source)
+        inits["pretrained"] = pretrained_twin(twin, twin_run)
     shots = trained.config.shots if shots is None else shots
-    return _Comparison(run, inits, episodes, seed, shots).measure()
+    return _Comparison(run, inits, source, episodes, seed, shots).measure()
 
 
 class _Comparison:
     """Measures contestants, and writes after each figure, so that no interruption costs one."""
 
     def __init__(
-        self, run: Run, inits: Mapping[Init, Trained], episodes: int, seed: int, shots: int
+        self,
+        run: Run,
+        inits: Mapping[Init, Trained],
+        source: TaskSource,
+        episodes: int,
+        seed: int,
+        shots: int,
     ) -> None:
         self._run, self._inits, self._seed = run, inits, seed
         config, facts = inits["meta-learned"].config, inits["meta-learned"].facts
         self._kind = facts.kind
-        self._source = open_run_tasks(config)
+        self._source = source
         self._size = EpisodeSize(config.ways, shots, config.evaluation_queries)
         self._contestants = [
-            c for c in CONTESTANTS if facts.kind == "classification" or c.method != "prototype"
+            contestant
+            for contestant in CONTESTANTS
+            if contestant.init in inits
+            and (
+                contestant.method != "prototype"
+                or (facts.kind == "classification" and "pretrained" in inits)
+            )
         ]
         sizes = asdict(self._size) | {"seed": seed}
         if facts.kind == "regression":

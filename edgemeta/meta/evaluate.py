@@ -112,18 +112,20 @@ class TorchAdapter:
                 yield step, output if state.ways is None else output[:, : int(state.ways)]
 
 
-def run_adapter(path: Path, threads: int | None = None, device: torch.device = CPU) -> TorchAdapter:
+def run_adapter(
+    path: Path | Run, threads: int | None = None, device: torch.device = CPU
+) -> TorchAdapter:
     """Return the best checkpoint of the run at `path`, ready to be evaluated.
 
     Args:
-        path: the run's directory.
+        path: the run's directory, or a run that holds its model.
         threads: of torch, for the whole process; None for those of the run.
         device: where to compute.
 
     Raises:
         InputError: there is no run, or it has no checkpoint yet.
     """
-    trained = Run(path).best()
+    trained = (path if isinstance(path, Run) else Run(path)).best()
     torch.set_num_threads(threads or trained.config.cores)
     rates = trained.rates
     if isinstance(rates, Mapping):

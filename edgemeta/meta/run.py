@@ -203,6 +203,7 @@ class Run:
             raise InputError(
                 f"the weights of {self.path} are of another network than {config.model} is now",
                 got=" ".join(str(error).split()),
+                hint="give one with the same layers, in the same mode: eval() or train()",
             ) from error
         rest_rows(model, shared_names(model))  # runs of before have let them drift
         rates = config.inner_lr if checkpoint.rates is None else checkpoint.rates

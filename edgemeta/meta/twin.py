@@ -68,7 +68,7 @@ def pretrained_twin(config: TrainConfig, run: Run) -> Trained:
             hint="give the same --pretrain-iterations, or remove the directory",
         )
     if run.result() is None:
-        Trainer(config, run.path, resume=there).train()
+        Trainer(config, run.path, resume=there, model=run.model, source=run.source).train()
     return run.best()
 
 

@@ -194,7 +194,7 @@ def export_bundle(
 
 
 def export_run(
-    path: str | os.PathLike[str],
+    path: Run | str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
     adapt: Sequence[str] | None = None,
@@ -207,7 +207,7 @@ def export_run(
     """Compile the best checkpoint of a training run into a bundle.
 
     Args:
-        path: what `edgemeta train --out` wrote.
+        path: what `edgemeta train --out` wrote, or a run that holds its model.
         out: the directory to write.
         adapt: see `export_bundle`; ("head.*",) adapts the head alone; None for what adapted in
             training.
@@ -225,7 +225,7 @@ def export_run(
         InputError: there is no run, or it has no checkpoint.
         UnsupportedModelError, ParityError: see `export_bundle`.
     """
-    run = Run(Path(path))
+    run = path if isinstance(path, Run) else Run(Path(path))
     config, facts, model, rates = run.best()
     if adapt is not None and not isinstance(rates, float):
         raise InputError(

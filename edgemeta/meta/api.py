@@ -1,0 +1,99 @@
+"""Meta-training from Python: any module, any source, one call."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from edgemeta.errors import InputError
+from edgemeta.meta.config import TrainConfig
+from edgemeta.meta.foreign import object_name
+from edgemeta.meta.run import Run, open_run_tasks, resumed_config
+from edgemeta.meta.trainer import Trainer
+from edgemeta.tasks import TaskSource
+from edgemeta.tasks.opening import FIXED_NAMES
+
+
+def meta_train(
+    model: nn.Module | str,
+    source: TaskSource | str,
+    *,
+    out: str | os.PathLike[str],
+    resume: bool = False,
+    **choices: Any,
+) -> Run:
+    """Meta-train a model, keep what validates best, and evaluate it on the test part.
+
+    Args:
+        model: any module that maps raw samples (N, *shape) to (N, ways) logits, to (N, 1) with a
+            `SharedHead` as its last layer, or to (N, *target_shape). Its weights are the start; it
+            is copied. Or what `edgemeta train --model` takes: a name, "package.module:function".
+        source: of the tasks; or what `edgemeta train` takes, such as a path.
+        out: the run's directory.
+        resume: continue the run that is there, with the same model, source and choices.
+        **choices: fields of `edgemeta.meta.config.TrainConfig`, such as `adapt` (what adapts on the
+            device), `trained` (what meta-training moves; all parameters that require a gradient),
+            `inner_lr`, `iterations`.
+
+    Returns:
+        The run, which holds the model and the source for as long as this process lives. Another
+        one has to be told them: `Run(path, model=...)`; what "package.module:function" made, it
+        makes again.
+
+    Raises:
+        InputError: a choice is unknown or out of range, the model does not fit the tasks, or the
+            directory is taken.
+        TrainingError: the loss is not finite.
+
+    Example:
+        source = tasks.from_arrays(x, y)
+        model = nn.Sequential(pretrained_body, SharedHead(512)).eval()
+        run = edgemeta.meta_train(model, source, out="run", adapt=("1.*",), trained=("1.*",))
+        edgemeta.export(run, "bundle")
+    """
+    if odd := sorted(choices.keys() - TrainConfig.__dataclass_fields__.keys()):
+        raise InputError(
+            "unknown choices",
+            got=", ".join(odd),
+            expected=f"some of {', '.join(TrainConfig.__dataclass_fields__)}",
+        )
+    choices = {n: tuple(v) if isinstance(v, list) else v for n, v in choices.items()}
+    given_model = model if isinstance(model, nn.Module) else None
+    given_source = source if isinstance(source, TaskSource) else None
+    choices["model"] = model if isinstance(model, str) else object_name(model)
+    if isinstance(source, str):
+        choices["tasks"] = source
+    elif source.name not in FIXED_NAMES:
+        choices["tasks"] = f"<{Path(source.name).name}>"
+    else:
+        choices["tasks"] = source.name
+    run = Run(Path(out), model=given_model, source=given_source)
+    config = resumed_config(run, choices) if resume else TrainConfig.of(**choices)
+    Trainer(config, run.path, resume=resume, model=given_model, source=given_source).train()
+    run.source = given_source or open_run_tasks(config)
+    return run
+
+
+def export(run: Run | str | os.PathLike[str], out: str | os.PathLike[str], **choices: Any) -> Path:
+    """Compile the best checkpoint of a run into a bundle, and check it against PyTorch.
+
+    Args:
+        run: what `meta_train` returned, or the path of a run.
+        out: the directory to write; a bundle that is there is replaced.
+        **choices: see `edgemeta_export.export_run`.
+
+    Returns:
+        The bundle's path.
+
+    Raises:
+        InputError, UnsupportedModelError, ParityError: see `edgemeta_export.export_run`.
+
+    Example:
+        edgemeta.export("runs/glyphs", "bundles/glyphs", adapt=("head.*",))
+    """
+    from edgemeta_export import export_run
+
+    return export_run(run, out, **choices)
