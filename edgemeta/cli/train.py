@@ -24,6 +24,7 @@ from edgemeta.meta.algorithms import (
     SCHEDULES,
     STRATEGIES,
 )
+from edgemeta.meta.api import with_ready_data
 from edgemeta.meta.config import (
     ALGORITHMS,
     CACHES,
@@ -33,6 +34,7 @@ from edgemeta.meta.config import (
     read_toml,
 )
 from edgemeta.meta.models import MODELS
+from edgemeta.meta.neck import NECKS
 from edgemeta.meta.norms import NORM_STATISTICS
 from edgemeta.meta.parts import HEADS, NORMS, POOLS
 from edgemeta.meta.ranks import Ranks
@@ -154,6 +156,18 @@ def _widths(
     "input's shape and the ways and returns a torch.nn.Module.",
     type=ModelName(),
 )
+@_option(
+    "body",
+    "A pre-trained, frozen body in place of a model: speech, image, or an .onnx file. Unless told "
+    "otherwise the head is shared and alone adapts, in one step, behind --neck cosine.",
+    metavar="NAME|FILE",
+)
+@_option(
+    "neck",
+    "Behind a body: cosine (centred, brought to one length), matrix (times a matrix that is "
+    "trained, too) or none.",
+    type=click.Choice(NECKS),
+)
 @_option("width", "conv4, ds-cnn: filters per convolution.")
 @_option("pool", "conv4: how a block halves the image.", type=click.Choice(POOLS))
 @_option(
@@ -238,7 +252,7 @@ def train(
         given = (read_toml(config) if config else {}) | given
         if "tasks" not in given:
             raise InputError("no TASKS given", expected=EXPECTED)
-        settings = TrainConfig.of(**given)
+        settings = TrainConfig.of(**with_ready_data(given))
     trainer = Trainer(settings, out, resume=resume or Ranks.restarted())
     # What schedulers and containers send first; like Ctrl-C, it loses nothing.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)

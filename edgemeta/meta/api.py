@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from edgemeta.errors import InputError
-from edgemeta.meta.config import TrainConfig
-from edgemeta.meta.foreign import object_name
+from edgemeta.meta.bodies import READY
+from edgemeta.meta.config import AS_IT_IS, TrainConfig
+from edgemeta.meta.foreign import OBJECT, object_name
 from edgemeta.meta.run import Run, open_run_tasks, resumed_config
 from edgemeta.meta.trainer import Trainer
 from edgemeta.tasks import TaskSource
-from edgemeta.tasks.opening import FIXED_NAMES
+from edgemeta.tasks.layouts import recognise
+from edgemeta.tasks.opening import FIXED_NAMES, NAMES
 
 
 def meta_train(
-    model: nn.Module | str,
+    model: nn.Module | str | None,
     source: TaskSource | str,
     *,
     out: str | os.PathLike[str],
@@ -31,6 +34,7 @@ def meta_train(
         model: any module that maps raw samples (N, *shape) to (N, ways) logits, to (N, 1) with a
             `SharedHead` as its last layer, or to (N, *target_shape). Its weights are the start; it
             is copied. Or what `edgemeta train --model` takes: a name, "package.module:function".
+            None for `body`, a pre-trained one.
         source: of the tasks; or what `edgemeta train` takes, such as a path.
         out: the run's directory.
         resume: continue the run that is there, with the same model, source and choices.
@@ -63,18 +67,41 @@ def meta_train(
     choices = {n: tuple(v) if isinstance(v, list) else v for n, v in choices.items()}
     given_model = model if isinstance(model, nn.Module) else None
     given_source = source if isinstance(source, TaskSource) else None
-    choices["model"] = model if isinstance(model, str) else object_name(model)
+    if model is not None:
+        choices["model"] = model if isinstance(model, str) else object_name(model)
     if isinstance(source, str):
         choices["tasks"] = source
     elif source.name not in FIXED_NAMES:
         choices["tasks"] = f"<{Path(source.name).name}>"
     else:
         choices["tasks"] = source.name
+    choices = with_ready_data(choices)
     run = Run(Path(out), model=given_model, source=given_source)
     config = resumed_config(run, choices) if resume else TrainConfig.of(**choices)
     Trainer(config, run.path, resume=resume, model=given_model, source=given_source).train()
     run.source = given_source or open_run_tasks(config)
     return run
+
+
+def with_ready_data(choices: dict[str, Any]) -> dict[str, Any]:
+    """Return choices that read files as a ready body wants them, unless they say otherwise.
+
+    Args:
+        choices: of a training; with a `body`, `data` is completed by what the body needs and the
+            layout of `tasks` knows.
+    """
+    ready = READY.get(choices.get("body", ""))
+    tasks, root = choices.get("tasks"), choices.get("root")
+    if ready is None or tasks is None or tasks in NAMES or OBJECT.fullmatch(tasks):
+        return choices
+    data = choices.get("data", AS_IT_IS)
+    layout = recognise(tasks, Path(root) if root else None, data)
+    missing = {
+        name: value
+        for name, value in ready.data.items()
+        if layout and name in layout.options and getattr(data, name) is None
+    }
+    return choices | {"data": replace(data, **missing)}
 
 
 def export(run: Run | str | os.PathLike[str], out: str | os.PathLike[str], **choices: Any) -> Path:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from edgemeta.errors import InputError
+from edgemeta.meta.bodies import BodyModel, body_digest, make_body_model
 from edgemeta.meta.checkpoint import Checkpoint, DataFacts
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.foreign import OBJECT, check_output, import_model, is_foreign, not_given
 from edgemeta.meta.inner import matching
 from edgemeta.meta.models import build_model
 from edgemeta.meta.norms import with_norm_statistics
+
+BODY = "body."  # how the names of a body's tensors begin
 
 
 def head_ways(config: TrainConfig, facts: DataFacts) -> int | None:
@@ -35,7 +38,14 @@ def make_model(config: TrainConfig, facts: DataFacts, given: nn.Module | None = 
     Raises:
         InputError: the model does not fit the data, cannot be imported, or is not given.
     """
-    if is_foreign(config.model):
+    model: nn.Module
+    if config.body:
+        if facts.kind != "classification":
+            raise InputError("--body is for classification", got=facts.kind)
+        model = make_body_model(
+            config.body, facts.input, neck=config.neck, head=config.head, ways=config.ways
+        )
+    elif is_foreign(config.model):
         outputs = head_ways(config, facts) or facts.target_shape
         if OBJECT.fullmatch(config.model):
             if given is None:
@@ -68,6 +78,7 @@ def start_from(model: nn.Module, path: Path) -> None:
         InputError: there is no run, or its network is another.
     """
     theirs = Checkpoint.from_file(path / "checkpoints" / "best.pt").model
+    theirs = _with_body(model, theirs)
     own = model.state_dict()
     other_head = {
         name
@@ -85,6 +96,63 @@ def start_from(model: nn.Module, path: Path) -> None:
             got=" ".join(str(error).split()),
             hint="train with its --model, --width and --norm, on samples of the same shape",
         ) from error
+
+
+def body_sha256(model: nn.Module) -> str:
+    """Return the hash of a pre-trained body's weights; "" for a model without one."""
+    return body_digest(model.body) if isinstance(model, BodyModel) else ""
+
+
+def check_body(name: str, now: str, before: str) -> None:
+    """Refuse another body than a run was trained with.
+
+    Args:
+        name: of the body.
+        now: hash of the one that is here.
+        before: of the run's.
+
+    Raises:
+        InputError: they differ.
+    """
+    if now != before:
+        raise InputError(
+            f"the body {name} is another than this run was trained with",
+            got=f"sha256 {now[:16]}",
+            expected=before[:16],
+            hint="bring back the file, or the version of the package, that it was trained with",
+        )
+
+
+def state_of(model: nn.Module, trained: Collection[str]) -> dict[str, Tensor]:
+    """Return the tensors that a checkpoint holds: not those of a frozen pre-trained body."""
+    own: dict[str, Tensor] = model.state_dict()
+    if not isinstance(model, BodyModel) or any(name.startswith(BODY) for name in trained):
+        return own
+    return {name: tensor for name, tensor in own.items() if not name.startswith(BODY)}
+
+
+def load_weights(model: nn.Module, state: Mapping[str, Tensor], where: Path) -> None:
+    """Give a model what `state_of` kept.
+
+    Raises:
+        InputError: it is of another network; `where` it lies is named.
+    """
+    try:
+        model.load_state_dict(_with_body(model, state))
+    except RuntimeError as error:
+        raise InputError(
+            f"the weights of {where} are of another network",
+            got=" ".join(str(error).split()),
+            hint="give one with the same layers, in the same mode: eval() or train()",
+        ) from error
+
+
+def _with_body(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a state with the body's own tensors where it has none."""
+    if not isinstance(model, BodyModel):
+        return dict(state)
+    own = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(BODY)}
+    return {**own, **state}
 
 
 def trained_names(model: nn.Module, patterns: Sequence[str]) -> list[str]:

@@ -49,6 +49,7 @@ class Checkpoint:
         classifier: of supervised pre-training; None for other objectives.
         plan: how batches are computed (`engine.Plan`), so that a resumed run goes on bit by bit.
         stale: validations since the best one.
+        body_sha256: of the pre-trained body, whose frozen weights are not in `model`.
     """
 
     iteration: int
@@ -62,6 +63,7 @@ class Checkpoint:
     classifier: dict[str, torch.Tensor] | None = None
     plan: tuple[int, int, bool] | None = None
     stale: int = 0
+    body_sha256: str = ""
 
     def to_bytes(self) -> bytes:
         """Serialise to tensors and plain values only, so that it loads with weights_only."""

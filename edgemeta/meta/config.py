@@ -14,6 +14,7 @@ from edgemeta.errors import InputError
 from edgemeta.fields import as_fields
 from edgemeta.files import write_atomically
 from edgemeta.meta.algorithms import (
+    HEAD,
     INNER_UPDATES,
     OBJECTIVES,
     OPTIMIZERS,
@@ -32,6 +33,7 @@ from edgemeta.meta.algorithms import (
 )
 from edgemeta.meta.foreign import is_foreign, unknown
 from edgemeta.meta.models import MODELS
+from edgemeta.meta.neck import NECKS, Neck
 from edgemeta.meta.norms import NORM_STATISTICS, NormStatistics
 from edgemeta.meta.parts import HEADS, NORMS, POOLS, Head, Norm, Pool
 from edgemeta.meta.updates import Update
@@ -47,6 +49,14 @@ CACHES: tuple[Cache, ...] = get_args(Cache)
 
 AS_IT_IS = DataOptions()
 _MAY_BE_ZERO = ("seed", "inner_steps", "patience", "threads", "chunk")
+# One step from a head of zeros behind a cosine neck is the nearest class mean.
+WITH_BODY: dict[str, Any] = {
+    "adapt": HEAD,
+    "head": "shared",
+    "neck": "cosine",
+    "inner_steps": 1,
+    "inner_lr": 1.0,
+}
 _SHARES = ("first_order_share", "multi_step_share", "distill")
 
 
@@ -80,6 +90,9 @@ class TrainConfig:
             require a gradient. What adapts on the device need not be trained, nor the reverse.
         model: one of `MODELS`, or "package.module:function", which is called with the shape of a
             sample and the ways; "<Class>" where it was an object of Python.
+        body: a pre-trained body in place of `model`: a name of `edgemeta.meta.bodies.READY`, or the
+            path of an .onnx file; "" for none.
+        neck: behind a body: see `edgemeta.meta.neck.NECKS`.
         norm_statistics: of batch norms: "as is" (running statistics for those in eval mode, the
             support set's for those in training mode), "running" or "support" for all.
         width: conv4, ds-cnn: filters per convolution.
@@ -135,6 +148,8 @@ class TrainConfig:
     distill: float = 0.5
     trained: tuple[str, ...] = ()
     model: str = "conv4"
+    body: str = ""
+    neck: Neck = "none"
     width: int = 64
     pool: Pool = "max"
     norm: Norm = "group"
@@ -170,6 +185,8 @@ class TrainConfig:
     def of(cls, **options: Any) -> TrainConfig:
         """Make a config from the choices of `algorithm`'s preset and options that replace them.
 
+        With a `body`, the choices are `WITH_BODY` unless the preset or an option replaces them.
+
         Raises:
             InputError: an option is out of range, or no algorithm has that name.
         """
@@ -178,7 +195,8 @@ class TrainConfig:
             raise InputError(
                 "unknown algorithm", got=repr(algorithm), expected=" or ".join(ALGORITHMS)
             )
-        return cls(**PRESETS[algorithm] | options)
+        start = WITH_BODY if options.get("body") else {}
+        return cls(**start | PRESETS[algorithm] | options)
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -193,6 +211,7 @@ class TrainConfig:
             ("strategy", STRATEGIES),
             ("pool", POOLS),
             ("norm", NORMS),
+            ("neck", NECKS),
             ("norm_statistics", NORM_STATISTICS),
             ("cache", CACHES),
             ("head", HEADS),
@@ -230,6 +249,12 @@ class TrainConfig:
 
     def _check_together(self) -> None:
         """Refuse choices that contradict each other."""
+        if self.body and self.model != "conv4":
+            raise InputError(
+                "a body takes the place of a model", got=f"--body {self.body} --model {self.model}"
+            )
+        if self.neck != "none" and not self.body:
+            raise InputError("a neck stands behind a body", got=self.neck, hint="name one: --body")
         learned = self.rates != "fixed" or self.multi_step_share > 0 or bool(self.teacher)
         if learned and self.objective != "query":
             raise InputError(
@@ -250,9 +275,14 @@ class TrainConfig:
         return Update(self.update, momentum=self.momentum)
 
     @property
+    def scales(self) -> bool:
+        """Whether the model is one of ours, which is told how to scale samples."""
+        return self.model in MODELS and not self.body
+
+    @property
     def inductive(self) -> bool:
         """Whether one query is predicted without knowing the others."""
-        return self.norm != "transductive" or self.model == "mlp"
+        return self.norm != "transductive" or self.model == "mlp" or bool(self.body)
 
     def write(self, path: Path) -> None:
         """Write the record as TOML."""

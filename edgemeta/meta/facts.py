@@ -11,14 +11,21 @@ from edgemeta.tasks import EpisodeSize, TaskSource
 STATISTICS_EPISODES = 100  # enough samples for a mean and a standard deviation
 
 
-def data_facts(source: TaskSource, size: EpisodeSize) -> DataFacts:
+def data_facts(source: TaskSource, size: EpisodeSize, scaled: bool = True) -> DataFacts:
     """Measure what the model's preprocessing needs, on meta-training tasks alone.
 
     Images (uint8) are scaled to 0..1. Other classification data are standardised along the last
     axis. Regression inputs stay as they are, as in the papers.
+
+    Args:
+        source: of the tasks.
+        size: of a task.
+        scaled: whether the model is one of ours; others scale by themselves.
     """
     mean, std = (0.0,), (1.0,)
-    if source.input_dtype == np.uint8:
+    if not scaled:
+        pass
+    elif source.input_dtype == np.uint8:
         std = (255.0,)
     elif source.kind == "classification":
         drawn = (source.episode("train", size, 0, k) for k in range(STATISTICS_EPISODES))

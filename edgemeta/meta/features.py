@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 import edgemeta
 from edgemeta.errors import EdgemetaError
+from edgemeta.meta.onnx_module import OnnxModule
 from edgemeta.meta.split import ROUNDING
 from edgemeta.tasks import TaskSource
 from edgemeta.tasks.dataset import ArraySamples, Samples
@@ -108,6 +109,9 @@ def digest(module: nn.Module) -> str:
         if isinstance(part, fx.GraphModule):
             parts.append(f"{name} {part.code}")
             continue
+        if isinstance(part, OnnxModule):
+            parts.append(part.graph.key)  # a hash of its content
+            continue
         kind = type(part)
         parts.append(f"{name} {kind.__module__}.{kind.__qualname__} {part.extra_repr()}")
         if not kind.__module__.startswith("torch."):
@@ -115,8 +119,6 @@ def digest(module: nn.Module) -> str:
                 parts.append(inspect.getsource(kind))
         plain = {k: v for k, v in vars(part).items() if isinstance(v, _SCALARS)}
         parts.append(repr(sorted(plain.items())))
-        if graph := getattr(getattr(part, "graph", None), "key", None):  # an ONNX graph's content
-            parts.append(str(graph))
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         parts.append(f"{name} {tuple(tensor.shape)} {tensor.dtype}")
         parts.append(tensor.detach().cpu().contiguous().numpy().tobytes())

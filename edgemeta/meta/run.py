@@ -26,7 +26,7 @@ from torch import nn
 
 from edgemeta.errors import EdgemetaError, InputError
 from edgemeta.files import write_atomically
-from edgemeta.meta.building import make_model
+from edgemeta.meta.building import body_sha256, check_body, load_weights, make_model
 from edgemeta.meta.checkpoint import Checkpoint, DataFacts
 from edgemeta.meta.config import TrainConfig, read_config
 from edgemeta.meta.foreign import OBJECT
@@ -180,9 +180,12 @@ class Run:
         Where the data lay on this machine is nobody's business on a device: names, not paths.
         """
         config = self.config().record()
-        for name in ("tasks", "start", "teacher"):
+        for name in ("tasks", "start", "teacher", "body"):
             config[name] = Path(config[name]).name
         del config["root"]
+        if config["body"]:
+            best = Checkpoint.from_file(self.checkpoint_path("best"))
+            config["body_sha256"] = best.body_sha256
         result = self.result()
         if result is not None:
             result["tasks"] = config["tasks"]
@@ -197,14 +200,8 @@ class Run:
         config = self.config()
         checkpoint = Checkpoint.from_file(self.checkpoint_path("best"))
         model = make_model(config, checkpoint.facts, self.model)
-        try:
-            model.load_state_dict(checkpoint.model)
-        except RuntimeError as error:
-            raise InputError(
-                f"the weights of {self.path} are of another network than {config.model} is now",
-                got=" ".join(str(error).split()),
-                hint="give one with the same layers, in the same mode: eval() or train()",
-            ) from error
+        check_body(config.body, body_sha256(model), checkpoint.body_sha256)
+        load_weights(model, checkpoint.model, self.path)
         rest_rows(model, shared_names(model))  # runs of before have let them drift
         rates = config.inner_lr if checkpoint.rates is None else checkpoint.rates
         return Trained(config, checkpoint.facts, model, rates)

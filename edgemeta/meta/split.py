@@ -213,7 +213,10 @@ class _Cutter:
         if behind is None:
             return None
         before = set(_upwards(cut))
-        front = self._part((n for n in self._graph.nodes if n in before), {}, None)
+        if cut.op == "call_module" and len(before) == 2:  # the samples, and one layer
+            front = self._model.get_submodule(str(cut.target))
+        else:
+            front = self._part((n for n in self._graph.nodes if n in before), {}, None)
         return Split(front, self._part((n for n in self._graph.nodes if n in behind), behind, cut))
 
     def _behind(self, cut: fx.Node) -> dict[fx.Node, Any] | None:

@@ -18,13 +18,7 @@ from edgemeta.errors import TrainingError
 from edgemeta.evaluate import Evaluation, evaluate
 from edgemeta.meta.batches import Batches
 from edgemeta.meta.board import Board
-from edgemeta.meta.building import (
-    head_ways,
-    let_move,
-    make_model,
-    start_from,
-    trained_names,
-)
+from edgemeta.meta.building import head_ways, load_weights, state_of
 from edgemeta.meta.checkpoint import Checkpoint
 from edgemeta.meta.config import TrainConfig
 from edgemeta.meta.curve import draw_curve
@@ -38,9 +32,9 @@ from edgemeta.meta.planning import ask_of, choose_plan, preferred
 from edgemeta.meta.pretrain import Pretraining
 from edgemeta.meta.ranks import Ranks
 from edgemeta.meta.rates import learned, start_rates
-from edgemeta.meta.run import Run, make_loop, open_run_tasks
+from edgemeta.meta.run import Run, open_run_tasks
 from edgemeta.meta.shared_head import rest_rows
-from edgemeta.meta.work import work_of
+from edgemeta.meta.work import begin
 from edgemeta.tasks import EpisodeSize, Split, TaskSource
 
 MAX_GRADIENT_NORM = 10.0  # a rare task with a huge second-order term must not undo the others
@@ -86,37 +80,29 @@ class Trainer:
         self.plan: Plan | None = None
         self.memory_estimate: int | None = None
         checkpoint = Checkpoint.from_file(self.run.checkpoint_path("last")) if resume else None
-        self.facts = checkpoint.facts if checkpoint else data_facts(raw, self.size)
+        self.facts = checkpoint.facts if checkpoint else data_facts(raw, self.size, config.scales)
         torch.set_num_threads(config.cores)
         if self.device.type == "cuda":
             prepare_gpu(self.device, config.precision)
         torch.manual_seed(config.seed)
-        self.model = make_model(config, self.facts, model)
-        self.trained = trained_names(self.model, config.trained)
-        if checkpoint:
-            self.model.load_state_dict(checkpoint.model)
-        elif config.start:
-            start_from(self.model, Path(config.start))
-        self.model.to(self.device)
-        loop = make_loop(config, self.facts, self.model)
-        let_move(self.model, {*loop.adapted, *self.trained})
-        self.loop, self.source, self.seen = work_of(
-            config, loop, raw, self.facts, self.trained, self.device
-        )
+        self.work = begin(config, raw, self.facts, model, checkpoint, path, self.device)
+        self.loop, self.source = self.work.loop, self.work.source
         self.rates = start_rates(
             config.rates, self.loop.init().params, config.inner_lr, config.inner_steps
         )
         self.pretraining: Pretraining | None = None
         if config.objective == "classes":
             batch = config.meta_batch * config.ways * (config.shots + config.queries)
-            self.pretraining = Pretraining(self.loop, self.source, batch, config.seed, self.trained)
+            self.pretraining = Pretraining(
+                self.loop, self.source, batch, config.seed, self.work.trained
+            )
         self.engine = Engine(
             self.loop,
             self.rates,
             "displacement" if config.objective == "displacement" else "query",
             threads=config.cores if self.device.type == "cpu" else 0,
             precision=config.precision,
-            trained=self.trained,
+            trained=self.work.trained,
         )
         self.leaves = (self.pretraining or self.engine).leaves
         rates = () if self.pretraining else learned(self.rates)
@@ -263,7 +249,7 @@ class Trainer:
 
     def evaluate(self, split: Split, episodes: int) -> Evaluation:
         """Evaluate the present init on a part of the tasks, always the same episodes."""
-        adapter = TorchAdapter.of(self.loop, self.config, self.seen, self.rates)
+        adapter = TorchAdapter.of(self.loop, self.config, self.work.facts, self.rates)
         size = replace(self.size, queries=self.config.evaluation_queries)
         return evaluate(adapter, self.source, size, episodes=episodes, seed=0, split=split)
 
@@ -326,7 +312,7 @@ class Trainer:
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(
             iteration=self.iteration,
-            model=self.model.state_dict(),
+            model=state_of(self.work.model, self.work.trained),
             optimizer=self.optimizer.state_dict(),
             facts=self.facts,
             validation=self.validation,
@@ -340,11 +326,12 @@ class Trainer:
             else self.pretraining.classifier.state_dict(),
             plan=self.plan and (self.plan.chunk, self.plan.workers, self.plan.flat),
             stale=self.stale,
+            body_sha256=self.work.body_sha256,
         )
 
     def _load(self, checkpoint: Checkpoint) -> None:
         """Take the weights of a checkpoint."""
-        self.model.load_state_dict(checkpoint.model)
+        load_weights(self.work.model, checkpoint.model, self.run.path)
         if isinstance(self.rates, Mapping) and checkpoint.rates is not None:
             for name, rate in self.rates.items():
                 rate.data.copy_(checkpoint.rates[name])

@@ -2,84 +2,164 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from edgemeta.bundle import TensorSpec
-from edgemeta.meta.checkpoint import DataFacts
+from edgemeta.meta.bodies import BodyModel
+from edgemeta.meta.building import (
+    BODY,
+    body_sha256,
+    check_body,
+    let_move,
+    load_weights,
+    make_model,
+    start_from,
+    trained_names,
+)
+from edgemeta.meta.checkpoint import Checkpoint, DataFacts
 from edgemeta.meta.config import TrainConfig
+from edgemeta.meta.facts import STATISTICS_EPISODES
 from edgemeta.meta.features import on_features
 from edgemeta.meta.inner import InnerLoop
+from edgemeta.meta.norms import takes_batch_statistics
+from edgemeta.meta.onnx_module import OnnxModule
 from edgemeta.meta.parts import FewShotModel
+from edgemeta.meta.run import make_loop
 from edgemeta.meta.shared_head import SharedHead
-from edgemeta.meta.split import split_frozen
+from edgemeta.meta.split import Split, split_frozen
 from edgemeta.tasks import EpisodeSize, TaskSource
+from edgemeta.tasks.dataset_source import DatasetSource
 
 
 class Work(NamedTuple):
     """What the outer loop works on.
 
     Attributes:
+        model: the whole one, which checkpoints hold.
+        trained: names of the parameters that the outer loop moves.
+        body_sha256: see `Checkpoint`.
         loop: around the model, or around what of it is behind the features.
         source: of raw samples, or of features.
         facts: of the data that the source shows.
     """
 
+    model: nn.Module
+    trained: list[str]
+    body_sha256: str
     loop: InnerLoop
     source: TaskSource
     facts: DataFacts
 
 
-def work_of(
+def begin(
     config: TrainConfig,
-    loop: InnerLoop,
     source: TaskSource,
     facts: DataFacts,
-    trained: Sequence[str],
+    given: nn.Module | None,
+    checkpoint: Checkpoint | None,
+    path: Path,
     device: torch.device,
 ) -> Work:
-    """Return what a training works on: features, where part of its model is frozen.
+    """Make the model of a run, give it the weights that it starts from, and its work.
 
     Args:
         config: of the run.
-        loop: around its model, on the device.
         source: of raw samples.
         facts: of the data.
-        trained: names of the parameters that the outer loop moves.
+        given: the model, where it is an object of Python.
+        checkpoint: where a resumed run goes on; None for a new one.
+        path: of the run, for errors.
         device: where to compute.
+
+    Raises:
+        InputError: the model does not fit the data or the checkpoint.
     """
-    whole = Work(loop, source, facts)
-    moving = {*loop.adapted, *trained}
-    # A teacher looks at raw samples.
-    if config.cache == "off" or config.teacher or not _has_more(loop.model, moving):
-        return whole
     size = EpisodeSize(config.ways, config.shots, config.queries)
-    episode = source.episode("train", size, config.seed, 0)
-    x = torch.from_numpy(episode.query_x.copy()).to(device)
-    split = split_frozen(loop.model, moving, x)
+    model = make_model(config, facts, given)
+    trained, body = trained_names(model, config.trained), body_sha256(model)
+    if checkpoint:
+        check_body(config.body, body, checkpoint.body_sha256)
+        load_weights(model, checkpoint.model, path)
+    elif config.start:
+        start_from(model, Path(config.start))
+    model.to(device)
+    loop = make_loop(config, facts, model)
+    let_move(model, {*loop.adapted, *trained})
+    if not checkpoint and not config.start:
+        fit_neck(model, source, size, device)
+    work = Work(model, trained, body, loop, source, facts)
+    # A teacher looks at raw samples.
+    return work if config.cache == "off" or config.teacher else _on_features(work, size, device)
+
+
+def _on_features(work: Work, size: EpisodeSize, device: torch.device) -> Work:
+    """Return a work on features, where that leaves something out."""
+    moving = {*work.loop.adapted, *work.trained}
+    if not _has_more(work.model, moving):
+        return work
+    x = torch.from_numpy(work.source.episode("train", size, 0, 0).query_x.copy()).to(device)
+    split = _behind_body(work.model, moving) or split_frozen(work.model, moving, x)
     if split is None or not _has_more(split.front, ()):
-        return whole
-    made = on_features(source, split.front, device)
-    if made is None:
-        return whole
+        return work
+    source = on_features(work.source, split.front, device)
+    if source is None:
+        return work
     rest = split.rest
-    if isinstance(loop.model, FewShotModel):
-        rest = _few_shot(rest, loop.model.head, split.front(x).detach())
-    return Work(
-        InnerLoop(rest, loop.loss, loop.adapted, loop.update),
-        made,
-        replace(facts, input=TensorSpec(made.input_shape, made.input_dtype.name)),
+    if isinstance(work.model, FewShotModel) and not isinstance(rest, FewShotModel):
+        rest = _few_shot(rest, work.model.head, split.front(x).detach())
+    input = TensorSpec(source.input_shape, source.input_dtype.name)
+    return work._replace(
+        loop=InnerLoop(rest, work.loop.loss, work.loop.adapted, work.loop.update),
+        source=source,
+        facts=replace(work.facts, input=input),
     )
 
 
-def _has_more(module: nn.Module, names: Sequence[str] | set[str]) -> bool:
+def _behind_body(model: nn.Module, moving: Collection[str]) -> Split | None:
+    """Cut a model with a frozen body right behind it, where the neck has had its features."""
+    if not isinstance(model, BodyModel):
+        return None
+    if any(name.startswith(BODY) for name in moving):
+        return None
+    if any(takes_batch_statistics(module) for module in model.body.modules()):
+        return None
+    return Split(model.body, BodyModel(nn.Identity(), model.neck, model.head).eval())
+
+
+def fit_neck(model: nn.Module, source: TaskSource, size: EpisodeSize, device: torch.device) -> None:
+    """Let the neck behind a pre-trained body see the features of the training part.
+
+    Args:
+        model: others than a `BodyModel` with a neck that has something to fit stay as they are.
+        source: of raw samples.
+        size: of an episode, for a source without fixed samples: some episodes stand for the part.
+        device: where to compute.
+    """
+    fit = getattr(getattr(model, "neck", None), "fit", None)
+    if fit is None or not isinstance(model, BodyModel):
+        return
+    features = on_features(source, model.body, device)
+    if isinstance(features, DatasetSource):
+        fit(torch.from_numpy(features.dataset.samples.read(features.rows["train"])).to(device))
+        return
+    made = []
+    for index in range(STATISTICS_EPISODES):
+        x = torch.from_numpy(source.episode("train", size, 0, index).support_x)
+        with torch.no_grad():
+            made.append(model.body(x.to(device)))
+    fit(torch.cat(made))
+
+
+def _has_more(module: nn.Module, names: Collection[str]) -> bool:
     """Whether a module computes something with weights beside those of these names."""
     return any(name not in names for name, _ in module.named_parameters()) or any(
-        hasattr(getattr(part, "graph", None), "key")  # an ONNX graph has weights of its own
+        isinstance(part, OnnxModule)  # whose weights are no parameters
         for part in module.modules()
     )
 
