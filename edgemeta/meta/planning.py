@@ -40,13 +40,17 @@ def preferred(config: TrainConfig, tasks: int, threads: int) -> tuple[Plan, ...]
     return plans(config.strategy, max(tasks, 1), threads, config.chunk)
 
 
-def choose_plan(engine: Engine, config: TrainConfig, tasks: Tasks) -> tuple[Plan, int]:
+def choose_plan(
+    engine: Engine, config: TrainConfig, tasks: Tasks, light: bool = False
+) -> tuple[Plan, int]:
     """Let an engine use the plan that is best here, by measurement if that is worth the time.
 
     Args:
         engine: uses the plan from then on.
         config: of the training.
         tasks: a batch of it.
+        light: whether a task is a few small products, so that Python takes most of the time: then
+            all tasks at once, recorded, are the fastest, and that is worth no measuring.
 
     Returns:
         The plan, and the bytes that an outer step needs with it.
@@ -54,7 +58,12 @@ def choose_plan(engine: Engine, config: TrainConfig, tasks: Tasks) -> tuple[Plan
     Raises:
         InputError: no plan that the config allows fits into memory.
     """
-    candidates = preferred(config, len(tasks.support_x), engine.threads)
+    light = light and config.strategy == "auto"
+    count = len(tasks.support_x)
+    if light:
+        candidates = plans("vmap", count, 1, config.chunk)
+    else:
+        candidates = preferred(config, count, engine.threads)
     # The last step is of second order; the first ones may count the losses of all inner steps.
     turns = (0, math.ceil(config.first_order_share * config.iterations), config.iterations)
     fits = fitting(engine, tasks, [ask_of(config, turn) for turn in turns], candidates)
@@ -65,7 +74,7 @@ def choose_plan(engine: Engine, config: TrainConfig, tasks: Tasks) -> tuple[Plan
         plan = fastest(engine, tuple(needs), tasks, ask_of(config, config.iterations))
     need = needs[plan]
     engine.use(plan)
-    if config.strategy == "auto" and not short:
+    if light or (config.strategy == "auto" and not short):
         plan = recorded(engine, tasks, ask_of(config, config.iterations))
     return plan, need
 

@@ -244,7 +244,7 @@ class Trainer:
             self.engine.use(self.plan)
             return
         self.plan, self.memory_estimate = choose_plan(
-            self.engine, self.config, self._tasks(self.iteration)
+            self.engine, self.config, self._tasks(self.iteration), self.work.light
         )
 
     def evaluate(self, split: Split, episodes: int) -> Evaluation:

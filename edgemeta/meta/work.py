@@ -56,6 +56,15 @@ class Work(NamedTuple):
     source: TaskSource
     facts: DataFacts
 
+    @property
+    def light(self) -> bool:
+        """Whether what is computed for a task is small: no convolution behind the features."""
+        convolution = nn.modules.conv._ConvNd
+        on_features = self.loop.model is not self.model
+        return on_features and not any(
+            isinstance(m, convolution) for m in self.loop.model.modules()
+        )
+
 
 def begin(
     config: TrainConfig,
