@@ -87,6 +87,9 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.work = begin(config, raw, self.facts, model, checkpoint, path, self.device)
         self.loop, self.source = self.work.loop, self.work.source
+        # To share small products among threads takes longer than the products.
+        threads = 1 if self.work.light else config.cores
+        torch.set_num_threads(threads)
         self.rates = start_rates(
             config.rates, self.loop.init().params, config.inner_lr, config.inner_steps
         )
@@ -100,7 +103,7 @@ class Trainer:
             self.loop,
             self.rates,
             "displacement" if config.objective == "displacement" else "query",
-            threads=config.cores if self.device.type == "cpu" else 0,
+            threads=threads if self.device.type == "cpu" else 0,
             precision=config.precision,
             trained=self.work.trained,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from edgemeta.meta.baselines import compare
 from edgemeta.meta.bodies import BodyModel
 from edgemeta.meta.checkpoint import Checkpoint
 from edgemeta.meta.config import TrainConfig
+from edgemeta.meta.engine import Plan
 from edgemeta.meta.evaluate import run_adapter
 from edgemeta.meta.run import Run
+from edgemeta.meta.trainer import Trainer
 from edgemeta.tasks import EpisodeSize, TaskSource, open_tasks
 
 SMALL: dict[str, Any] = {
@@ -98,6 +101,17 @@ def test_a_neck_is_trained_behind_an_onnx_file(
     on_device = BundleAdapter(edgemeta.Runner(bundle)).adapt_and_predict(episode)
     expected = adapter.adapt_and_predict(episode)
     np.testing.assert_allclose(on_device, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_little_behind_features_is_computed_at_once(source: TaskSource, tmp_path: Path) -> None:
+    body = str(write_body(tmp_path / "body.onnx"))
+    config = TrainConfig.of(tasks="<words>", body=body, **SMALL)
+    trainer = Trainer(config, tmp_path / "run", source=source)
+    assert trainer.work.light
+    trainer.train()
+    assert trainer.plan == Plan(2, 1, flat=True)
+    raw = replace(config, cache="off", iterations=1, validate_every=1)
+    assert not Trainer(raw, tmp_path / "raw", source=source).work.light
 
 
 def test_another_body_is_refused(source: TaskSource, tmp_path: Path) -> None:
