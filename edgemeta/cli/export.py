@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 import click
 
+from edgemeta.bundle import Manifest
 from edgemeta.bundle_files import read_manifest
 from edgemeta.cli.data_options import by_option, file_options
 from edgemeta.cli.options import json_option, say_json
 from edgemeta.errors import InputError
 from edgemeta.meta.bodies import READY
 from edgemeta.meta.neck import Neck
+from edgemeta.meta.run import Run, open_run_tasks
 from edgemeta.tasks import DataOptions, open_tasks
 from edgemeta.tasks.classes import Unit
 from edgemeta_export import export_body, export_run
@@ -44,6 +47,12 @@ EXPORTED_NECKS: tuple[Neck, ...] = ("none", "cosine")
     help="--body: how its features reach the head. [default: cosine]",
 )
 @by_option
+@click.option(
+    "--int8",
+    metavar="CALIBRATION",
+    help="Quantize what is frozen in front of the inner steps to 8 bits, calibrated on the "
+    "training part of these TASKS, such as DATA again.",
+)
 @click.option(
     "--adapt",
     multiple=True,
@@ -92,6 +101,7 @@ def export(
     body: str | None,
     neck: Neck | None,
     by: Unit,
+    int8: str | None,
     adapt: tuple[str, ...],
     chunk: int | None,
     unroll: bool,
@@ -126,12 +136,20 @@ def export(
     if body is not None:
         if adapt or tune:
             raise click.UsageError("--body adapts its head alone: leave --adapt and --tune out")
-        path = _export_body(body, run, out, neck or "cosine", by, data, chunk=chunk, form=form)
+        path = _export_body(
+            body, run, out, neck or "cosine", by, int8, data, chunk=chunk, form=form
+        )
     else:
         _check_run_alone(run, neck, data)
         assert run is not None  # noqa: S101  # just checked
         path = export_run(
-            Path(run), out, adapt=adapt or None, chunk=chunk, tune=tune, **asdict(form)
+            Path(run),
+            out,
+            adapt=adapt or None,
+            int8=None if int8 is None else open_run_tasks(Run(Path(run)).config(), int8),
+            chunk=chunk,
+            tune=tune,
+            **asdict(form),
         )
     if ort_format is not None:
         write_ort_format(path, ort_format)
@@ -139,15 +157,27 @@ def export(
     size = sum(record.size for record in manifest.files.values())
     if as_json:
         record = {"bundle": str(path), "fingerprint": fingerprint, "bytes": size}
-        say_json(record | {"parity": manifest.parity, "tuned": manifest.tuned})
+        record |= {"parity": manifest.parity, "tuned": manifest.tuned}
+        say_json(record | ({"int8": found} if (found := _int8(manifest)) else {}))
         return
     click.echo(
         f"{path}: {size / 1e3:.0f} kB, {len(manifest.state)} state tensors, "
         f"checked against PyTorch (bundle {fingerprint[:12]})"
     )
+    if (found := _int8(manifest)) and "int8" in found:
+        click.echo(
+            f"int8: {found['metric']} {found['float32']:.4f} before, {found['int8']:.4f} after, on "
+            f"{found['episodes']} validation episodes"
+        )
     if manifest.tuned is not None:
         times = ", ".join(f"{name} {ms:.2f}" for name, ms in manifest.tuned["ms"].items())
         click.echo(f"tuned: {manifest.tuned['chosen']} (ms: {times})")
+
+
+def _int8(manifest: Manifest) -> dict[str, Any] | None:
+    """Return what the record says of quantizing."""
+    found = (manifest.training or {}).get("int8")
+    return found if isinstance(found, dict) else None
 
 
 def _export_body(
@@ -156,6 +186,7 @@ def _export_body(
     out: Path,
     neck: Neck,
     by: Unit,
+    int8: str | None,
     options: DataOptions,
     *,
     chunk: int | None,
@@ -166,10 +197,23 @@ def _export_body(
     given = {f.name: getattr(options, f.name) for f in fields(DataOptions)}
     missing = {name: value for name, value in suiting.items() if given[name] in (None, (), False)}
     options = replace(options, **missing)
-    samples = None
+    if int8 is not None and data is not None and int8 != data:
+        raise InputError(
+            "two sets of samples", got=f"{data} and --int8 {int8}", hint="name one of them twice"
+        )
+    samples, data = None, data or int8
     if data is not None:
         samples = Data(open_tasks(data, by=by, options=options), by, options)
-    path = export_body(body, out, samples, options=options, neck=neck, chunk=chunk, **asdict(form))
+    path = export_body(
+        body,
+        out,
+        samples,
+        options=options,
+        neck=neck,
+        int8=int8 is not None,
+        chunk=chunk,
+        **asdict(form),
+    )
     if data is None and neck == "cosine":
         click.echo(
             f"note: without DATA the features of {body} are not centred: a folder of your own "

@@ -24,13 +24,17 @@ from edgemeta.meta.building import head_ways
 from edgemeta.meta.inner import InnerLoop, matching
 from edgemeta.meta.losses import LOSSES, Loss, Task
 from edgemeta.meta.norms import NormStatistics, frozen_in_training, with_norm_statistics
+from edgemeta.meta.onnx_module import OnnxModule
 from edgemeta.meta.run import Run
 from edgemeta.meta.updates import SGD, Rates, Update, checked_rates
+from edgemeta.tasks import EpisodeSize, TaskSource
 from edgemeta_export.assemble import INNER_LOOP, adapt_model, predict_model
 from edgemeta_export.checks import check_buffers, check_slices, check_state, least_support
 from edgemeta_export.cost import adaptation_cost
 from edgemeta_export.coupling import check_samples_apart
 from edgemeta_export.inline import graph_names, inline_graphs
+from edgemeta_export.int8 import calibration_samples, quantize_front
+from edgemeta_export.int8_accuracy import Setting, before_and_after
 from edgemeta_export.opset import to_opset
 from edgemeta_export.passes import PASSES, optimize
 from edgemeta_export.passes.unroll import UnrollPass
@@ -60,6 +64,7 @@ def export_bundle(
     adapt: Sequence[str] = ("*",),
     loss: Loss | None = None,
     norm_statistics: NormStatistics = "as is",
+    int8: Any = None,
     chunk: int | None = None,
     unroll: bool = False,
     opset: int = OPSET,
@@ -95,6 +100,9 @@ def export_bundle(
             promise: one in eval mode (`model.eval()`) its running statistics, as constants, and one
             in training mode the support set's, as part of the state. "running" and "support" take
             the one or the other for all.
+        int8: (n, *shape) raw training samples: what is frozen in front of the inner steps is
+            quantized to 8 bits, per channel, calibrated on them. The bundle is then checked against
+            the quantized front, run by onnxruntime.
         chunk: take the support set in slices of so many samples, whose gradients add up to the
             same step: the memory of an adaptation is then that of one slice. Needs a loss that is
             a mean over samples. None takes all samples at once.
@@ -125,6 +133,9 @@ def export_bundle(
     _check_arguments(task, inner_steps, chunk, without)
     loss = loss or LOSSES[task]
     model = with_norm_statistics(_copy(model, adapt, norm_statistics), norm_statistics)
+    if int8 is not None:
+        adapted = matching(dict(model.named_parameters()), adapt)
+        model = quantize_front(model.eval(), adapted, int8)
     loop = InnerLoop(model, loss, adapt, update)
     rates = checked_rates(inner_lr, loop.init().params)
     check_state(loop)
@@ -183,7 +194,7 @@ def export_bundle(
         opset=opset,
         ops={name: ops_used(graph) for name, graph in models.items()},
         files={name: FileRecord.of(data) for name, data in content.items()},
-        parity={"atol": selftest.atol, "rtol": selftest.rtol},
+        parity={"atol": selftest.atol, "rtol": selftest.rtol, "reference": _reference(loop.model)},
         adapted_parameters=sum(math.prod(t.shape_at(ways)) for t in state if t.name in params),
         flops_per_step=cost.flops_per_step,
         peak_memory_bytes=cost.peak_memory_bytes,
@@ -198,6 +209,7 @@ def export_run(
     out: str | os.PathLike[str],
     *,
     adapt: Sequence[str] | None = None,
+    int8: TaskSource | None = None,
     chunk: int | None = None,
     unroll: bool = False,
     tune: bool = False,
@@ -211,6 +223,9 @@ def export_run(
         out: the directory to write.
         adapt: see `export_bundle`; ("head.*",) adapts the head alone; None for what adapted in
             training.
+        int8: data like the run's: what is frozen in front of the inner steps is quantized to 8
+            bits, calibrated on samples of the training part. The record has the accuracy on
+            episodes of the validation part before and after.
         chunk: see `export_bundle`.
         unroll: see `export_bundle`.
         tune: measure the variants here and keep the fastest, see `edgemeta_export.tune.fastest`;
@@ -231,7 +246,13 @@ def export_run(
         raise InputError(
             "learned rates fit only what adapted in training", got=f"adapt {', '.join(adapt)}"
         )
-    example = run.example()
+    example, adapt, record = run.example(), config.adapt if adapt is None else adapt, run.record()
+    if int8 is not None:
+        size = EpisodeSize(config.ways, config.shots, config.queries)
+        plain, adapted = model.eval(), matching(dict(model.named_parameters()), adapt)
+        model = quantize_front(plain, adapted, calibration_samples(int8, size))
+        setting = Setting(adapt, config.inner_update(), rates, config.inner_steps, size)
+        record["int8"] = before_and_after(plain, model, int8, setting)
     export = partial(
         export_bundle,
         model,
@@ -241,12 +262,12 @@ def export_run(
         inner_lr=rates,
         inner_steps=config.inner_steps,
         update=config.inner_update(),
-        adapt=config.adapt if adapt is None else adapt,
+        adapt=adapt,
         chunk=chunk,
         opset=opset,
         example_y=example.support_y,
         algorithm=config.algorithm,
-        training=run.record(),
+        training=record,
     )
     return fastest(export, out) if tune else export(out=out, unroll=unroll, without=without)
 
@@ -279,6 +300,12 @@ def _copy(model: nn.Module, adapt: Sequence[str], norm_statistics: NormStatistic
             stacklevel=3,
         )
     return model
+
+
+def _reference(model: nn.Module) -> str:
+    """Say what computed the values of the recorded episode."""
+    graphs = [name or "model" for name, m in model.named_modules() if isinstance(m, OnnxModule)]
+    return f"PyTorch; onnxruntime for {', '.join(graphs)}" if graphs else "PyTorch"
 
 
 def _samples(example_x: Any) -> Tensor:

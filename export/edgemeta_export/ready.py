@@ -10,11 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
-from edgemeta.evaluate import Evaluation, evaluate
 from edgemeta.meta.bodies import (
     READY,
     BodyModel,
@@ -24,23 +22,18 @@ from edgemeta.meta.bodies import (
     own_input,
     unknown_body,
 )
-from edgemeta.meta.evaluate import TorchAdapter
-from edgemeta.meta.features import on_features
-from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.losses import LOSSES
 from edgemeta.meta.neck import CenteredCosine, Neck, make_neck
 from edgemeta.meta.parts import make_head, zeroed
+from edgemeta.meta.work import fit_neck
 from edgemeta.tasks import DataOptions, EpisodeSize, TaskSource
 from edgemeta.tasks.classes import Unit
-from edgemeta.tasks.dataset_source import DatasetSource
-from edgemeta.tasks.source import Split
 from edgemeta.tasks.waveform import Waveform
 from edgemeta_export.api import export_bundle
+from edgemeta_export.int8 import calibration_samples, quantize_front
+from edgemeta_export.int8_accuracy import Setting, before_and_after, validated
 
 WAYS, SHOTS = 5, 1
 INNER_LR, INNER_STEPS = 1.0, 1
-VALIDATION_EPISODES = 300
-QUERIES = 15, 5, 1  # samples of each class that are predicted: as many as the part has
 HEAD = ("head.*",)
 
 
@@ -66,6 +59,7 @@ def export_body(
     options: DataOptions | None = None,
     neck: Neck = "cosine",
     ways: int = WAYS,
+    int8: bool = False,
     **choices: Any,
 ) -> Path:
     """Compile a pre-trained body into a bundle whose head alone adapts, in one step.
@@ -81,6 +75,8 @@ def export_body(
         options: without data, how files will be read on the device; None for what suits the body.
         neck: "cosine", or "none".
         ways: classes of the recorded episode, and of validation.
+        int8: quantize the body to 8 bits, calibrated on samples of the training part of `data`. The
+            record has the accuracy on validation episodes before and after.
         choices: of `export_bundle`.
 
     Returns:
@@ -104,7 +100,10 @@ def export_body(
     head = zeroed(make_head("shared", features, ways))
     model = BodyModel(network, make_neck(neck, features), head).eval().requires_grad_(False)
     result: dict[str, Any] = {"preprocessing": preprocessing, "statistics": "inductive"}
+    training: dict[str, Any] = {}
     if data is None:
+        if int8:
+            raise InputError("int8 needs samples to calibrate with", hint="name your data too")
         x, y = _made_up(input, ways)
     else:
         size = EpisodeSize(ways, SHOTS)
@@ -112,6 +111,12 @@ def export_body(
         x, y = example.support_x, example.support_y
         if isinstance(model.neck, CenteredCosine):
             result |= _centre(model, model.neck, data.source, size)
+        if int8:
+            plain = model
+            samples = calibration_samples(data.source, replace(size, queries=1))
+            model = quantize_front(plain, ["head.weight", "head.bias"], samples)  # type: ignore[assignment]
+            setting = Setting(HEAD, size=size)
+            training["int8"] = before_and_after(plain, model, data.source, setting)
     config = {
         "tasks": Path(data.source.name).name if data else "",
         "by": data.by if data else "class",
@@ -134,7 +139,7 @@ def export_body(
         adapt=HEAD,
         example_y=y,
         algorithm="nearest class mean by cosine" if neck == "cosine" else "head of zeros",
-        training={"config": config, "result": result},
+        training={"config": config, "result": result, **training},
         **choices,
     )
 
@@ -190,55 +195,14 @@ def _centre(
     model: BodyModel, neck: CenteredCosine, source: TaskSource, size: EpisodeSize
 ) -> dict[str, Any]:
     """Subtract the mean of the training part's features, where validation is better with it."""
-    features = on_features(source, model.body, torch.device("cpu"))
-    if features is None:
-        raise InputError(
-            f"{source.name} makes its samples anew each time", hint="name a folder or a file"
-        )
-    neck.fit(training_features(features))
-    tail = nn.Sequential(neck, model.head).eval()
-    found = {"centred": _validated(tail, features, size)}
+    fit_neck(model, source, size, torch.device("cpu"))
+    setting = Setting(HEAD, size=size)
+    found = {"centred": validated(model, source, setting)}
     mean = neck.mean.clone()
     neck.mean.zero_()
-    found["as they are"] = _validated(tail, features, size)
+    found["as they are"] = validated(model, source, setting)
     known = {name: each for name, each in found.items() if each is not None}
     if not known or known["centred"].mean >= known["as they are"].mean:
         neck.mean.copy_(mean)
     chosen = "centred" if bool(neck.mean.any()) else "as they are"
     return {"centring": {"chosen": chosen, **{name: each.mean for name, each in known.items()}}}
-
-
-def training_features(source: TaskSource, split: Split = "train") -> Tensor:
-    """Return the features (N, D) of all samples of a part.
-
-    Args:
-        source: of features, as `on_features` makes it.
-        split: the part.
-    """
-    assert isinstance(source, DatasetSource)  # noqa: S101  # on_features makes nothing else
-    rows = np.concatenate([ids for pool in source.pools(split) for ids in pool.samples])
-    return torch.from_numpy(source.dataset.samples.read(np.unique(rows)))
-
-
-def _validated(tail: nn.Module, source: TaskSource, size: EpisodeSize) -> Evaluation | None:
-    """Evaluate what is behind the features; None where the validation part is too small."""
-    adapter = TorchAdapter(
-        InnerLoop(tail, LOSSES["classification"], ("1.*",)),
-        input=TensorSpec(tuple(source.input_shape), source.input_dtype.name),
-        ways=size.ways,
-        inner_steps=INNER_STEPS,
-        inner_lr=INNER_LR,
-    )
-    for queries in QUERIES:
-        try:
-            return evaluate(
-                adapter,
-                source,
-                replace(size, queries=queries),
-                episodes=VALIDATION_EPISODES,
-                seed=0,
-                split="val",
-            )
-        except InputError:
-            continue
-    return None

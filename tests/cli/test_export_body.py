@@ -72,15 +72,19 @@ def test_words_without_any_training(call: Call, tmp_path: Path, sounds: Path) ->
     assert np.mean(right) > 0.9
 
 
-def test_data_gives_the_mean_if_validation_agrees(
+def test_data_gives_the_mean_and_calibrates_int8(
     call: Call, tmp_path: Path, sounds: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGEMETA_CACHE", str(tmp_path / "cache"))
     bundle = tmp_path / "words"
-    made = call("export", "--body", "speech", sounds, "--by", "subject", "--out", bundle)
+    arguments = ("--body", "speech", sounds, "--int8", sounds, "--by", "subject")
+    made = call("export", *arguments, "--out", bundle)
     assert made.code == 0, made.err
+    assert "int8: accuracy" in made.out
     record = Runner(bundle).manifest.training
     assert record is not None
+    assert record["int8"]["split"] == "val"
+    assert abs(record["int8"]["float32"] - record["int8"]["int8"]) < 0.1
     centring = record["result"]["centring"]
     better = max(("centred", "as they are"), key=lambda name: centring[name])
     assert centring[centring["chosen"]] == centring[better]
@@ -127,6 +131,7 @@ def test_an_onnx_file(call: Call, tmp_path: Path) -> None:
         (("--body", "image", "missing"), "unknown tasks: got 'missing'"),
         (("--body", "missing.onnx"), "no such ONNX file"),
         (("missing", "--neck", "cosine"), "no such run: got missing"),
+        (("--body", "image", "a", "--int8", "b"), "two sets of samples: got a and --int8 b"),
     ],
 )
 def test_what_cannot_be_exported(
