@@ -35,6 +35,8 @@ from benchmarks.models import CASES
 from benchmarks.timing import write_json
 from edgemeta import bundle
 from edgemeta.bench_record import machine
+from edgemeta.bundle import Manifest
+from edgemeta.bundle_files import read_manifest
 from tests.parity.adapter import Adapter
 from tests.parity.bundles import Recorded
 from tests.parity.replay import replay, replay_all
@@ -79,16 +81,17 @@ def measured(command: Sequence[str], forms: Mapping[str, Path], rounds: int) -> 
         for _ in range(rounds):
             for name, path in forms.items():
                 episode = path / bundle.SELFTEST
-                once, often = (spent(adapters[name], episode, n) for n in (1, 1 + CALLS))
+                manifest, _ = read_manifest(path)
+                once, often = (spent(adapters[name], episode, manifest, n) for n in (1, 1 + CALLS))
                 cost[name].append((often - once) / CALLS)
     best = {name: min(each) for name, each in cost.items()}
     return {name: {"ms": ms, "ratio": ms / best[USUAL]} for name, ms in best.items()}
 
 
-def spent(adapter: Adapter, episode: Path, calls: int) -> float:
+def spent(adapter: Adapter, episode: Path, manifest: Manifest, calls: int) -> float:
     """Return the milliseconds of the processor that an adapter takes for so many calls."""
     before = processor_ns(adapter.pid)
-    replay(adapter, episode, calls)
+    replay(adapter, episode, manifest, calls)
     return (processor_ns(adapter.pid) - before) / 1e6
 
 

@@ -63,6 +63,9 @@ EXTRA_PREFIX = "edgemeta."
 STATE_LABELS_KEY = "edgemeta.labels"
 """Metadata key of a state file: a JSON list of what its classes are called, by class index."""
 
+BLOCK = 512
+"""So many values of a large recorded result, in C order, are a block; see `sample_names`."""
+
 MAX_WAYS = 65_536
 """The most classes of a shared head, so that no label asks for all memory."""
 
@@ -84,6 +87,16 @@ DTYPES = {
 def next_name(name: str) -> str:
     """Return the name under which `adapt.onnx` hands back the state tensor `name`."""
     return f"{name}.next"
+
+
+def sample_names(name: str) -> tuple[str, str, str]:
+    """Return the names under which the selftest has a large result `name`: three for one.
+
+    Returns:
+        Those of its values at some places, of these places, and of the root mean squares: one
+        number of each for every block of `BLOCK` values.
+    """
+    return f"{name}.values", f"{name}.places", f"{name}.rms"
 
 
 def extra_name(name: str) -> str:

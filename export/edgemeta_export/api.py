@@ -168,11 +168,11 @@ def export_bundle(
         *_state_tensors(pieces, params, "parameter"),
         *_state_tensors(pieces, buffers, "buffer"),
     )
-    selftest = record(loop, task, x, y, steps=inner_steps, lr=rates)
+    init = pack_init(models.values(), (*params, *buffers, *frozen, *pieces.rates, *weights))
+    least = least_support(loop, x)
+    selftest = record(loop, task, x, y, steps=inner_steps, lr=rates, least=least, weights=len(init))
     content = {
-        bundle.INIT: pack_init(
-            models.values(), (*params, *buffers, *frozen, *pieces.rates, *weights)
-        ),
+        bundle.INIT: init,
         bundle.SELFTEST: selftest.content,
         **{name: to_bytes(graph) for name, graph in models.items()},
     }
@@ -189,7 +189,7 @@ def export_bundle(
             "loss": getattr(loss, "__name__", type(loss).__name__),
         },
         inner_steps=inner_steps,
-        least_support=least_support(loop, x),
+        least_support=least,
         state=state,
         opset=opset,
         ops={name: ops_used(graph) for name, graph in models.items()},

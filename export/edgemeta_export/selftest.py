@@ -10,11 +10,13 @@ from typing import NamedTuple
 import torch
 from safetensors.numpy import save
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from edgemeta import bundle
 from edgemeta.errors import ParityError
 from edgemeta.meta.inner import InnerLoop, State
 from edgemeta.meta.updates import Rates
+from edgemeta_export.recording import WHOLE, WHOLE_SHARE, kept
 
 # What a runtime may differ from PyTorch in one tensor: ATOL + RTOL * its largest value. float32
 # rounds at 1.2e-7, a step sums up to 10^4 products in another order, and the steps hand errors on.
@@ -27,6 +29,16 @@ RTOL = 2e-5
 # times what PyTorch differs from itself, three draws of a jitter being a short look at it.
 MARGIN = 2
 MOST = 50  # times the tolerance: 1e-3, still far from what a wrong gradient does
+USELESS = MOST / MARGIN
+
+# What one replay may cost: ResNet-12 on 84 x 84 pixels has two samples, two steps and 112 GFLOP, a
+# second or two on two cores, and is replayed four to eight times.
+WORK = 1.2e11  # floating-point operations
+BACKWARD = 2  # times a forward pass
+
+# Bytes that support samples, targets and queries may take in the file, however large the model is,
+# and for each byte of its weights; a sample of each there must be.
+ROOM, ROOM_SHARE = 24_000, 0.015
 
 JITTER = 1e-6  # ten times float32's rounding
 JITTERED_RUNS = 3
@@ -52,14 +64,14 @@ class Episode(NamedTuple):
     Attributes:
         x: (S, *input_shape) support samples.
         y: (S,) labels or (S, *target_shape) targets.
-        query_x: (Q, *input_shape) samples to predict.
+        query_x: (Q, *input_shape) samples to predict; None for the support samples.
         steps: inner steps.
         lr_scale: multiplies the inner learning rate; a float32.
     """
 
     x: Tensor
     y: Tensor
-    query_x: Tensor
+    query_x: Tensor | None
     steps: int
     lr_scale: float = 1.0
 
@@ -78,13 +90,25 @@ class Selftest:
     rtol: float
 
 
-def record(loop: InnerLoop, task: str, x: Tensor, y: Tensor, *, steps: int, lr: Rates) -> Selftest:
+def record(
+    loop: InnerLoop,
+    task: str,
+    x: Tensor,
+    y: Tensor,
+    *,
+    steps: int,
+    lr: Rates,
+    least: int = 1,
+    weights: int = 0,
+) -> Selftest:
     """Adapt with PyTorch and write down everything that a runtime has to reproduce.
 
     ReLU and max-pooling have kinks. Where an activation lies within rounding of one, two correct
     runtimes take different sides, and their gradients part. So the episode is one on which PyTorch
     agrees with itself when the init is jittered: all of `x` if possible, else fewer samples. Where
     there is none, it is the one with the best agreement, and the tolerance grows with it.
+
+    A large model, or large samples, begin with a smaller episode: see `WORK` and `ROOM`.
 
     Args:
         loop: the inner loop.
@@ -93,31 +117,37 @@ def record(loop: InnerLoop, task: str, x: Tensor, y: Tensor, *, steps: int, lr: 
         y: (S,) labels or (S, *target_shape) targets.
         steps: inner steps.
         lr: inner learning rate, or rates.
+        least: samples that an adaptation needs.
+        weights: bytes of the model's weights: the more, the more the file may hold.
 
     Raises:
         ParityError: PyTorch differs too much from itself for a runtime to be checked against it.
     """
     # The largest label says how many classes a shared head has: a short episode needs it too.
     first = y.argsort(descending=True, stable=True) if loop.per_class else slice(None)
-    least, best = math.inf, None
-    for candidate in _candidates(Episode(x[first], y[first], x, steps)):
+    whole = _affordable(loop, Episode(x[first], y[first], x, steps), least, weights)
+    lowest = math.inf
+    for candidate in _candidates(whole):
         replayed = _replayed(loop, loop.init(), candidate, lr)
-        spread = _spread(loop, candidate, lr, replayed, least)
-        if best is None or spread < least:
-            least, best = spread, (candidate, replayed)
+        spreads = _spreads(loop, candidate, lr, replayed)
+        # One look tells whether an episode is worth the others.
+        spread = next(spreads)
+        if spread <= 1:
+            spread = max([spread, *spreads])
+        if lowest == math.inf or spread < lowest:
+            lowest, episode, found, others = spread, candidate, replayed, spreads
         if spread <= 1:
             break
-    assert best is not None  # noqa: S101  # there is always a candidate
-    episode, found = best
-    slack = 1.0 if least <= 1 else MARGIN * least
+    lowest = max([lowest, *others])
+    slack = 1.0 if lowest <= 1 else MARGIN * lowest
     if slack > MOST:
         raise ParityError(
             "this adaptation cannot be checked: PyTorch does not reproduce it within rounding",
-            got=f"{least * RTOL:.1g} after a jitter of {JITTER:.1g}",
-            expected=f"at most {MOST / MARGIN * RTOL:.1g}",
+            got=f"{lowest * RTOL:.1g} after a jitter of {JITTER:.1g}",
+            expected=f"at most {USELESS * RTOL:.1g}",
             hint="lower inner_lr, or pass samples as the model was trained on",
         )
-    return Selftest(_content(task, episode, found), ATOL * slack, RTOL * slack)
+    return Selftest(_content(task, episode, found, weights), ATOL * slack, RTOL * slack)
 
 
 def record_episode(loop: InnerLoop, task: str, episode: Episode, lr: Rates) -> bytes | None:
@@ -134,7 +164,7 @@ def record_episode(loop: InnerLoop, task: str, episode: Episode, lr: Rates) -> b
         itself by more than a runtime may: there a runtime cannot be checked.
     """
     found = _replayed(loop, loop.init(), episode, lr)
-    if _spread(loop, episode, lr, found, math.inf) > 1:
+    if any(spread > 1 for spread in _spreads(loop, episode, lr, found)):
         return None
     return _content(task, episode, found)
 
@@ -158,7 +188,37 @@ def _replayed(loop: InnerLoop, init: State, episode: Episode, lr: Rates) -> Repl
         lr = {name: rate * scale for name, rate in lr.items()}
     else:
         lr = lr * scale
+    query_x = x if query_x is None else query_x
     return replay(loop, init, x, y, steps, query_x=query_x, lr=lr)
+
+
+def _affordable(loop: InnerLoop, whole: Episode, least: int, weights: int) -> Episode:
+    """Return as much of an episode as its file has room for, and as PyTorch replays in a second.
+
+    Where that is less than all, the support samples are the queries, too. Two samples and two steps
+    are kept, whatever they take to compute: what goes from step to step is to be seen.
+    """
+    x, y, _, steps, _ = whole
+    room = ROOM + ROOM_SHARE * weights
+    samples = len(x)
+    if 2 * x.nbytes + y.nbytes > room:
+        samples = min(samples, max(least, int(room / (x[0].nbytes + y[0].nbytes)), 1))
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        loop.predict(loop.init(), x[:least])
+    forward: float = counted.get_total_flops() / min(least, len(x))
+
+    def work(queries: int) -> float:
+        return forward * (samples * ((1 + BACKWARD) * steps + 1) + queries)
+
+    if samples == len(x) and work(len(x)) <= WORK:
+        return whole
+    while work(samples) > WORK and samples > max(least, 2):
+        samples -= 1
+    while work(samples) > WORK and steps > 2:
+        steps -= 1
+    # From first to last, so that samples that are sorted by class are not all of the same one.
+    chosen = torch.linspace(0, len(x) - 1, samples).long()
+    return whole._replace(x=x[chosen], y=y[chosen], query_x=None, steps=steps)
 
 
 def _candidates(whole: Episode) -> Iterator[Episode]:
@@ -172,43 +232,45 @@ def _candidates(whole: Episode) -> Iterator[Episode]:
     yield single._replace(steps=1)
 
 
-def _spread(loop: InnerLoop, episode: Episode, lr: Rates, found: Replay, least: float) -> float:
-    """How far a jittered init leads from what was found, in units of a runtime's tolerance.
-
-    Runs stop as soon as one leads further than `least`: another episode is better.
-    """
+def _spreads(loop: InnerLoop, episode: Episode, lr: Rates, found: Replay) -> Iterator[float]:
+    """Yield how far jittered inits lead from what was found, in units of the tolerance."""
     generator = torch.Generator().manual_seed(0)
     init = loop.init()
     want = _results(found)
-    spread = 0.0
     for _ in range(JITTERED_RUNS):
         jittered = {
             name: p.detach() * (1 + JITTER * torch.randn(p.shape, generator=generator))
             for name, p in init.params.items()
         }
         moved = _replayed(loop, init._replace(params=jittered), episode, lr)
-        for got, wanted in zip(_results(moved), want, strict=True):
-            ratio = float((got - wanted).abs().max() / (ATOL + RTOL * wanted.abs().max()))
-            spread = max(spread, ratio if math.isfinite(ratio) else math.inf)
-        if spread >= least:
-            break
-    return spread
+        ratios = [
+            float((got - wanted).abs().max() / (ATOL + RTOL * wanted.abs().max()))
+            for got, wanted in zip(_results(moved), want, strict=True)
+        ]
+        yield max(ratio if math.isfinite(ratio) else math.inf for ratio in ratios)
 
 
-def _content(task: str, episode: Episode, found: Replay) -> bytes:
-    """Return `selftest.safetensors`."""
-    tensors = {
+def _content(task: str, episode: Episode, found: Replay, weights: int | None = None) -> bytes:
+    """Return `selftest.safetensors`; without the bytes of the weights, results are whole."""
+    given = {
         bundle.SUPPORT_X: episode.x,
         bundle.SUPPORT_Y: episode.y,
-        bundle.QUERY_X: episode.query_x,
         # Tensors, not metadata, whose order safetensors draws at random: same model, same bytes.
         bundle.STEPS: torch.tensor(episode.steps),
         bundle.LR_SCALE: torch.tensor(episode.lr_scale),
-        bundle.LOSSES: found.losses,
-        bundle.prediction_name(task): found.output,
     }
-    tensors |= {bundle.next_name(n): t for n, t in _tensors(found.state).items()}
-    return save({name: t.contiguous().numpy() for name, t in tensors.items()})
+    if episode.query_x is not None:
+        given[bundle.QUERY_X] = episode.query_x
+    prediction = bundle.prediction_name(task)
+    results = {bundle.LOSSES: found.losses, prediction: found.output}
+    results |= {bundle.next_name(n): t for n, t in _tensors(found.state).items()}
+    arrays = {name: tensor.contiguous().numpy() for name, tensor in results.items()}
+    always = {bundle.LOSSES, bundle.LOGITS}
+    room = math.inf if weights is None else WHOLE + WHOLE_SHARE * weights
+    return save(
+        {name: tensor.contiguous().numpy() for name, tensor in given.items()}
+        | kept(arrays, always, room)
+    )
 
 
 def _results(found: Replay) -> list[Tensor]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load
 from torch import Tensor, nn
 
 from edgemeta import Runner
-from edgemeta.bundle import LOGITS, LR_SCALE, STEPS, SUPPORT_Y
+from edgemeta.bundle import LOGITS, LR_SCALE, QUERY_X, STEPS, SUPPORT_X, SUPPORT_Y, sample_names
 from edgemeta.errors import ParityError
 from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.losses import LOSSES
+from edgemeta.selftest import sampled
 from edgemeta_export import export_bundle, selftest
+from edgemeta_export.recording import kept
 from edgemeta_export.selftest import ATOL, MARGIN, RTOL, Episode, record, record_episode, replay
 
 X = torch.linspace(-1, 1, 16).reshape(4, 4)
@@ -50,7 +54,7 @@ def test_the_episode_is_the_one_that_pytorch_repeats_best(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spreads = iter([9.0, 3.0, 4.0, 5.0])
-    monkeypatch.setattr(selftest, "_spread", lambda *_: next(spreads))
+    monkeypatch.setattr(selftest, "_spreads", lambda *_: iter([next(spreads)]))
     recorded = record(loop(1), "classification", X, Y, steps=2, lr=0.1)
     assert (recorded.atol, recorded.rtol) == (MARGIN * 3 * ATOL, MARGIN * 3 * RTOL)
     content = load(recorded.content)
@@ -83,3 +87,63 @@ def test_an_episode_is_recorded_as_it_is_or_not_at_all() -> None:
     rates = {name: torch.full((1,), 0.1) for name in loop(1).init().params}
     assert record_episode(loop(1), "classification", episode, lr=rates) == content
     assert record_episode(loop(1000), "classification", episode, lr=0.1) is None
+
+
+def test_what_is_kept_of_large_results() -> None:
+    rng = np.random.default_rng(1)
+    small, large = (rng.normal(size=size).astype(np.float32) for size in ((10,), (7, 90)))
+    large[3, 3] = -9
+    assert kept({"a": small, "b": large}, (), math.inf).keys() == {"a", "b"}
+    found = kept({"a": small, "b": large, "logits": large}, ("logits",), 100)
+    assert found.keys() == {"a", *sample_names("b"), "logits"}
+    recorded = sampled(found, "b", large.shape)
+    assert recorded.values.tolist() == large.reshape(-1)[recorded.places].tolist()
+    assert np.abs(recorded.values).max() == 9
+    want = [
+        np.sqrt(np.mean(part**2)) for part in (large.reshape(-1)[:512], large.reshape(-1)[512:])
+    ]
+    np.testing.assert_allclose(recorded.rms, want, rtol=1e-6)
+    # The last block is a short one.
+    found[sample_names("b")[1]][1] = 7 * 90
+    with pytest.raises(ValueError, match="not one place in each block"):
+        sampled(found, "b", large.shape)
+
+
+def wide(inputs: int, hidden: int = 8) -> InnerLoop:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, 3))
+    return InnerLoop(model, LOSSES["classification"])
+
+
+@pytest.mark.parametrize(
+    ("weights", "least", "samples"), [(0, 1, 2), (0, 3, 3), (10**6, 1, 4), (10**8, 1, 6)]
+)
+def test_large_samples_are_few_and_the_queries_too(weights: int, least: int, samples: int) -> None:
+    x, y = torch.randn(6, 2400, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 3
+    recorded = record(
+        wide(2400), "classification", x, y, steps=3, lr=0.01, least=least, weights=weights
+    )
+    found = load(recorded.content)
+    assert len(found[SUPPORT_X]) == len(found[SUPPORT_Y]) == samples
+    # The first and the last of all; as queries, all or those that are adapted to.
+    assert found[SUPPORT_X][0].tolist() == x[0].tolist()
+    assert found[SUPPORT_X][-1].tolist() == x[-1].tolist()
+    assert (QUERY_X in found) == (samples == len(x))
+    assert len(found[LOGITS]) == samples
+    assert found[STEPS] == 3
+
+
+def test_what_is_much_to_compute_has_two_samples_and_two_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, y = torch.randn(6, 24, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 3
+    forward = 2 * (24 * 8 + 8 * 3)
+    for work, samples, steps in (
+        (1e9, 6, 5),
+        (forward * 64, 3, 5),
+        (forward * 20, 2, 2),
+        (1, 2, 2),
+    ):
+        monkeypatch.setattr(selftest, "WORK", work)
+        found = load(record(wide(24), "classification", x, y, steps=5, lr=0.01).content)
+        assert (len(found[SUPPORT_X]), int(found[STEPS])) == (samples, steps)

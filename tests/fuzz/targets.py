@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from safetensors.numpy import save
 
 from edgemeta import BundleError
 from edgemeta.bundle import (
@@ -30,8 +31,10 @@ from edgemeta.bundle import (
 from edgemeta.bundle_files import read_manifest
 from edgemeta.graph import Graph, check_graph
 from edgemeta.packaged import BUNDLES
-from edgemeta.selftest import parse_selftest
+from edgemeta.selftest import Sampled, parse_selftest
 from edgemeta.state import read_state, write_state
+from edgemeta.tensor_file import read_tensors
+from edgemeta_export.recording import sampled
 from tests.fuzz.mutations import (
     Mutate,
     by_bytes,
@@ -123,6 +126,14 @@ def accepts_state(content: bytes) -> bool:
     return True
 
 
+def selftests() -> list[bytes]:
+    """Return a selftest whose results are whole, and the same with samples of the largest."""
+    whole = (BUNDLE / SELFTEST).read_bytes()
+    _, tensors = read_tensors(whole)
+    name = max((n for n in tensors if n.endswith(".next")), key=lambda n: tensors[n].size)
+    return [whole, save(tensors | sampled(name, tensors.pop(name), np.random.default_rng(0)))]
+
+
 def accepts_selftest(content: bytes) -> bool:
     """Whether it is a selftest; then all its shapes fit together."""
     try:
@@ -134,10 +145,15 @@ def accepts_selftest(content: bytes) -> bool:
     assert found.support_y.shape == (samples,)
     assert found.query_x.shape == (queries, 28, 28)
     assert found.losses.shape == (found.steps + 1,)
-    assert len(found.prediction) == queries
+    assert found.prediction.shape[0] == queries
     ways = found.prediction.shape[1]
     for tensor in manifest().state:
-        assert found.state[tensor.name].shape == tensor.shape_at(ways)
+        result = found.state[tensor.name]
+        assert result.shape == tensor.shape_at(ways)
+        if isinstance(result, Sampled):
+            assert len(result.values) == len(result.places) == len(result.rms)
+            assert np.zeros(result.shape).reshape(-1)[result.places].size == result.places.size
+            assert np.isfinite([result.values, result.rms]).all()
     assert np.isfinite(found.lr_scale)
     return True
 
@@ -220,6 +236,6 @@ def _files(*names: str) -> Callable[[], list[bytes]]:
 TARGETS = {
     "manifest": Target(_files(MANIFEST), accepts_manifest, json_by_structure),
     "state": Target(lambda: [saved_state()[1]], accepts_state, safetensors_by_structure),
-    "selftest": Target(_files(SELFTEST), accepts_selftest, safetensors_by_structure),
+    "selftest": Target(selftests, accepts_selftest, safetensors_by_structure),
     "graph": Target(_files(ADAPT, PREDICT), accepts_graph, onnx_by_structure),
 }

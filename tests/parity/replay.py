@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from edgemeta import bundle
+from edgemeta.bundle import Manifest
 from edgemeta.bundle_files import read_manifest
+from edgemeta.selftest import Result, parse_selftest
 from edgemeta.tensor_file import Tensors, read_tensors
 from edgemeta.verify import Difference, compare, tolerance
 from tests.parity.adapter import Adapter, AdapterError
 from tests.parity.bundles import Recorded
-
-GIVEN = {bundle.SUPPORT_X, bundle.SUPPORT_Y, bundle.QUERY_X, bundle.STEPS, bundle.LR_SCALE}
-"""What an episode gives; all else in its file is what PyTorch computed."""
 
 TIMED = ("adapt", "predict")
 Times = dict[str, list[float]]
@@ -68,7 +67,7 @@ def replay_all(adapter: Adapter, recorded: Recorded, repeats: int = 1) -> Outcom
     found: dict[str, Difference] = {}
     times: Times = {}
     for episode in recorded.episodes:
-        got, want, ms = replay(adapter, episode, 1 if times else repeats)
+        got, want, ms = replay(adapter, episode, manifest, 1 if times else repeats)
         times = times or ms
         found[episode.stem] = worst = compare(got, want, *limits)
         if not worst.passed:
@@ -88,8 +87,10 @@ def replay_all(adapter: Adapter, recorded: Recorded, repeats: int = 1) -> Outcom
     )
 
 
-def replay(adapter: Adapter, episode: Path, repeats: int) -> tuple[Tensors, Tensors, Times]:
-    """Have an adapter replay one episode.
+def replay(
+    adapter: Adapter, episode: Path, manifest: Manifest, repeats: int
+) -> tuple[Tensors, dict[str, Result], Times]:
+    """Have an adapter replay one episode of the bundle that has this manifest.
 
     Returns:
         What the adapter computed, what PyTorch did, by the same names; and how long it took.
@@ -104,9 +105,13 @@ def replay(adapter: Adapter, episode: Path, repeats: int) -> tuple[Tensors, Tens
             _, got = read_tensors(out.read_bytes())
         except (OSError, ValueError) as error:
             raise AdapterError(f"{episode.stem}: its results cannot be read: {error}") from error
-    _, recorded = read_tensors(episode.read_bytes())
-    want = {name: tensor for name, tensor in recorded.items() if name not in GIVEN}
-    found, expected = ({n: f"{t.dtype} {t.shape}" for n, t in each.items()} for each in (got, want))
+    recorded = parse_selftest(episode.read_bytes(), manifest)
+    want = {bundle.next_name(name): result for name, result in recorded.state.items()} | {
+        bundle.LOSSES: recorded.losses,
+        bundle.prediction_name(manifest.task): recorded.prediction,
+    }
+    found = {name: f"{tensor.dtype} {tensor.shape}" for name, tensor in got.items()}
+    expected = {name: f"float32 {result.shape}" for name, result in want.items()}
     for name in sorted(found.keys() | expected.keys()):
         if found.get(name) != expected.get(name):
             raise AdapterError(

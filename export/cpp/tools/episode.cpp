@@ -34,7 +34,8 @@ Episode read_episode(const std::filesystem::path& path) {
   Tensors tensors = edgemeta::read_tensors(path).tensors;
   Tensor x = taken(tensors, "support_x", path);
   Tensor y = taken(tensors, "support_y", path);
-  Tensor query = taken(tensors, "query_x", path);
+  // Without queries the support samples are predicted.
+  Tensor query = tensors.count("query_x") > 0 ? taken(tensors, "query_x", path) : x;
   const auto steps = scalar<std::int64_t>(taken(tensors, "steps", path), "steps");
   const auto lr_scale = scalar<float>(taken(tensors, "lr_scale", path), "lr_scale");
   return {std::move(x), std::move(y), std::move(query), steps, lr_scale, std::move(tensors)};

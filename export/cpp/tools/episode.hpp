@@ -13,7 +13,8 @@ struct Episode {
   edgemeta::Tensor support_x, support_y, query_x;
   std::int64_t steps;
   double lr_scale;
-  edgemeta::Tensors results;  ///< by the file's names: state, losses, prediction
+  edgemeta::Tensors
+      results;  ///< by the file's names: state, losses, prediction, or samples of them
 };
 
 /// Reads an episode of a bundle. Throws Error (input): it is missing, damaged, or no episode.

@@ -1,7 +1,5 @@
 // Replaying a bundle's recorded episode: does this machine compute what PyTorch did?
 
-#include <algorithm>
-#include <cmath>
 #include <iomanip>
 #include <iostream>
 #include <map>
@@ -12,38 +10,12 @@
 #include "commands.hpp"
 #include "edgemeta/runner.hpp"
 #include "episode.hpp"
+#include "recorded.hpp"
 
 namespace {
 
 using edgemeta::Error;
 using edgemeta::Tensor;
-
-/// How far one tensor is from PyTorch.
-struct Difference {
-  double largest = 0;
-  double limit = 0;  // atol + rtol * the largest value
-  std::string tensor;
-
-  double share() const { return largest / limit; }
-};
-
-Difference compare(const std::string& name, const Tensor& got, const Tensor& want,
-                   const edgemeta::Manifest& manifest) {
-  if (got.shape() != want.shape()) {
-    throw Error(Error::Kind::bundle, "the selftest does not fit the bundle: " + name,
-                edgemeta::text_of(want.shape()), edgemeta::text_of(got.shape()));
-  }
-  double largest = 0, value = 0;
-  const float* const ours = got.data<float>();
-  const float* const theirs = want.data<float>();
-  for (std::size_t i = 0; i < got.count(); ++i) {
-    const double apart = std::abs(static_cast<double>(ours[i]) - theirs[i]);
-    // What is no number is as far away as can be: no comparison would notice it.
-    largest = std::max(largest, std::isfinite(apart) ? apart : HUGE_VAL);
-    value = std::max(value, std::abs(static_cast<double>(theirs[i])));
-  }
-  return {largest, manifest.atol + manifest.rtol * value, name};
-}
 
 /// The difference of each group, "state", "losses" and "logits" or "output": that of the tensor
 /// which comes nearest to its limit.
@@ -57,13 +29,11 @@ std::map<std::string, Difference> replay(const edgemeta::Runner& runner) {
   const Tensor prediction = learner.predict_logits(episode.query_x);
   std::map<std::string, Difference> found;
   for (const auto& [file_name, got] : results_of(runner, learner, prediction)) {
-    const auto want = episode.results.find(file_name);
-    if (want == episode.results.end()) {
-      throw Error(Error::Kind::bundle, "the selftest does not fit the bundle", "no " + file_name);
-    }
     const bool is_state = file_name.size() > 5 && file_name.substr(file_name.size() - 5) == ".next";
     const std::string name = is_state ? file_name.substr(0, file_name.size() - 5) : file_name;
-    const Difference difference = compare(name, got, want->second, runner.manifest());
+    const edgemeta::Manifest& manifest = runner.manifest();
+    const Difference difference =
+        compare(got, episode.results, file_name, name, manifest.atol, manifest.rtol);
     const auto [at, is_new] = found.try_emplace(is_state ? "state" : name, difference);
     if (!is_new && difference.share() > at->second.share()) at->second = difference;
   }

@@ -1,41 +1,26 @@
 /** Replaying a bundle's recorded episode: does this runtime compute what PyTorch did? */
 
 import { EdgemetaError } from "./errors.js";
-import { type Manifest, predictionName } from "./manifest.js";
+import { type Manifest, predictionName, SELFTEST } from "./manifest.js";
+import { compare, type Difference, type Tolerance } from "./recorded.js";
 import type { Runner } from "./runner.js";
 import { readTensors, type Tensors } from "./safetensors.js";
 import type { Tensor } from "./tensor.js";
-
-/** How far one tensor is from PyTorch: the largest absolute difference, and what it may be. */
-export interface Difference {
-  readonly tensor: string;
-  readonly largest: number;
-  readonly limit: number;
-}
 
 /**
  * Replay the selftest of a bundle.
  *
  * @returns the difference of every tensor of the state, of the losses and of the prediction.
- * @throws EdgemetaError of kind "runtime": a difference exceeds its limit, or is not a number.
+ * @throws EdgemetaError of kind "runtime": a difference exceeds its limit, or is not a number; of
+ *   kind "bundle": the selftest is damaged.
  */
 export async function verify(runner: Runner): Promise<Difference[]> {
-  const { tensors: want } = readTensors(runner.selftest);
+  const want = recordedEpisode(runner.selftest);
   const { computed } = await replay(runner, want);
-  const { atol, rtol } = tolerance(runner.manifest);
-  const found = [...computed].map(([tensor, { data }]) => {
-    const expected = want.get(tensor)?.data ?? [];
-    let [largest, scale] = [data.length === expected.length ? 0 : Infinity, 0];
-    data.forEach((value: number | bigint, k: number) => {
-      const right = Number(expected[k]);
-      const difference = Math.abs(Number(value) - right);
-      if (!(difference <= largest)) largest = Number.isNaN(difference) ? Infinity : difference;
-      scale = Math.max(scale, Math.abs(right));
-    });
-    return { tensor, largest, limit: atol + rtol * scale };
-  });
+  const limits = tolerance(runner.manifest);
+  const found = [...computed].map(([name, tensor]) => compare(name, tensor, want, limits));
   for (const { tensor, largest, limit } of found) {
-    if (largest > limit) {
+    if (!(largest <= limit)) {
       const what = `this runtime does not compute what PyTorch did: ${tensor} differs`;
       throw new EdgemetaError("runtime", what, {
         got: largest.toPrecision(3),
@@ -44,6 +29,14 @@ export async function verify(runner: Runner): Promise<Difference[]> {
     }
   }
   return found;
+}
+
+function recordedEpisode(content: Uint8Array): Tensors {
+  try {
+    return readTensors(content).tensors;
+  } catch (error) {
+    throw new EdgemetaError("bundle", `${SELFTEST} cannot be read`, { got: error });
+  }
 }
 
 /** What a replay computed, by the names of `selftest.safetensors`, and how long it took. */
@@ -57,7 +50,8 @@ export interface Replay {
 /**
  * Adapt and predict as a recorded episode did.
  *
- * @param episode laid out as `selftest.safetensors`: support_x, support_y, query_x, steps, lr_scale.
+ * @param episode laid out as `selftest.safetensors`: support_x, support_y, steps, lr_scale, and
+ *   query_x unless these are the support samples.
  */
 export async function replay(runner: Runner, episode: Tensors): Promise<Replay> {
   const of = (name: string): Tensor => {
@@ -72,7 +66,7 @@ export async function replay(runner: Runner, episode: Tensors): Promise<Replay> 
     guard: false,
   });
   const adapted = performance.now();
-  const rows = await learner.predictLogits(of("query_x").data);
+  const rows = await learner.predictLogits(of(episode.has("query_x") ? "query_x" : "support_x").data);
   const ms = { adapt: adapted - began, predict: performance.now() - adapted };
   const found: Tensors = new Map();
   for (const [name, tensor] of learner.tensors) found.set(`${name}.next`, tensor);
@@ -86,7 +80,7 @@ export async function replay(runner: Runner, episode: Tensors): Promise<Replay> 
   return { computed: found, ms };
 }
 
-function tolerance({ record }: Manifest): { atol: number; rtol: number } {
+function tolerance({ record }: Manifest): Tolerance {
   const { atol, rtol } = (record["parity"] ?? {}) as Record<string, unknown>;
   if (typeof atol !== "number" || typeof rtol !== "number" || !(atol > 0) || !(rtol >= 0)) {
     throw new EdgemetaError("bundle", "manifest.json has no usable parity record");

@@ -1,8 +1,10 @@
 /** The packaged bundle and its drawings, for tests. */
 
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { readTensors, Runner } from "../dist/lib/index.js";
+import { EdgemetaError, readTensors, Runner } from "../dist/lib/index.js";
 
 process.env["ORT_DISABLE_TELEMETRY"] = "1"; // before onnxruntime is loaded
 export const ort = await import("onnxruntime-node");
@@ -25,4 +27,26 @@ export function recorded(name) {
   const tensor = readTensors(runner.selftest).tensors.get(name);
   if (tensor === undefined) throw new Error(`no ${name}`);
   return tensor;
+}
+
+/** Check that something is refused: the kind, and one line of text. */
+export async function refused(/** @type {Promise<unknown>} */ doing, /** @type {string} */ kind, /** @type {RegExp} */ text) {
+  await assert.rejects(doing, (/** @type {unknown} */ error) => {
+    assert.ok(error instanceof EdgemetaError, String(error));
+    assert.equal(error.kind, kind);
+    assert.match(error.message, text);
+    assert.doesNotMatch(error.message, /\n/);
+    return true;
+  });
+}
+
+/** Write the hashes of changed files into the manifest. */
+export function resign(/** @type {Record<string, Uint8Array>} */ changed) {
+  const manifest = JSON.parse(new TextDecoder().decode(changed["manifest.json"]));
+  for (const name of NAMES.slice(1)) {
+    const content = /** @type {Uint8Array} */ (changed[name]);
+    const sha256 = createHash("sha256").update(content).digest("hex");
+    manifest.files[name] = { size: content.length, sha256 };
+  }
+  changed["manifest.json"] = new TextEncoder().encode(JSON.stringify(manifest));
 }

@@ -1,24 +1,12 @@
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import test from "node:test";
-import { EdgemetaError, Runner, verify } from "../dist/lib/index.js";
-import { files, NAMES, OMNIGLOT, ort, recorded, runner } from "./bundle.mjs";
+import { Runner, verify } from "../dist/lib/index.js";
+import { files, NAMES, OMNIGLOT, ort, recorded, refused, resign, runner } from "./bundle.mjs";
 
 const X = /** @type {Uint8Array} */ (recorded("support_x").data);
 const Y = Array.from(recorded("support_y").data, Number);
 const QUERY = /** @type {Uint8Array} */ (recorded("query_x").data);
 const PIXELS = 28 * 28;
-
-/** Check that something is refused: the kind, and one line of text. */
-async function refused(/** @type {Promise<unknown>} */ doing, /** @type {string} */ kind, /** @type {RegExp} */ text) {
-  await assert.rejects(doing, (/** @type {unknown} */ error) => {
-    assert.ok(error instanceof EdgemetaError, String(error));
-    assert.equal(error.kind, kind);
-    assert.match(error.message, text);
-    assert.doesNotMatch(error.message, /\n/);
-    return true;
-  });
-}
 
 test("the recorded episode comes out as PyTorch computed it", async () => {
   const found = await verify(runner);
@@ -104,17 +92,6 @@ test("refused: queries, threads, what a regression has", async () => {
   await refused(runner.init.predict(X.slice(1)), "input", /query_x has the wrong size/);
   await refused(Runner.load(OMNIGLOT, { ort, threads: 0.5 }), "input", /threads must be/);
 });
-
-/** Write the hashes of changed files into the manifest. */
-function resign(/** @type {Record<string, Uint8Array>} */ changed) {
-  const manifest = JSON.parse(new TextDecoder().decode(changed["manifest.json"]));
-  for (const name of NAMES.slice(1)) {
-    const content = /** @type {Uint8Array} */ (changed[name]);
-    const sha256 = createHash("sha256").update(content).digest("hex");
-    manifest.files[name] = { size: content.length, sha256 };
-  }
-  changed["manifest.json"] = new TextEncoder().encode(JSON.stringify(manifest));
-}
 
 for (const name of NAMES.slice(1)) {
   test(`a damaged ${name} is refused`, async () => {

@@ -1,0 +1,35 @@
+"""What a bundle has beside its weights is at most 5 % of them and 100 kB."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.bundle_size import Size, exported, table
+from benchmarks.models import CASES
+
+
+def check(name: str, folder: Path) -> None:
+    found = exported(CASES[name], folder)
+    assert found.weights > 10_000
+    assert found.beside <= found.limit, found.files
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv4-64-bn"])
+def test_small_networks(name: str, tmp_path: Path) -> None:
+    check(name, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mobilenet-v2", "resnet12"])
+def test_large_networks(name: str, tmp_path: Path) -> None:
+    check(name, tmp_path)
+
+
+def test_the_table() -> None:
+    files = {"init.bin": 10**6, "adapt.onnx": 150_000, "predict.onnx": 10_000}
+    size = Size(files | {"selftest.safetensors": 4_000, "manifest.json": 2_000}, 3.4, 5.6)
+    assert (size.weights, size.beside, size.limit) == (10**6, 166_000, 150_000)
+    *_, row = table({"net": size}).splitlines()
+    assert row == "| net | 1000 | 150 | 10 | 4 | 2 | 166 | 150 | 3 | 6 |"
