@@ -43,6 +43,7 @@ from edgemeta_export.publish import checked_target, publish
 from edgemeta_export.rules.registry import OPSET
 from edgemeta_export.selftest import record
 from edgemeta_export.storage import ops_used, pack_init, to_bytes
+from edgemeta_export.tables import shrink_constants
 from edgemeta_export.tune import fastest
 
 OPTIMIZATIONS = (*LOWERINGS, *PASSES)
@@ -163,6 +164,8 @@ def export_bundle(
     if unroll:
         UnrollPass(INNER_LOOP, inner_steps)(models[bundle.ADAPT])
     models = {name: to_opset(graph, opset) for name, graph in models.items()}
+    for graph in models.values():
+        shrink_constants(graph)
     params, buffers, frozen, *_ = pieces.init
     state = (
         *_state_tensors(pieces, params, "parameter"),

@@ -38,7 +38,7 @@ BACKWARD = 2  # times a forward pass
 
 # Bytes that support samples, targets and queries may take in the file, however large the model is,
 # and for each byte of its weights; a sample of each there must be.
-ROOM, ROOM_SHARE = 24_000, 0.015
+ROOM, ROOM_SHARE = 8_000, 0.015
 
 JITTER = 1e-6  # ten times float32's rounding
 JITTERED_RUNS = 3
@@ -200,8 +200,8 @@ def _affordable(loop: InnerLoop, whole: Episode, least: int, weights: int) -> Ep
     """
     x, y, _, steps, _ = whole
     room = ROOM + ROOM_SHARE * weights
-    samples = len(x)
-    if 2 * x.nbytes + y.nbytes > room:
+    samples, fits = len(x), 2 * x.nbytes + y.nbytes <= room
+    if not fits:
         samples = min(samples, max(least, int(room / (x[0].nbytes + y[0].nbytes)), 1))
     with FlopCounterMode(display=False) as counted, torch.no_grad():
         loop.predict(loop.init(), x[:least])
@@ -210,7 +210,7 @@ def _affordable(loop: InnerLoop, whole: Episode, least: int, weights: int) -> Ep
     def work(queries: int) -> float:
         return forward * (samples * ((1 + BACKWARD) * steps + 1) + queries)
 
-    if samples == len(x) and work(len(x)) <= WORK:
+    if fits and work(len(x)) <= WORK:
         return whole
     while work(samples) > WORK and samples > max(least, 2):
         samples -= 1

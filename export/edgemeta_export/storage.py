@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from copy import copy
 from pathlib import Path
 
 import onnx
@@ -17,7 +18,9 @@ ALIGNMENT = 64  # bytes: a cache line, so that a mapped tensor is as good as an 
 def pack_init(models: Iterable[ir.Model], names: Iterable[str]) -> bytes:
     """Move the tensors `names` out of the models into the content of `init.bin`.
 
-    All other constants stay inline: shape inference inside a Loop cannot read external data.
+    So are tables of indices (constants of uint16, see `shrink_constants`), most of which both
+    graphs have. All other constants stay inline: shape inference inside a Loop cannot read
+    external data.
 
     Args:
         models: the graphs; each initializer of theirs called one of `names` is made to refer to
@@ -28,17 +31,24 @@ def pack_init(models: Iterable[ir.Model], names: Iterable[str]) -> bytes:
         The content of `init.bin`.
     """
     content = bytearray()
-    places: dict[str, ir.ExternalTensor] = {}
+    places: dict[str | bytes, ir.ExternalTensor] = {}
     wanted = set(names)
     for model in models:
         for name, value in model.graph.initializers.items():
             tensor = value.const_value
-            if name not in wanted or tensor is None:
+            if tensor is None:
                 continue
-            if name not in places:
+            data = tensor.numpy()  # not ascontiguousarray, which makes vectors of scalars
+            key: str | bytes
+            if name in wanted:
+                key = name
+            elif tensor.dtype == ir.DataType.UINT16:
+                key = data.tobytes()
+            else:
+                continue
+            if key not in places:
                 content.extend(bytes(-len(content) % ALIGNMENT))
-                data = tensor.numpy()  # not ascontiguousarray, which makes vectors of scalars
-                places[name] = ir.ExternalTensor(
+                places[key] = ir.ExternalTensor(
                     bundle.INIT,
                     len(content),
                     data.nbytes,
@@ -47,16 +57,34 @@ def pack_init(models: Iterable[ir.Model], names: Iterable[str]) -> bytes:
                     name=name,
                 )
                 content.extend(data.tobytes())
-            value.const_value = places[name]
+            value.const_value = copy(places[key])
+            value.const_value.name = name
     return bytes(content)
 
 
 def to_bytes(model: ir.Model) -> bytes:
-    """Serialise a model, without the compiler's own notes on each node."""
+    """Serialise a model, without the compiler's own notes on each node.
+
+    Shapes of inner values are left out, which whoever wants them can infer, and names of nodes that
+    are those of what they make: a third of a graph's bytes.
+    """
     ClearMetadataAndDocStringPass()(model)
     proto = ir.to_proto(model)
+    for graph in _graphs(proto.graph):
+        del graph.value_info[:]
+        for node in graph.node:
+            if list(node.output) == [node.name]:
+                node.ClearField("name")
     content: bytes = proto.SerializeToString(deterministic=True)
     return content
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _graphs(attribute.g)
 
 
 def ops_used(model: ir.Model) -> list[str]:

@@ -116,7 +116,7 @@ def wide(inputs: int, hidden: int = 8) -> InnerLoop:
 
 
 @pytest.mark.parametrize(
-    ("weights", "least", "samples"), [(0, 1, 2), (0, 3, 3), (10**6, 1, 4), (10**8, 1, 6)]
+    ("weights", "least", "samples"), [(0, 1, 1), (0, 3, 3), (10**6, 1, 2), (10**8, 1, 6)]
 )
 def test_large_samples_are_few_and_the_queries_too(weights: int, least: int, samples: int) -> None:
     x, y = torch.randn(6, 2400, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 3
@@ -127,7 +127,8 @@ def test_large_samples_are_few_and_the_queries_too(weights: int, least: int, sam
     assert len(found[SUPPORT_X]) == len(found[SUPPORT_Y]) == samples
     # The first and the last of all; as queries, all or those that are adapted to.
     assert found[SUPPORT_X][0].tolist() == x[0].tolist()
-    assert found[SUPPORT_X][-1].tolist() == x[-1].tolist()
+    if samples > 1:
+        assert found[SUPPORT_X][-1].tolist() == x[-1].tolist()
     assert (QUERY_X in found) == (samples == len(x))
     assert len(found[LOGITS]) == samples
     assert found[STEPS] == 3
