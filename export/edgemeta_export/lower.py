@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from copy import copy
+from unittest.mock import patch
 
 import onnx_ir as ir
 import torch
 from torch.onnx._internal.exporter import _core as exporter
+from torch.onnx._internal.exporter import _fx_passes
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from edgemeta.errors import UnsupportedModelError
@@ -16,6 +18,7 @@ from edgemeta_export.decompose import translations
 from edgemeta_export.layers import label_of
 from edgemeta_export.naming import name_by_layer
 from edgemeta_export.program import AtenProgram
+from edgemeta_export.promote import promote_types
 from edgemeta_export.quiet import quiet
 from edgemeta_export.rules import RULES
 from edgemeta_export.rules.registry import OPSET
@@ -37,7 +40,7 @@ def lower(program: AtenProgram, inputs: Sequence[str], outputs: Sequence[str]) -
         UnsupportedModelError: an op has neither a translation nor a rule.
     """
     try:
-        with quiet():
+        with quiet(), patch.object(_fx_passes, "insert_type_promotion_nodes", promote_types):
             model = exporter.export(
                 program,
                 registry=_registry(),

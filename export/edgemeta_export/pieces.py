@@ -27,6 +27,7 @@ from edgemeta_export.aten_passes import (
 from edgemeta_export.checks import check_ops
 from edgemeta_export.lower import lower
 from edgemeta_export.program import AtenProgram
+from edgemeta_export.quiet import without_collection
 from edgemeta_export.recurrent import one_op_recurrence
 from edgemeta_export.trace import Argument, GraphPass, trace
 
@@ -95,6 +96,7 @@ class Pieces:
     predict: ir.Model
 
 
+@without_collection()
 def lower_inner_loop(
     loop: InnerLoop,
     ways: int | None,

@@ -130,10 +130,10 @@ def record(
     for candidate in _candidates(whole):
         replayed = _replayed(loop, loop.init(), candidate, lr)
         spreads = _spreads(loop, candidate, lr, replayed)
-        # One look tells whether an episode is worth the others.
-        spread = next(spreads)
-        if spread <= 1:
-            spread = max([spread, *spreads])
+        # The first look that leads too far tells that this is none to stop at.
+        spread = 0.0
+        while spread <= 1 and (further := next(spreads, None)) is not None:
+            spread = max(spread, further)
         if lowest == math.inf or spread < lowest:
             lowest, episode, found, others = spread, candidate, replayed, spreads
         if spread <= 1:

@@ -172,7 +172,7 @@ def test_without_queries_the_support_samples_are_predicted(
     learner = classifier.adapt(recorded.support_x, recorded.support_y, recorded.steps, guard=False)
 
     def change(tensors: Tensors) -> None:
-        del tensors["query_x"]
+        tensors.pop("query_x", None)
         tensors["logits"] = learner.predict_logits(recorded.support_x)
 
     rewrite_selftest(bundle_copy, change)
