@@ -15,6 +15,7 @@ from edgemeta import InputError, Runner
 from edgemeta.bundle import ADAPT, INIT, PREDICT
 from edgemeta.meta.bodies import BodyModel
 from edgemeta.meta.neck import CenteredCosine
+from edgemeta.meta.onnx_module import OnnxModule
 from edgemeta.meta.shared_head import SharedHead
 from edgemeta.tasks import EpisodeSize
 from edgemeta.tasks.given import from_arrays
@@ -85,7 +86,7 @@ def test_the_front_is_int8_and_a_quarter_of_the_size(tmp_path: Path) -> None:
 def test_a_batch_norm_is_folded_not_quantized(tmp_path: Path) -> None:
     x, _ = samples(9)
     made = quantize_front(network(), ["9.weight", "9.bias"], x)
-    (graph,) = (m.graph for m in made.modules() if type(m).__name__ == "OnnxModule")
+    (graph,) = (m.graph for m in made.modules() if isinstance(m, OnnxModule))
     ops = {node.op_type for node in graph.lowered.graph}
     assert {"QuantizeLinear", "DequantizeLinear", "Conv"} <= ops
     assert "BatchNormalization" not in ops
