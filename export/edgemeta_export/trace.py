@@ -26,6 +26,7 @@ from torch.fx.traceback import preserve_node_meta
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from edgemeta.errors import UnsupportedModelError
+from edgemeta_export.aten_passes.plain_ops import plain_ops
 from edgemeta_export.decompose import changes_its_input, needed_decompositions
 from edgemeta_export.layers import LabelMode
 from edgemeta_export.layout import LAID_OUT, LayoutInterpreter, has_images
@@ -103,6 +104,7 @@ def trace(
             with enable_python_dispatcher(), preserve_node_meta():
                 kept = LAID_OUT if layout else frozenset()
                 graph = _traced(_labelled(function, model), fakes, kept)
+                plain_ops(graph)
                 if any(changes_its_input(node.target) for node in graph.graph.nodes):
                     graph = _traced(functionalize(Interpreter(graph).run), fakes, kept)
                 for edit in passes:

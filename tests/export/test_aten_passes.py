@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from edgemeta_export.aten_passes import bias_sums, join_pads, plain_softmax, sizes
-from edgemeta_export.decompose import slice_backward
+from edgemeta_export.aten_passes import bias_sums, join_pads, plain_ops, plain_softmax, sizes
+from edgemeta_export.decompose import changes_its_input, slice_backward
 from edgemeta_export.trace import trace
 
 aten = torch.ops.aten
@@ -151,3 +151,75 @@ def test_sizes_are_asked_of_the_inputs() -> None:
         for p in programs
     ]
     assert asked == [{"placeholder", "call_function"}, {"placeholder"}]
+
+
+def in_place(module: GraphModule) -> int:
+    return sum(changes_its_input(node.target) for node in module.graph.nodes)
+
+
+def activated(x: Tensor) -> Tensor:
+    y = F.relu_(x * 2)
+    z = F.hardtanh_(y - x, -0.5, 0.5).reshape(2, -1)
+    return z.sin().add_(z).mul_(3.0)
+
+
+def test_in_place_ops_on_what_nothing_else_sees_become_plain() -> None:
+    x = torch.randn(4, 6)
+    for function in (activated, gradient(activated)):
+        module = traced(function, x)
+        assert in_place(module) >= 4
+        plain_ops(module)
+        assert in_place(module) == 0
+        assert same(module, function, x)
+
+
+def through_a_view(x: Tensor) -> Tensor:
+    y = x * 2
+    rows = y[:2]
+    rows.relu_()
+    return y.sin()
+
+
+def under_a_view(x: Tensor) -> Tensor:
+    y = x * 2
+    rows = y.view(-1)
+    y.relu_()
+    return rows + 1
+
+
+def into_the_input(x: Tensor) -> Tensor:
+    return x.relu_() + 1
+
+
+@pytest.mark.parametrize("function", [through_a_view, under_a_view, into_the_input])
+def test_in_place_ops_that_something_else_sees_stay(function: Callable[[Tensor], Tensor]) -> None:
+    module = traced(function, torch.randn(4, 6))
+    plain_ops(module)
+    assert in_place(module) == 1
+    x = torch.randn(4, 6)
+    assert torch.equal(module(x.clone()), function(x.clone()))
+
+
+def view_after(x: Tensor) -> Tensor:
+    y = x * 2
+    y.relu_()
+    rows = y.view(-1)
+    rows.sub_(1.0)
+    return rows.sin()
+
+
+def test_a_view_made_afterwards_shows_the_new_tensor() -> None:
+    x = torch.randn(4, 6)
+    module = traced(view_after, x)
+    plain_ops(module)
+    assert in_place(module) == 0
+    assert same(module, view_after, x)
+
+
+def test_an_op_in_place_keeps_its_type() -> None:
+    def mixed(x: Tensor) -> Tensor:
+        return (x * 2).add_(x.double())
+
+    module = traced(mixed, torch.randn(4, 6))
+    plain_ops(module)
+    assert in_place(module) == 1
