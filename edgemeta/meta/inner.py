@@ -194,6 +194,22 @@ class InnerLoop:
                 `balanced_cross_entropy`.
             create_graph: see `step`.
         """
+        return self.gradient_and_output(state, x, y, share, create_graph=create_graph)[:2]
+
+    def gradient_and_output(
+        self,
+        state: State,
+        x: Tensor,
+        y: Tensor,
+        share: Tensor | None = None,
+        *,
+        create_graph: bool = False,
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Return what `gradient` does, and the model's output for the support samples.
+
+        Without norm statistics in the state that output is the same function of state and samples
+        as `predict`'s.
+        """
         output, _ = self._on_support(state, x)
         loss = self._support_loss(output, y, share)
         grads = torch.autograd.grad(
@@ -203,7 +219,7 @@ class InnerLoop:
             create_graph=create_graph,
             materialize_grads=True,
         )
-        return dict(zip(state.params, grads, strict=True)), loss
+        return dict(zip(state.params, grads, strict=True)), loss, output
 
     def move(
         self, state: State, grads: dict[str, Tensor], lr: Rates, index: Tensor | int = 0

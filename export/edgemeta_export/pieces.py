@@ -26,6 +26,7 @@ from edgemeta_export.aten_passes import (
 )
 from edgemeta_export.checks import check_ops
 from edgemeta_export.lower import lower
+from edgemeta_export.part import part
 from edgemeta_export.program import AtenProgram
 from edgemeta_export.quiet import without_collection
 from edgemeta_export.recurrent import one_op_recurrence
@@ -153,8 +154,9 @@ def lower_inner_loop(
         index: Tensor,
     ) -> dict[str, Tensor]:
         start = State(p, b, f, m, task.get(bundle.WAYS)).as_leaves()
-        state, loss = loop.step(start, x, y, scaled(rates, lr, p), index)
-        return moved(state) | {LOSS: loss}
+        grads, loss, made = loop.gradient_and_output(start, x, y)
+        state = loop.move(start, grads, scaled(rates, lr, p), index)
+        return moved(state) | {LOSS: loss, output: made}
 
     def share_of_classes(p: Any, y: Tensor) -> dict[str, Tensor]:
         return {SHARE: class_weights(y, p[per_class[0]].shape[0] if per_class else classes)}
@@ -163,8 +165,8 @@ def lower_inner_loop(
         p: Any, b: Any, f: Any, task: Any, share: Any, x: Tensor, y: Tensor
     ) -> dict[str, Tensor]:
         start = State(p, b, f, {}, task.get(bundle.WAYS)).as_leaves()
-        grads, loss = loop.gradient(start, x, y, share[SHARE])
-        return {GRADIENT.format(n): g for n, g in grads.items()} | {LOSS: loss}
+        grads, loss, made = loop.gradient_and_output(start, x, y, share[SHARE])
+        return {GRADIENT.format(n): g for n, g in grads.items()} | {LOSS: loss, output: made}
 
     def move(
         p: Any, m: Any, rates: Any, grads: Any, lr: Tensor, index: Tensor
@@ -211,30 +213,38 @@ def lower_inner_loop(
             )
         else:
             traced = traced_for(gradient, [*known, task, share], support, edits=edits)
-        last = traced_for(finish, [*known, task, share], support, edits=edits)
-        query = traced_for(predict, [*known, task], {bundle.QUERY_X: x}, edits=edits)
+        if statistics:
+            last = traced_for(finish, [*known, task, share], support, edits=edits)
+            query = traced_for(predict, [*known, task], {bundle.QUERY_X: x}, edits=edits)
     check_ops(traced.program, loop, x, y)
-    if chunk is None:
-        whole = traced.lower([*outputs, LOSS])
+    grads = {GRADIENT.format(n): p.detach() for n, p in example.params.items()}
+    moving = outputs if chunk is None else [*grads]
+    joint = traced.lower([*moving, LOSS, output])
+    found = part(joint, [*moving, LOSS])
+    if statistics:
+        looked, predicted = last.lower([*statistics, LOSS]), query.lower([output])
     else:
-        grads = {GRADIENT.format(n): p.detach() for n, p in example.params.items()}
-        moving = traced_for(
-            move, [example.params, example.moments, rates, grads], numbers, edits=[]
-        )
+        # Loss and output are the same functions of state and samples in all three.
+        looked = part(joint, [LOSS], {name: name for name in support})
+        predicted = part(joint, [output], {bundle.SUPPORT_X: bundle.QUERY_X})
+    if chunk is None:
+        whole = found
+    else:
+        moves = traced_for(move, [example.params, example.moments, rates, grads], numbers, edits=[])
         counting = None
         if balanced:
             labels = {bundle.SUPPORT_Y: y}
             heads = {n: example.params[n] for n in per_class[:1]}
             counting = traced_for(share_of_classes, [heads], labels, edits=[]).lower([SHARE])
-        whole = SlicedStep(chunk, counting, traced.lower([*grads, LOSS]), moving.lower(outputs))
+        whole = SlicedStep(chunk, counting, found, moves.lower(outputs))
     return Pieces(
         init,
         rates,
         ways,
         per_class,
         step=whole,
-        finish=last.lower([*statistics, LOSS]),
-        predict=query.lower([output]),
+        finish=looked,
+        predict=predicted,
     )
 
 
