@@ -615,6 +615,26 @@ class UNet(nn.Module):
         return output
 
 
+class ConvNext(nn.Module):
+    """A residual block with its channels last in memory, and layer norm over them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 4, 2, 2)
+        self.depthwise = nn.Conv2d(4, 4, 3, padding=1, groups=4)
+        self.narrow = nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 4))
+        self.norm = nn.LayerNorm(4)
+        self.head = nn.Linear(4, WAYS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 1, 8, 8) -> (N, WAYS)."""
+        x = self.stem(x)
+        x = x + self.narrow(self.depthwise(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        normal = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        output: Tensor = self.head(normal.mean((2, 3)))
+        return output
+
+
 class ViT(nn.Module):
     """Patches, a class token, positions, one encoder layer."""
 
@@ -718,6 +738,7 @@ row(
         nn.AdaptiveAvgPool2d(1),
     ),
 )
+row("networks", "ConvNeXt block", (1, 8, 8), ConvNext)
 row("networks", "ViT", (1, 8, 8), lambda: ViT())
 row("networks", "U-Net", (1, 6, 6), lambda: UNet(), task="regression", target=(1, 6, 6))
 

@@ -11,6 +11,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 from torch.utils import _pytree as pytree
@@ -26,6 +27,7 @@ LAID = Image | Strip | Uniform | Filter | LateNorm | LateGradient | NormGradient
 
 Handler = Callable[["LayoutInterpreter", Node, tuple[Any, ...]], Any]
 HANDLERS: dict[Any, Handler] = {}
+VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
 
 
 def handles(*targets: Any) -> Callable[[Handler], Handler]:
@@ -106,6 +108,8 @@ class LayoutInterpreter(Interpreter):
         if n.target is operator.getitem:
             return n.target(*args)
         args, kwargs = pytree.tree_map(plain, (args, kwargs), is_leaf=_is_laid)
+        if n.target in VIEWS:  # what was laid out lies in memory as no view may show it
+            return torch.ops.aten.reshape.default(*args, **kwargs)
         return n.target(*args, **kwargs)
 
     def image(self, value: Any, node: Any) -> Image:
