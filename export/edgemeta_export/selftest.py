@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgemeta import bundle
-from edgemeta.errors import ParityError
+from edgemeta.errors import InputError, ParityError
 from edgemeta.meta.inner import InnerLoop, State
 from edgemeta.meta.updates import Rates
 from edgemeta_export.recording import WHOLE, WHOLE_SHARE, kept
@@ -25,11 +25,12 @@ from edgemeta_export.recording import WHOLE, WHOLE_SHARE, kept
 ATOL = 2e-6
 RTOL = 2e-5
 
-# Deep networks with batch statistics magnify rounding: there, a runtime may differ by this many
-# times what PyTorch differs from itself, three draws of a jitter being a short look at it.
-MARGIN = 2
+# Deep networks magnify rounding, by how much is measured: PyTorch in float32 is so far from PyTorch
+# in float64, and from itself where each weight is moved by float32's rounding. A runtime rounds as
+# well, so that the two are twice as far from each other; and it may sum in a cruder order: over the
+# networks of tests/networks.py, the largest seen is 2.5 times what is measured here.
+MARGIN = 4
 MOST = 50  # times the tolerance: 1e-3, still far from what a wrong gradient does
-USELESS = MOST / MARGIN
 
 # What one replay may cost: ResNet-12 on 84 x 84 pixels has two samples, two steps and 112 GFLOP, a
 # second or two on two cores, and is replayed four to eight times.
@@ -40,7 +41,8 @@ BACKWARD = 2  # times a forward pass
 # and for each byte of its weights; a sample of each there must be.
 ROOM, ROOM_SHARE = 8_000, 0.015
 
-JITTER = 1e-6  # ten times float32's rounding
+JITTER = 1e-6  # ten times float32's rounding: what PyTorch repeats under it has no kinks nearby
+ROUNDING = 1.2e-7  # float32's own
 JITTERED_RUNS = 3
 
 
@@ -105,8 +107,8 @@ def record(
 
     ReLU and max-pooling have kinks. Where an activation lies within rounding of one, two correct
     runtimes take different sides, and their gradients part. So the episode is one on which PyTorch
-    agrees with itself when the init is jittered: all of `x` if possible, else fewer samples. Where
-    there is none, it is the one with the best agreement, and the tolerance grows with it.
+    agrees with itself when the weights are jittered: all of `x` if possible, else fewer samples.
+    Where there is none, it is the one with the least rounding, and the tolerance grows with that.
 
     A large model, or large samples, begin with a smaller episode: see `WORK` and `ROOM`.
 
@@ -126,25 +128,22 @@ def record(
     # The largest label says how many classes a shared head has: a short episode needs it too.
     first = y.argsort(descending=True, stable=True) if loop.per_class else slice(None)
     whole = _affordable(loop, Episode(x[first], y[first], x, steps), least, weights)
-    lowest = math.inf
+    lowest, best = math.inf, None
     for candidate in _candidates(whole):
         replayed = _replayed(loop, loop.init(), candidate, lr)
-        spreads = _spreads(loop, candidate, lr, replayed)
-        # The first look that leads too far tells that this is none to stop at.
-        spread = 0.0
-        while spread <= 1 and (further := next(spreads, None)) is not None:
-            spread = max(spread, further)
-        if lowest == math.inf or spread < lowest:
-            lowest, episode, found, others = spread, candidate, replayed, spreads
-        if spread <= 1:
+        spread = _spread(loop, candidate, lr, replayed, lowest)
+        if best is None or spread < lowest:
+            lowest, best = spread, (candidate, replayed)
+        if MARGIN * spread <= 1:
             break
-    lowest = max([lowest, *others])
-    slack = 1.0 if lowest <= 1 else MARGIN * lowest
+    assert best is not None  # noqa: S101  # there is always a candidate
+    episode, found = best
+    slack = max(1.0, MARGIN * lowest)
     if slack > MOST:
         raise ParityError(
             "this adaptation cannot be checked: PyTorch does not reproduce it within rounding",
-            got=f"{lowest * RTOL:.1g} after a jitter of {JITTER:.1g}",
-            expected=f"at most {USELESS * RTOL:.1g}",
+            got=f"{lowest * RTOL:.1g} from float64 or after a jitter of {ROUNDING:.1g}",
+            expected=f"at most {MOST / MARGIN * RTOL:.1g}",
             hint="lower inner_lr, or pass samples as the model was trained on",
         )
     return Selftest(_content(task, episode, found, weights), ATOL * slack, RTOL * slack)
@@ -164,7 +163,7 @@ def record_episode(loop: InnerLoop, task: str, episode: Episode, lr: Rates) -> b
         itself by more than a runtime may: there a runtime cannot be checked.
     """
     found = _replayed(loop, loop.init(), episode, lr)
-    if any(spread > 1 for spread in _spreads(loop, episode, lr, found)):
+    if MARGIN * _spread(loop, episode, lr, found, math.inf) > 1:
         return None
     return _content(task, episode, found)
 
@@ -232,22 +231,76 @@ def _candidates(whole: Episode) -> Iterator[Episode]:
     yield single._replace(steps=1)
 
 
-def _spreads(loop: InnerLoop, episode: Episode, lr: Rates, found: Replay) -> Iterator[float]:
-    """Yield how far jittered inits lead from what was found, in units of the tolerance."""
+def _spread(loop: InnerLoop, episode: Episode, lr: Rates, found: Replay, least: float) -> float:
+    """How far rounding leads PyTorch from what was found, in units of a runtime's tolerance.
+
+    None at all is said of an episode that PyTorch repeats even when jittered by more than that.
+    Runs stop as soon as one leads further than `least`: another episode is better.
+    """
+    if _jittered(loop, episode, lr, found, JITTER, 1.0) <= 1:
+        return 0.0
+    spread = _from_float64(loop, episode, lr, found)
+    if spread >= least:
+        return spread
+    return max(spread, _jittered(loop, episode, lr, found, ROUNDING, least))
+
+
+def _jittered(
+    loop: InnerLoop, episode: Episode, lr: Rates, found: Replay, jitter: float, least: float
+) -> float:
+    """How far jittered weights, those that stay frozen too, lead from what was found."""
     generator = torch.Generator().manual_seed(0)
     init = loop.init()
-    want = _results(found)
+
+    def moved(tensor: Tensor) -> Tensor:
+        tensor = tensor.detach()
+        if not tensor.is_floating_point():
+            return tensor
+        return tensor * (1 + jitter * torch.randn(tensor.shape, generator=generator))
+
+    spread = 0.0
     for _ in range(JITTERED_RUNS):
-        jittered = {
-            name: p.detach() * (1 + JITTER * torch.randn(p.shape, generator=generator))
-            for name, p in init.params.items()
-        }
-        moved = _replayed(loop, init._replace(params=jittered), episode, lr)
-        ratios = [
-            float((got - wanted).abs().max() / (ATOL + RTOL * wanted.abs().max()))
-            for got, wanted in zip(_results(moved), want, strict=True)
-        ]
-        yield max(ratio if math.isfinite(ratio) else math.inf for ratio in ratios)
+        params = {name: moved(tensor) for name, tensor in init.params.items()}
+        frozen = {name: moved(tensor) for name, tensor in init.frozen.items()}
+        start = init._replace(params=params, frozen=frozen)
+        spread = max(spread, _apart(_replayed(loop, start, episode, lr), found))
+        if spread > least:
+            break
+    return spread
+
+
+def _from_float64(loop: InnerLoop, episode: Episode, lr: Rates, found: Replay) -> float:
+    """How far what was found is from float64's; zero where the model computes in float32 alone."""
+
+    def exact(tensor: Tensor) -> Tensor:
+        tensor = tensor.detach()
+        return tensor.double() if tensor.is_floating_point() else tensor
+
+    def all_exact(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: exact(tensor) for name, tensor in tensors.items()}
+
+    init = loop.init()
+    start = init._replace(
+        params=all_exact(init.params),
+        buffers=all_exact(init.buffers),
+        frozen=all_exact(init.frozen),
+        moments=all_exact(init.moments),
+    )
+    query_x = None if episode.query_x is None else exact(episode.query_x)
+    inputs = episode._replace(x=exact(episode.x), y=exact(episode.y), query_x=query_x)
+    try:
+        return _apart(found, _replayed(loop, start, inputs, lr))
+    except (RuntimeError, InputError):  # a cast to float32 in the model's code, an ONNX graph
+        return 0.0
+
+
+def _apart(got: Replay, wanted: Replay) -> float:
+    """Return the largest difference in units of a runtime's tolerance; infinity for no number."""
+    most = 0.0
+    for one, other in zip(_results(got), _results(wanted), strict=True):
+        ratio = float((one - other).abs().max() / (ATOL + RTOL * other.abs().max()))
+        most = max(most, ratio if math.isfinite(ratio) else math.inf)
+    return most
 
 
 def _content(task: str, episode: Episode, found: Replay, weights: int | None = None) -> bytes:

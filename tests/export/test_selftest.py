@@ -75,6 +75,64 @@ def test_what_pytorch_cannot_repeat_is_refused(by: float) -> None:
         record(loop(by), "classification", X, Y, steps=2, lr=0.1)
 
 
+class Deep(nn.Module):
+    """Twelve layers that double each difference, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(*[nn.Linear(4, 4) for _ in range(12)])
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 4) -> (N, 3)."""
+        for layer in self.body:
+            x = torch.sin(3 * x + layer(x))
+        z: Tensor = self.head(x)
+        return z
+
+
+def test_rounding_in_a_frozen_body_counts() -> None:
+    made = InnerLoop(Deep(), LOSSES["classification"], ("head.*",))
+    episode = Episode(X, Y, X, steps=2)
+    found = replay(made, made.init(), X, Y, 2, query_x=X, lr=0.1)
+    # Its weights jittered, PyTorch is far from itself; what it rounds is much less.
+    assert selftest._jittered(made, episode, 0.1, found, selftest.JITTER, 1.0) > 10
+    spread = selftest._spread(made, episode, 0.1, found, float("inf"))
+    assert 0.25 < spread < 10
+    recorded = record(made, "classification", X, Y, steps=2, lr=0.1)
+    assert RTOL < recorded.rtol <= MARGIN * spread * RTOL
+
+
+def test_a_wrong_gradient_is_beyond_a_widened_tolerance() -> None:
+    made = InnerLoop(Deep(), LOSSES["classification"], ("head.*",))
+    recorded = record(made, "classification", X, Y, steps=2, lr=1.0)
+    right = replay(made, made.init(), X, Y, 2, query_x=X, lr=1.0)
+    wrong = replay(made, made.init(), X, Y, 2, query_x=X, lr=1.001)
+    assert selftest._apart(wrong, right) * RTOL > recorded.rtol > RTOL
+
+
+class Casting(nn.Module):
+    """Computes in float32 whatever it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 4) -> (N, 3)."""
+        z: Tensor = self.layer(x.float())
+        return z
+
+
+def test_a_model_that_cannot_run_in_float64_is_jittered_only() -> None:
+    made = InnerLoop(Casting(), LOSSES["classification"])
+    episode = Episode(X, Y, X, steps=2)
+    found = replay(made, made.init(), X, Y, 2, query_x=X, lr=0.1)
+    assert selftest._from_float64(made, episode, 0.1, found) == 0
+    assert 0 < selftest._jittered(made, episode, 0.1, found, selftest.ROUNDING, 1.0) < 1
+
+
 def test_an_episode_is_recorded_as_it_is_or_not_at_all() -> None:
     episode = Episode(X, Y, X[1:3], steps=3, lr_scale=0.5)
     content = record_episode(loop(1), "classification", episode, lr=0.1)
