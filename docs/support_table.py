@@ -1,4 +1,4 @@
-"""Write docs/support.md from the zoo, the rules and the decompositions.
+"""Write docs/support.md from the zoo, measured networks, the rules and the decompositions.
 
 python -m docs.support_table
 
@@ -7,16 +7,19 @@ A test compares the file with what this prints, so that the table is never edite
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from benchmarks.timing import markdown
 from edgemeta_export.decompose import DECOMPOSITIONS
 from edgemeta_export.rules import RULES
 from tests.zoo import ROWS, Row
 
 TARGET = Path(__file__).with_name("support.md")
+BREADTH = Path(__file__).parent.parent / "benchmarks" / "results" / "breadth.json"
 
 
 def page() -> str:
@@ -37,6 +40,7 @@ def page() -> str:
         parts += [f"## {family.capitalize()}", "", "| model | sample |", "|---|---|"]
         parts += [f"| {row.name} | {_sample(row)} |" for row in rows]
         parts.append("")
+    parts += _breadth()
     parts += _functions("Rules of ours", RULES)
     parts += _functions("Decompositions of ours", DECOMPOSITIONS)
     return "\n".join(parts)
@@ -45,6 +49,42 @@ def page() -> str:
 def _sample(row: Row) -> str:
     kind = f"{row.tokens} tokens" if row.tokens else "float32"
     return f"{' x '.join(map(str, row.shape))} {kind}"
+
+
+def _breadth() -> list[str]:
+    """Return the networks of other packages that were measured."""
+    found = json.loads(BREADTH.read_text())
+    versions = found["packages"]
+    rows = []
+    for name, network in found["networks"].items():
+        rows += [
+            [
+                f"{name} ({network['package']})" if what == "head" else "",
+                what,
+                f"{network['parameters'] / 1e6:.1f} M",
+                " x ".join(map(str, network["input"])),
+                f"{network[what]['export_process_seconds']:.0f}",
+                f"{network[what]['difference']:.0e}",
+                f"{network[what]['adapt_ms']:.1f}",
+            ]
+            for what in ("head", "last block")
+            if what in network
+        ]
+    header = ["network", "adapts", "parameters", "sample", "export, s", "difference", "adapt, ms"]
+    return [
+        "## Networks of timm and torchvision",
+        "",
+        f"timm {versions['timm']} and torchvision {versions['torchvision']}, beside torch "
+        f"{versions['torch']}; random weights, batch norms in eval mode with running statistics "
+        "that fit no data. The difference is that of a query's logits from an ordinary PyTorch "
+        "loop with `torch.optim.SGD`, relative to the largest; adaptation is 3 steps on 10 samples "
+        f"on one thread of {found['cpu']}. Export is processor time in a process that has exported "
+        "before. Written by `python -m benchmarks.breadth`; `tests/export/test_breadth.py` says "
+        "how to install both packages, and checks all of these.",
+        "",
+        markdown(header, rows),
+        "",
+    ]
 
 
 def _functions(title: str, table: Mapping[Any, Callable[..., Any]]) -> list[str]:

@@ -291,7 +291,14 @@ def _check_arguments(
 
 def _copy(model: nn.Module, adapt: Sequence[str], norm_statistics: NormStatistics) -> nn.Module:
     """Return a copy on the CPU; warn of norms that would hardly do what their maker meant."""
-    model = copy.deepcopy(model).cpu()
+    try:
+        model = copy.deepcopy(model).cpu()
+    except RuntimeError as error:  # torch copies no tensor that autograd has made
+        raise InputError(
+            "the model holds what an earlier run computed, and cannot be copied",
+            got=str(error).split(". ")[0],
+            hint="pass it as it was made, or run it under torch.no_grad() before",
+        ) from error
     adapted = matching(dict(model.named_parameters()), adapt)
     norms = frozen_in_training(model, adapted) if norm_statistics == "as is" else []
     if norms:

@@ -127,6 +127,21 @@ def test_the_callers_model_is_left_alone(tmp_path: Path) -> None:
         assert torch.equal(tensor, before[name]), name
 
 
+class Keeping(nn.Linear):
+    """Keeps what it computed."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.kept = super().forward(x)
+        return self.kept
+
+
+def test_a_model_that_holds_what_it_computed_is_refused(tmp_path: Path) -> None:
+    model = Keeping(4, 3)
+    model(torch.from_numpy(X))
+    with pytest.raises(InputError, match=r"under torch\.no_grad"):
+        export(tmp_path / "bundle", model)
+
+
 def test_an_existing_bundle_is_replaced_whole(tmp_path: Path) -> None:
     first = Runner(export(tmp_path / "bundle")).fingerprint
     second = Runner(export(tmp_path / "bundle", inner_lr=0.2))

@@ -1,0 +1,51 @@
+"""Networks of timm and torchvision agree with fine-tuning in PyTorch.
+
+timm imports torchvision, and torchvision loads only beside the torch that it was built for; there
+is none for the one of constraints.txt. So they have a venv of their own, with another torch:
+
+    python3 -m venv .venv-breadth
+    .venv-breadth/bin/pip install -c constraints-breadth.txt -e '.[breadth]'
+    .venv-breadth/bin/python -m pytest tests/export/test_breadth.py
+
+Elsewhere these tests are skipped. `benchmarks.breadth` measures the same networks.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edgemeta import Runner
+from edgemeta_export import export_bundle
+from tests.networks import NETWORKS, QUERIES, SAMPLES, STEPS, Network, difference, rate, references
+
+pytest.importorskip("timm", reason="see the module's docstring", exc_type=ImportError)
+pytest.importorskip("torchvision", reason="see the module's docstring", exc_type=ImportError)
+
+# Relative to the largest logit: deep networks of random weights magnify rounding; most seen 5e-5.
+LIMIT = 2e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["head", "last block"])
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
+def test_a_network_agrees_with_fine_tuning(network: Network, what: str, tmp_path: Path) -> None:
+    model, patterns = network.model(), network.adapt(what)
+    x, y = network.samples(SAMPLES, seed=0)
+    support = torch.tensor(x), torch.tensor(y)
+    lr = rate(model, patterns, *support)
+    path = export_bundle(
+        model, tmp_path / "b", x, inner_lr=lr, inner_steps=STEPS, adapt=patterns, example_y=y
+    )
+    runner = Runner(path, threads=1)
+    assert not any(tensor.kind == "buffer" for tensor in runner.manifest.state)
+    query_x, _ = network.samples(QUERIES, seed=7)
+    wanted = references(model, patterns, *support, lr, torch.tensor(query_x))
+    with torch.no_grad():
+        before = model(torch.tensor(query_x)).numpy()
+    # Or nothing was learned, and anything would do.
+    assert np.abs(wanted[0] - before).max() > 0.05 * np.abs(wanted[0]).max()
+    assert difference(runner.adapt(x, y).predict_logits(query_x), wanted) < LIMIT
