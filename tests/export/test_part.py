@@ -13,6 +13,7 @@ from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.losses import LOSSES
 from edgemeta_export import pieces
 from edgemeta_export.pieces import LOSS, lower_inner_loop
+from edgemeta_export.trace import trace
 
 X, Y = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
 
@@ -36,7 +37,6 @@ def test_a_network_is_traced_once_unless_the_state_has_statistics(
         count += 1
         return trace(*args, **settings)
 
-    trace = pieces.trace
     monkeypatch.setattr(pieces, "trace", counting)
     model = network(training=training)
     loop = InnerLoop(model, LOSSES["classification"])
