@@ -120,7 +120,10 @@ def fine_tuned(
     """Fine-tune a copy of a network in eval mode, as a tutorial would."""
     model = copy.deepcopy(model).eval()
     tensors = dict(model.named_parameters())
-    optimizer = torch.optim.SGD([tensors[name] for name in matching(tensors, patterns)], lr=lr)
+    chosen = matching(tensors, patterns)
+    for name, tensor in tensors.items():
+        tensor.requires_grad_(name in chosen)
+    optimizer = torch.optim.SGD([tensors[name] for name in chosen], lr=lr)
     with torch.enable_grad():
         for _ in range(STEPS):
             optimizer.zero_grad()
