@@ -616,20 +616,24 @@ class UNet(nn.Module):
 
 
 class ConvNext(nn.Module):
-    """A residual block with its channels last in memory, and layer norm over them."""
+    """Two residual blocks with their channels last in memory, then layer norm over them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(1, 4, 2, 2)
-        self.depthwise = nn.Conv2d(4, 4, 3, padding=1, groups=4)
-        self.narrow = nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 4))
+        self.stem = nn.Conv2d(2, 4, 2, 2)
+        self.depthwise = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1, groups=4) for _ in range(2))
+        self.mixing = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 4))
+            for _ in range(2)
+        )
         self.norm = nn.LayerNorm(4)
         self.head = nn.Linear(4, WAYS)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 1, 8, 8) -> (N, WAYS)."""
+        """(N, 2, 16, 16) -> (N, WAYS)."""
         x = self.stem(x)
-        x = x + self.narrow(self.depthwise(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        for depthwise, mixing in zip(self.depthwise, self.mixing, strict=True):
+            x = x + mixing(depthwise(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         normal = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         output: Tensor = self.head(normal.mean((2, 3)))
         return output
@@ -738,7 +742,7 @@ row(
         nn.AdaptiveAvgPool2d(1),
     ),
 )
-row("networks", "ConvNeXt block", (1, 8, 8), ConvNext)
+row("networks", "ConvNeXt blocks", (2, 16, 16), ConvNext)
 row("networks", "ViT", (1, 8, 8), lambda: ViT())
 row("networks", "U-Net", (1, 6, 6), lambda: UNet(), task="regression", target=(1, 6, 6))
 
