@@ -70,7 +70,7 @@ def page() -> str:
         "Written by `python -m docs.parity_page` from `benchmarks/results/parity.json`; do not "
         "edit. `make parity` builds all runtimes, replays, and writes both.",
         "",
-        "Each runtime replays the same recorded episodes of three bundles, and every tensor of the "
+        "Each runtime replays the same recorded episodes of five bundles, and every tensor of the "
         f"adapted state, the losses and the predictions are compared with those of PyTorch "
         f"{machine['torch']}. The episodes differ in samples, classes, steps, learning rate and "
         "queries. They were chosen before any runtime saw them: PyTorch agrees with itself on them "

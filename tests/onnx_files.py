@@ -69,11 +69,11 @@ def convolution(batch: str = "n", opset: int = 13) -> onnx.ModelProto:
     )
 
 
-def loudest(batch: str = "n") -> onnx.ModelProto:
-    """(n, 6) -> (n, 6): cut off below the loudest of the whole batch, as spectrograms are."""
+def loudest(batch: str = "n", width: int = WIDTH) -> onnx.ModelProto:
+    """(n, width) -> the same: cut off below the loudest of the whole batch, as spectrograms are."""
     return model(
         f"""
-        body (float[{batch},{WIDTH}] x) => (float[{batch},{WIDTH}] features) {{
+        body (float[{batch},{width}] x) => (float[{batch},{width}] features) {{
           level = Abs(x)
           most = ReduceMax <keepdims=0> (level)
           tenth = Constant <value = float {{0.1}}> ()

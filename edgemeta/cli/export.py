@@ -114,8 +114,8 @@ def export(
 ) -> None:
     """Compile the best checkpoint of RUN into a bundle, and check it against PyTorch.
 
-    With --body it compiles a pre-trained network instead, whose head adapts in one step: no
-    training is needed. DATA is then a folder of recordings or pictures per class, or any other
+    With --body it compiles a pre-trained network instead, whose head alone adapts: no training is
+    needed. DATA is then a folder of recordings or pictures per class, or any other
     TASKS of `edgemeta train`; the last options say how it is read, and by default that is what
     suits the body.
 

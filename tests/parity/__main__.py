@@ -32,7 +32,7 @@ RESULT = ROOT / "benchmarks" / "results" / "parity.json"
 REPEATS = 50
 
 
-@click.command(help="Replay three bundles on every runtime that is there.")
+@click.command(help="Replay five bundles on every runtime that is there.")
 @click.option("--out", type=click.Path(path_type=Path), default=RESULT, help="The result file.")
 def main(out: Path) -> None:
     """Replay, and write."""

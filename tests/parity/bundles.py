@@ -1,29 +1,36 @@
-"""The three bundles that all runtimes replay, and episodes that PyTorch recorded for them.
+"""The bundles that all runtimes replay, and episodes that PyTorch recorded for them.
 
 The networks have random weights: what they compute is to be compared, not to be good. Between them
-they have uint8, float32 and int64 samples, a shared head, a head of fixed size and a regression.
+they have uint8, float32, int64 and int16 samples, a shared head, a head of fixed size and a
+regression, two ONNX files as a body, and a body in 8-bit integers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from edgemeta import bundle
 from edgemeta.bundle import TensorSpec
 from edgemeta.meta.inner import InnerLoop
 from edgemeta.meta.losses import LOSSES, Task
 from edgemeta.meta.models import build_model
+from edgemeta.meta.neck import CenteredCosine
+from edgemeta.meta.onnx_module import OnnxModule
+from edgemeta.meta.shared_head import SharedHead
 from edgemeta_export import export_bundle
+from edgemeta_export.int8 import quantize_front
 from edgemeta_export.selftest import Episode, record_episode
 from tests.cases import seeded
+from tests.onnx_files import FEATURES, convolution, loudest
 from tests.zoo import WAYS, Head, Recurrent
 
 INNER_STEPS = 5
@@ -34,10 +41,67 @@ DRAWS = 10
 MOST_SAMPLES, MOST_STEPS, MOST_QUERIES, MOST_WAYS = 25, 10, 8, 7
 
 GLYPH = TensorSpec((28, 28), "uint8")
+CLIP = TensorSpec((128,), "int16")
+PICTURE = TensorSpec((16, 16, 3), "float32")
 WINDOW = TensorSpec((25, 6), "float32")
 TOKENS = TensorSpec((12,), "int64")
 WORDS = 11
 TARGETS = 2
+
+
+class Sounds(nn.Module):
+    """Waveforms through two ONNX files, the first of them sample by sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.level = OnnxModule(loudest(width=CLIP.shape[0]), per_sample=True)
+        self.body = OnnxModule(convolution())
+        self.head = nn.Linear(FEATURES, WAYS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # (N, 128) -> (N, 2, 8, 8) -> (N, 8)
+        made = self.body((self.level(x.float()) / 1000).reshape(-1, 2, 8, 8))
+        logits: Tensor = self.head(made)
+        return logits
+
+
+@cache
+def small_body() -> OnnxModule:
+    """Return a convolutional body in 8-bit integers; quantizing takes a second."""
+    with torch.random.fork_rng():  # what is made behind it draws the same, whether it is new or not
+        return _quantized_body()
+
+
+def _quantized_body() -> OnnxModule:
+    torch.manual_seed(0)
+    body = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1),
+        nn.BatchNorm2d(16),
+        nn.ReLU6(),
+        nn.Conv2d(16, 32, 3, stride=2),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
+    x = np.random.default_rng(0).normal(size=(32, 3, 16, 16)).astype(np.float32)
+    model = nn.Sequential(body.eval(), nn.Linear(32, WAYS))
+    made = quantize_front(model, ["1.weight", "1.bias"], x)
+    (graph,) = (module for module in made.modules() if isinstance(module, OnnxModule))
+    return graph
+
+
+class Quantized(nn.Module):
+    """Pictures through a body in 8-bit integers, normalised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = small_body()
+        self.neck = CenteredCosine(32, scale=4.0)
+        self.head = SharedHead(32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.neck(self.body(x.permute(0, 3, 1, 2))))
+        return logits
 
 
 @dataclass(frozen=True)
@@ -73,9 +137,8 @@ class Network:
         shape = (count, *self.input.shape)
         if self.input.dtype == "float32":
             return rng.normal(size=shape).astype(np.float32)
-        return rng.integers(0, 256 if self.input.dtype == "uint8" else WORDS, shape).astype(
-            self.input.dtype
-        )
+        low, high = {"uint8": (0, 256), "int16": (-3000, 3000)}.get(self.input.dtype, (0, WORDS))
+        return rng.integers(low, high, shape).astype(self.input.dtype)
 
     def y(self, count: int, ways: int, rng: np.random.Generator) -> NDArray[Any]:
         """Return (count,) labels, each of them at least once, or (count, TARGETS) targets."""
@@ -107,6 +170,8 @@ NETWORKS = (
         inner_lr=0.02,
         task="regression",
     ),
+    Network("onnx", Sounds, CLIP, inner_lr=0.1),
+    Network("int8", Quantized, PICTURE, inner_lr=0.1, any_ways=True),
 )
 
 
