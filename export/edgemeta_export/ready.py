@@ -33,7 +33,7 @@ from edgemeta_export.int8 import calibration_samples, quantize_front
 from edgemeta_export.int8_accuracy import Setting, before_and_after, validated
 
 WAYS, SHOTS = 5, 1
-# Of the rates 0.1, 0.3 and 1 and of 1 to 20 steps, on validation episodes of words and of photographs:
+# Of rates 0.1, 0.3 and 1 and of 1 to 20 steps, on validation episodes of words and of photographs:
 # with one sample a class all are alike; with five, one step is 0.7 to 1 point behind.
 INNER_LR, INNER_STEPS = 0.3, 5
 HEAD = ("head.*",)
