@@ -14,7 +14,7 @@ say edgemeta export --body speech "$recordings" --by both --int8 "$recordings" -
 say edgemeta export --body image "$photographs" --int8 "$photographs" --out "$out/objects8"
 for shots in 1 5; do
   say edgemeta eval "$out/objects" "$photographs" --shots $shots
-  say edgemeta eval "$out/words" "$recordings" --shots $shots
+  say edgemeta eval "$out/words" "$recordings" --shots $shots --episodes 200
 done
 say python -m benchmarks.pretrained_peers --body speech "$recordings" --by both
 say python -m benchmarks.pretrained_peers --body image "$photographs"

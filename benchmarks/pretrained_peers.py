@@ -104,7 +104,8 @@ def main(data: str, body: str, by: Unit, episodes: int) -> None:
                 scores[name].append(float(np.mean(predict(episode) == episode.query_y)))
         found = {name: mean_and_ci95(each) for name, each in scores.items()}
         shown = {name: f"{100 * e.mean:.1f} ± {100 * e.ci95:.1f}" for name, e in found.items()}
-        click.echo(json.dumps({"body": body, "shots": shots, "accuracy": shown}))
+        record = {"body": body, "shots": shots, "accuracy": shown}
+        click.echo(json.dumps(record, ensure_ascii=False))
 
 
 if __name__ == "__main__":

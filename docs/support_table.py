@@ -77,10 +77,11 @@ def _breadth() -> list[str]:
         f"timm {versions['timm']} and torchvision {versions['torchvision']}, beside torch "
         f"{versions['torch']}; random weights, batch norms in eval mode with running statistics "
         "that fit no data. The difference is that of a query's logits from an ordinary PyTorch "
-        "loop with `torch.optim.SGD`, relative to the largest; adaptation is 3 steps on 10 samples "
+        "loop with `torch.optim.SGD`, in float32 or in float64, whichever is nearer, relative to "
+        "the largest; adaptation is 3 steps on 10 samples "
         f"on one thread of {found['cpu']}. Export is processor time in a process that has exported "
         "before. Written by `python -m benchmarks.breadth`; `tests/export/test_breadth.py` says "
-        "how to install both packages, and checks all of these.",
+        "how to install both packages.",
         "",
         markdown(header, rows),
         "",

@@ -30,9 +30,11 @@ from edgemeta.errors import (
 if TYPE_CHECKING:
     from edgemeta.classifier import FewShotClassifier
     from edgemeta.meta.api import export, meta_train
+    from edgemeta.meta.onnx_module import OnnxModule
     from edgemeta.packaged import load
     from edgemeta.regressor import FewShotRegressor
     from edgemeta.runner import Learner, Runner
+    from edgemeta_export import export_bundle
 
 # From 1.29 on, onnxruntime's own builds send telemetry from the moment that they are imported, and
 # keep an id of the device in the user's cache. Nothing leaves a device on our account.
@@ -48,11 +50,13 @@ __all__ = [
     "InputError",
     "Learner",
     "NotFittedError",
+    "OnnxModule",
     "ParityError",
     "Runner",
     "TrainingError",
     "UnsupportedModelError",
     "export",
+    "export_bundle",
     "load",
     "meta_train",
 ]
@@ -62,8 +66,10 @@ _PLACES = {
     "FewShotClassifier": "edgemeta.classifier",
     "FewShotRegressor": "edgemeta.regressor",
     "Learner": "edgemeta.runner",
+    "OnnxModule": "edgemeta.meta.onnx_module",
     "Runner": "edgemeta.runner",
     "export": "edgemeta.meta.api",
+    "export_bundle": "edgemeta_export",
     "load": "edgemeta.packaged",
     "meta_train": "edgemeta.meta.api",
 }

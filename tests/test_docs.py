@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+import torch
 
 import edgemeta
 from edgemeta import Runner
 from edgemeta.cli import COMMANDS
 from tests.cases import CASE, Compile
+from tests.onnx_files import perceptron, samples
 
 ROOT = Path(__file__).resolve().parents[1]
 README, NOTES = ((ROOT / name).read_text() for name in ("README.md", "cpp_runtime_notes.md"))
@@ -98,8 +101,8 @@ def test_the_page_on_security_names_what_exists_and_what_was_measured() -> None:
 
 
 def test_the_readme_names_each_extra() -> None:
-    for extra in ("'.[audio]'", "'.[desk]'", "'.[images]'", "'.[sign]'", "'.[dev]'"):
-        assert extra in README
+    for extras in ("audio", "desk", "desk,speech", "desk,vision", "images", "sign", "dev"):
+        assert f"'.[{extras}]'" in README
 
 
 def test_the_page_on_meta_training_is_the_scripts() -> None:
@@ -145,3 +148,13 @@ def test_the_page_on_targets_is_the_scripts() -> None:
     from docs.targets_page import TARGET, page
 
     assert TARGET.read_text() == page(), "write it anew: python -m docs.targets_page"
+
+
+def test_the_code_for_an_onnx_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    onnx.save(perceptron(), "body.onnx")
+    (code,) = python_blocks((ROOT / "docs" / "networks.md").read_text())
+    found = {"training_x": torch.tensor(samples(50)), "example_x": samples(6)}
+    exec(code, found)  # noqa: S102
+    x, y = samples(6), np.arange(6) % 3
+    assert Runner("objects").adapt(x, y).predict(x).shape == (6,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from edgemeta.bundle_files import read_manifest
 from edgemeta.cli.data_options import by_option, file_options
 from edgemeta.cli.options import json_option, say_json
 from edgemeta.errors import InputError
+from edgemeta.meta.api import with_ready_data
 from edgemeta.meta.bodies import READY
 from edgemeta.meta.neck import Neck
 from edgemeta.meta.run import Run, open_run_tasks
@@ -120,7 +121,7 @@ def export(
     suits the body.
 
     \b
-    Examples:
+    Example:
       edgemeta export runs/glyphs --out bundles/glyphs
       edgemeta export --body speech --out words
       edgemeta export --body image photographs --out objects
@@ -193,16 +194,18 @@ def _export_body(
     form: Target,
 ) -> Path:
     """Compile a pre-trained network; options of reading that are not given suit it."""
-    suiting = ready_options(body)
-    given = {f.name: getattr(options, f.name) for f in fields(DataOptions)}
-    missing = {name: value for name, value in suiting.items() if given[name] in (None, (), False)}
-    options = replace(options, **missing)
     if int8 is not None and data is not None and int8 != data:
         raise InputError(
             "two sets of samples", got=f"{data} and --int8 {int8}", hint="name one of them twice"
         )
     samples, data = None, data or int8
-    if data is not None:
+    if data is None:
+        missing = {n: v for n, v in ready_options(body).items() if getattr(options, n) is None}
+        options = replace(options, **missing)
+    else:
+        options = with_ready_data({"body": body, "tasks": data, "data": options}).get(
+            "data", options
+        )
         samples = Data(open_tasks(data, by=by, options=options), by, options)
     path = export_body(
         body,

@@ -54,7 +54,7 @@ def test_the_episode_is_the_one_that_pytorch_repeats_best(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spreads = iter([9.0, 3.0, 4.0, 5.0])
-    monkeypatch.setattr(selftest, "_spreads", lambda *_: iter([next(spreads)]))
+    monkeypatch.setattr(selftest, "_spread", lambda *_: next(spreads))
     recorded = record(loop(1), "classification", X, Y, steps=2, lr=0.1)
     assert (recorded.atol, recorded.rtol) == (MARGIN * 3 * ATOL, MARGIN * 3 * RTOL)
     content = load(recorded.content)

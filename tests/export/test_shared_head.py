@@ -263,7 +263,7 @@ def test_choices_of_the_inner_loop(tmp_path: Path, choice: dict[str, Any]) -> No
 
 def test_a_short_selftest_has_all_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     spreads = iter([5.0, 4.0, 3.0, 2.0, 1.5])  # the shortest episode is the best
-    monkeypatch.setattr(selftest, "_spreads", lambda *_: iter([next(spreads)]))
+    monkeypatch.setattr(selftest, "_spread", lambda *_: next(spreads))
     loop = InnerLoop(Small(), LOSSES["classification"])
     x, y = torch.from_numpy(EXAMPLE_X), torch.from_numpy(EXAMPLE_Y)
     recorded = load(selftest.record(loop, "classification", x, y, steps=3, lr=0.1).content)
