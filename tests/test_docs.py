@@ -158,3 +158,15 @@ def test_the_code_for_an_onnx_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     exec(code, found)  # noqa: S102
     x, y = samples(6), np.arange(6) % 3
     assert Runner("objects").adapt(x, y).predict(x).shape == (6,)
+
+
+def test_the_figures_of_pre_trained_networks_are_the_logs() -> None:
+    log = (ROOT / "benchmarks" / "results" / "pretrained.txt").read_text()
+    page = (ROOT / "docs" / "networks.md").read_text()
+    figures = re.findall(r"\d+\.\d ± \d\.\d", page)
+    assert len(figures) > 12
+    # Bundles print shares of one, their peers percent.
+    shares = re.findall(r"accuracy (0\.\d+) ± (0\.\d+)", log)
+    known = {f"{100 * float(a):.1f} ± {100 * float(b):.1f}" for a, b in shares}
+    known |= set(re.findall(r"\d+\.\d ± \d\.\d", log))
+    assert set(figures) <= known

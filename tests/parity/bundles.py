@@ -42,7 +42,7 @@ MOST_SAMPLES, MOST_STEPS, MOST_QUERIES, MOST_WAYS = 25, 10, 8, 7
 
 GLYPH = TensorSpec((28, 28), "uint8")
 CLIP = TensorSpec((128,), "int16")
-PICTURE = TensorSpec((16, 16, 3), "float32")
+PICTURE = TensorSpec((16, 16, 3), "uint8")
 WINDOW = TensorSpec((25, 6), "float32")
 TOKENS = TensorSpec((12,), "int64")
 WORDS = 11
@@ -100,7 +100,8 @@ class Quantized(nn.Module):
         self.head = SharedHead(32)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.neck(self.body(x.permute(0, 3, 1, 2))))
+        scaled = (x.float() - 128) / 64
+        logits: Tensor = self.head(self.neck(self.body(scaled.permute(0, 3, 1, 2))))
         return logits
 
 
