@@ -81,7 +81,9 @@ def _breadth() -> list[str]:
         "the largest; adaptation is 3 steps on 10 samples "
         f"on one thread of {found['cpu']}. Export is processor time in a process that has exported "
         "before. Written by `python -m benchmarks.breadth`; `tests/export/test_breadth.py` says "
-        "how to install both packages.",
+        "how to install both packages. levit_128s is no match, and efficientnet_v2_s is refused: "
+        "with such statistics PyTorch in float32 is itself 40 to 50 % from float64 there, and "
+        "nothing can be compared.",
         "",
         markdown(header, rows),
         "",
