@@ -19,7 +19,7 @@ from edgemeta.meta.norms import SupportNorm, takes_batch_statistics
 from edgemeta.meta.shared_head import SharedHead
 
 SIZES = 3, 5  # numbers of samples that are tried: what differs between them counts samples
-# Of the largest value, float32: kernels differ with the number of samples. Largest seen: 2e-6.
+# Of the largest value, float32: kernels differ with the number of samples.
 ROUNDING = 1e-4
 _ASSERTS = ("_assert", "_assert_is_none")  # fx writes them for arguments that keep their default
 _PLAIN = (bool, float, str, type(None), torch.dtype, torch.device)

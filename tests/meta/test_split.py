@@ -17,7 +17,7 @@ from edgemeta.meta.shared_head import SharedHead
 from edgemeta.meta.split import split_frozen
 
 SPEC = TensorSpec((16, 16), "float32")
-# float32, other kernels for another number of samples; largest seen: 0.
+# float32, other kernels for another number of samples.
 RTOL, ATOL = 1e-5, 1e-6
 
 
