@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from edgemeta.tasks import DataOptions, open_tasks
 from edgemeta.tasks.classes import Unit
 from edgemeta_export import export_body, export_run
 from edgemeta_export.ort_format import write_ort_format
-from edgemeta_export.ready import Data, ready_options
+from edgemeta_export.ready import Data
 from edgemeta_export.rules.registry import OPSET
 from edgemeta_export.targets import TARGETS, Target
 
@@ -199,10 +199,7 @@ def _export_body(
             "two sets of samples", got=f"{data} and --int8 {int8}", hint="name one of them twice"
         )
     samples, data = None, data or int8
-    if data is None:
-        missing = {n: v for n, v in ready_options(body).items() if getattr(options, n) is None}
-        options = replace(options, **missing)
-    else:
+    if data is not None:
         options = with_ready_data({"body": body, "tasks": data, "data": options}).get(
             "data", options
         )

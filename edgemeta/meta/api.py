@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from edgemeta.errors import InputError
-from edgemeta.meta.bodies import READY
+from edgemeta.meta.bodies import READY, reading_for
 from edgemeta.meta.config import AS_IT_IS, TrainConfig
 from edgemeta.meta.foreign import OBJECT, object_name
 from edgemeta.meta.run import Run, open_run_tasks, resumed_config
@@ -90,18 +89,12 @@ def with_ready_data(choices: dict[str, Any]) -> dict[str, Any]:
         choices: of a training; with a `body`, `data` is completed by what the body needs and the
             layout of `tasks` knows.
     """
-    ready = READY.get(choices.get("body", ""))
-    tasks, root = choices.get("tasks"), choices.get("root")
-    if ready is None or tasks is None or tasks in NAMES or OBJECT.fullmatch(tasks):
+    body, tasks, root = choices.get("body", ""), choices.get("tasks"), choices.get("root")
+    if body not in READY or tasks is None or tasks in NAMES or OBJECT.fullmatch(tasks):
         return choices
     data = choices.get("data", AS_IT_IS)
     layout = recognise(tasks, Path(root) if root else None, data)
-    missing = {
-        name: value
-        for name, value in ready.data.items()
-        if layout and name in layout.options and getattr(data, name) is None
-    }
-    return choices | {"data": replace(data, **missing)}
+    return choices | {"data": reading_for(body, data, layout.options if layout else ())}
 
 
 def export(run: Run | str | os.PathLike[str], out: str | os.PathLike[str], **choices: Any) -> Path:

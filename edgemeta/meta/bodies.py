@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from edgemeta.meta.neck import Neck, make_neck
 from edgemeta.meta.onnx_module import OnnxModule
 from edgemeta.meta.parts import FewShotModel, Head, make_head, zeroed
 from edgemeta.meta.shared_head import SharedHead
+from edgemeta.tasks.options import DataOptions
 
 RATE = 16_000  # Hz, of what the speech embedding was trained on
 FRAME = 160  # samples from one column of its spectrogram to the next
@@ -41,32 +43,43 @@ class BodyInfo(NamedTuple):
     """A ready body.
 
     Attributes:
-        extra: of edgemeta, that installs what carries it.
         input: one raw sample, unless told otherwise.
         data: options of reading files that go with it, see `edgemeta.tasks.DataOptions`.
-        license: of the weights.
     """
 
-    extra: str
     input: TensorSpec
     data: Mapping[str, Any]
-    license: str
 
 
 READY: dict[str, BodyInfo] = {
     "speech": BodyInfo(
-        "speech",
         TensorSpec((20_480,), "int16"),
         {"features": "wave", "sample_rate": RATE, "seconds": 1.28},
-        "Apache-2.0",
     ),
     "image": BodyInfo(
-        "vision",
         TensorSpec((96, 96, 3), "uint8"),
         {"image_size": 96, "color": "rgb", "fit": "crop"},
-        "Apache-2.0",
     ),
 }
+
+
+def reading_for(
+    body: str, options: DataOptions, known: Collection[str] | None = None
+) -> DataOptions:
+    """Return options of reading files with those that are left open as a ready body wants them.
+
+    Args:
+        body: a name of `READY`; for others the options stay as they are.
+        options: as given.
+        known: names of options that have a meaning for the data; None for all.
+    """
+    wanted = READY[body].data if body in READY else {}
+    missing = {
+        name: value
+        for name, value in wanted.items()
+        if getattr(options, name) is None and (known is None or name in known)
+    }
+    return replace(options, **missing)
 
 
 class SpeechBody(nn.Module):

@@ -54,7 +54,11 @@ class CenteredCosine(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features (N, D) to (N, D), each of length `scale`."""
-        return functional.normalize(x - self.mean, dim=1, eps=self.eps) * self.scale
+        return self.unit(x - self.mean) * self.scale
+
+    def unit(self, x: Tensor) -> Tensor:
+        """Bring vectors (N, D) to length 1."""
+        return functional.normalize(x, dim=1, eps=self.eps)
 
 
 class MatrixNeck(nn.Module):
@@ -78,9 +82,8 @@ class MatrixNeck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features (N, D) to (N, D)."""
-        centred = functional.normalize(x - self.cosine.mean, dim=1, eps=self.cosine.eps)
-        turned = functional.normalize(centred @ self.weight, dim=1, eps=self.cosine.eps)
-        return turned * self.cosine.scale
+        centred = self.cosine.unit(x - self.cosine.mean)
+        return self.cosine.unit(centred @ self.weight) * self.cosine.scale
 
 
 def make_neck(neck: Neck, features: int) -> nn.Module:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ from onnx import numpy_helper, shape_inference
 from edgemeta import bundle
 from edgemeta_export.assemble import INNER_LOOP, WAYS_DIM
 from edgemeta_export.slices import PART
+from edgemeta_export.storage import bodies_of, graphs_in
 
 CUTS = tuple(PART.format(name) for name in (bundle.SUPPORT_X, bundle.SUPPORT_Y))
 
@@ -51,12 +51,12 @@ def adaptation_cost(
         chunk: samples in a slice of the support set; None where it is taken at once.
     """
     proto = ir.to_proto(model)
-    weights = sum(_tensor_bytes(t) for g in _graphs(proto.graph) for t in g.initializer)
+    weights = sum(_tensor_bytes(t) for g in graphs_in(proto.graph) for t in g.initializer)
     _fix_samples(proto.graph, samples)
     _fix_ways(proto.graph, ways or 1)
     at_once = min(samples, chunk or samples)
     _fix_slices(proto.graph, at_once)
-    for graph in _graphs(proto.graph):
+    for graph in graphs_in(proto.graph):
         del graph.value_info[:]
     _inline_constants(proto.graph, {})
     inferred = shape_inference.infer_shapes(proto, data_prop=True).graph
@@ -64,8 +64,8 @@ def adaptation_cost(
     defaults = {tensor.name for tensor in inferred.initializer}
     inputs = sum(sizes[v.name] for v in inferred.input if v.name not in defaults)
     loops = [node for node in inferred.node if node.name == INNER_LOOP]
-    steps = [node for loop in loops for body in _bodies(loop) for node in body.node]
-    slices = [node for step in steps for body in _bodies(step) for node in body.node]
+    steps = [node for loop in loops for body in bodies_of(loop) for node in body.node]
+    slices = [node for step in steps for body in bodies_of(step) for node in body.node]
     flops = sum(_flops(n, shapes) for n in steps)
     return Cost(
         flops_per_step=flops + sum(_flops(n, shapes) for n in slices) * -(-samples // at_once),
@@ -94,7 +94,7 @@ def _flops(node: onnx.NodeProto, shapes: dict[str, Shape]) -> int:
 def _sizes(graph: onnx.GraphProto) -> dict[str, int]:
     return {
         value.name: _bytes(value.type.tensor_type)
-        for g in _graphs(graph)
+        for g in graphs_in(graph)
         for value in (*g.input, *g.output, *g.value_info)
     }
 
@@ -102,10 +102,10 @@ def _sizes(graph: onnx.GraphProto) -> dict[str, int]:
 def _shapes(graph: onnx.GraphProto) -> dict[str, Shape]:
     shapes = {
         value.name: _dims(value.type.tensor_type)
-        for g in _graphs(graph)
+        for g in graphs_in(graph)
         for value in (*g.input, *g.output, *g.value_info)
     }
-    return shapes | {t.name: tuple(t.dims) for g in _graphs(graph) for t in g.initializer}
+    return shapes | {t.name: tuple(t.dims) for g in graphs_in(graph) for t in g.initializer}
 
 
 def _peak(graph: onnx.GraphProto, sizes: dict[str, int]) -> int:
@@ -122,7 +122,7 @@ def _peak(graph: onnx.GraphProto, sizes: dict[str, int]) -> int:
     made: set[str] = set()
     alive = peak = 0
     for position, node in enumerate(graph.node):
-        inside = max((_peak(body, sizes) for body in _bodies(node)), default=0)
+        inside = max((_peak(body, sizes) for body in bodies_of(node)), default=0)
         new = [name for name in node.output if name not in memory]
         alive += sum(sizes.get(name, 0) for name in new)
         made.update(new)
@@ -136,26 +136,15 @@ def _peak(graph: onnx.GraphProto, sizes: dict[str, int]) -> int:
 
 def _reads(node: onnx.NodeProto) -> set[str]:
     """Return what a node reads, the bodies of a Loop included."""
-    inner = {n for body in _bodies(node) for other in body.node for n in _reads(other)}
+    inner = {n for body in bodies_of(node) for other in body.node for n in _reads(other)}
     return set(node.input) | inner
-
-
-def _bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    return [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterable[onnx.GraphProto]:
-    yield graph
-    for node in graph.node:
-        for body in _bodies(node):
-            yield from _graphs(body)
 
 
 def _inline_constants(graph: onnx.GraphProto, outer: dict[str, onnx.TensorProto]) -> None:
     """Copy the integer constants that bodies read into them, where shape inference can see them."""
     known = outer | {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
-        for body in _bodies(node):
+        for body in bodies_of(node):
             read = {name for inner in body.node for name in _reads(inner)}
             body.initializer.extend(
                 tensor
@@ -173,7 +162,7 @@ def _fix_samples(graph: onnx.GraphProto, samples: int) -> None:
 
 def _fix_slices(graph: onnx.GraphProto, samples: int) -> None:
     """Say how many samples a slice has: the first ones, where inference sees only variables."""
-    for node in (n for inner in _graphs(graph) for n in inner.node):
+    for node in (n for inner in graphs_in(graph) for n in inner.node):
         if node.op_type == "Slice" and node.name.endswith(CUTS):
             for position, bound in ((1, 0), (2, samples)):
                 name = f"{node.name}/{position}"
@@ -183,7 +172,7 @@ def _fix_slices(graph: onnx.GraphProto, samples: int) -> None:
 
 def _fix_ways(graph: onnx.GraphProto, ways: int) -> None:
     """Say how many rows a shared head has in the Loop, where inference cannot see it."""
-    for inner in _graphs(graph):
+    for inner in graphs_in(graph):
         for value in inner.input:
             for dim in value.type.tensor_type.shape.dim:
                 if dim.dim_param == WAYS_DIM:

@@ -14,16 +14,14 @@ from numpy.typing import NDArray
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
 from edgemeta.meta.bodies import (
-    READY,
     BodyModel,
     body_digest,
-    count_features,
-    make_body,
+    make_body_model,
     own_input,
+    reading_for,
     unknown_body,
 )
-from edgemeta.meta.neck import CenteredCosine, Neck, make_neck
-from edgemeta.meta.parts import make_head, zeroed
+from edgemeta.meta.neck import CenteredCosine, Neck
 from edgemeta.meta.work import fit_neck
 from edgemeta.tasks import DataOptions, EpisodeSize, TaskSource
 from edgemeta.tasks.classes import Unit
@@ -76,7 +74,8 @@ def export_body(
         out: the directory to write.
         data: samples of one's own. Their training part gives the mean that the neck subtracts, if
             the validation part agrees that subtracting one is better.
-        options: without data, how files will be read on the device; None for what suits the body.
+        options: without data, how files will be read on the device; what they leave open is as it
+            suits the body.
         neck: "cosine", or "none".
         ways: classes of the recorded episode, and of validation.
         int8: quantize the body to 8 bits, calibrated on samples of the training part of `data`. The
@@ -97,7 +96,7 @@ def export_body(
         raise InputError(
             "a matrix has to be trained", got='neck "matrix"', hint="use `edgemeta train --body`"
         )
-    options = data.options if data else options or DataOptions(**ready_options(body))
+    options = data.options if data else reading_for(body, options or DataOptions())
     input, preprocessing = _input(body, data, options)
     setting = Setting(
         HEAD,
@@ -105,10 +104,8 @@ def export_body(
         steps=INNER_STEPS if neck == "cosine" else 1,
         size=EpisodeSize(ways, SHOTS),
     )
-    network = make_body(body, input)
-    features = count_features(network, input)
-    head = zeroed(make_head("shared", features, ways))
-    model = BodyModel(network, make_neck(neck, features), head).eval().requires_grad_(False)
+    model = make_body_model(body, input, neck=neck).eval().requires_grad_(False)
+    sha256 = body_digest(model.body)
     result: dict[str, Any] = {"preprocessing": preprocessing, "statistics": "inductive"}
     training: dict[str, Any] = {}
     if data is None:
@@ -131,7 +128,7 @@ def export_body(
         "by": data.by if data else "class",
         "data": {k: v for k, v in asdict(options).items() if v not in (None, (), False)},
         "body": Path(body).name,
-        "body_sha256": body_digest(network),
+        "body_sha256": sha256,
         "neck": neck,
         "head": "shared",
         "ways": ways,
@@ -153,11 +150,6 @@ def export_body(
     )
 
 
-def ready_options(body: str) -> dict[str, Any]:
-    """Return how files are read for a ready body; nothing for others."""
-    return dict(READY[body].data) if body in READY else {}
-
-
 def _input(body: str, data: Data | None, options: DataOptions) -> tuple[TensorSpec, dict[str, Any]]:
     """Return one raw sample, and how it is made of a file."""
     if data is not None:
@@ -165,18 +157,14 @@ def _input(body: str, data: Data | None, options: DataOptions) -> tuple[TensorSp
         spec = TensorSpec(tuple(source.input_shape), source.input_dtype.name)
         return spec, dict(source.preprocessing)
     if body == "speech":
-        wave = Waveform(
-            **{
-                name: value
-                for name in ("sample_rate", "seconds")
-                if (value := getattr(options, name)) is not None
-            }
-        )
+        assert options.sample_rate and options.seconds  # noqa: S101, PT018  # see reading_for
+        wave = Waveform(options.sample_rate, options.seconds)
         return TensorSpec(wave.shape, "int16"), wave.record()
     if body == "image":
-        side = options.image_size or READY[body].input.shape[0]
+        side = options.image_size
+        assert side  # noqa: S101  # see reading_for
         record = {"image_size": [side, side], "color": "rgb", "resampling": "lanczos"}
-        return TensorSpec((side, side, 3), "uint8"), record | {"fit": options.fit or "crop"}
+        return TensorSpec((side, side, 3), "uint8"), record | {"fit": options.fit}
     if not body.endswith(".onnx"):
         raise unknown_body(body)
     if (own := own_input(Path(body))) is not None:

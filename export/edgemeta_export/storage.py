@@ -70,7 +70,7 @@ def to_bytes(model: ir.Model) -> bytes:
     """
     ClearMetadataAndDocStringPass()(model)
     proto = ir.to_proto(model)
-    for graph in _graphs(proto.graph):
+    for graph in graphs_in(proto.graph):
         del graph.value_info[:]
         for node in graph.node:
             if list(node.output) == [node.name]:
@@ -79,12 +79,17 @@ def to_bytes(model: ir.Model) -> bytes:
     return content
 
 
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+def graphs_in(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yield a graph and those inside of it, such as bodies of Loops."""
     yield graph
     for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _graphs(attribute.g)
+        for body in bodies_of(node):
+            yield from graphs_in(body)
+
+
+def bodies_of(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """Return the graphs that a node holds itself."""
+    return [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
 
 
 def ops_used(model: ir.Model) -> list[str]:
