@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,32 +23,10 @@ from edgemeta.meta.engine import Plan
 from edgemeta.meta.evaluate import run_adapter
 from edgemeta.meta.run import Run
 from edgemeta.meta.trainer import Trainer
-from edgemeta.tasks import EpisodeSize, TaskSource, open_tasks
+from edgemeta.tasks import EpisodeSize, TaskSource
+from tests.meta.conftest import SMALL
 
-SMALL: dict[str, Any] = {
-    "meta_batch": 2,
-    "iterations": 4,
-    "validate_every": 2,
-    "validation_episodes": 3,
-    "test_episodes": 4,
-    "evaluation_queries": 2,
-    "queries": 2,
-    "ways": 3,
-}
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("EDGEMETA_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def source(write_npz: Callable[..., Path]) -> TaskSource:
-    rng = np.random.default_rng(0)
-    y = np.arange(200) % 20
-    x = rng.normal(size=(20, 6))[y] + 0.3 * rng.normal(size=(200, 6))
-    return open_tasks(str(write_npz(x=x.astype(np.float32), y=y)))
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def write_body(path: Path, seed: int = 0) -> Path:

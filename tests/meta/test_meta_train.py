@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,38 +22,12 @@ from edgemeta.meta.evaluate import run_adapter
 from edgemeta.meta.run import Run
 from edgemeta.meta.shared_head import SharedHead
 from edgemeta.meta.trainer import Trainer
-from edgemeta.tasks import EpisodeSize, TaskSource, open_tasks
+from edgemeta.tasks import EpisodeSize, TaskSource
+from tests.meta.conftest import SMALL as TINY
 
-SMALL: dict[str, Any] = {
-    "meta_batch": 2,
-    "iterations": 4,
-    "validate_every": 2,
-    "validation_episodes": 3,
-    "test_episodes": 4,
-    "evaluation_queries": 2,
-    "queries": 2,
-    "ways": 3,
-    "inner_lr": 0.1,
-}
+pytestmark = pytest.mark.usefixtures("folder")
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("EDGEMETA_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def data(write_npz: Callable[..., Path]) -> Path:
-    rng = np.random.default_rng(0)
-    y = np.arange(200) % 20
-    x = rng.normal(size=(20, 6))[y] + 0.3 * rng.normal(size=(200, 6))
-    return write_npz(x=x.astype(np.float32), y=y)
-
-
-@pytest.fixture
-def source(data: Path) -> TaskSource:
-    return open_tasks(str(data))
+SMALL: dict[str, Any] = TINY | {"inner_lr": 0.1}
 
 
 class Net(nn.Module):
