@@ -22,8 +22,8 @@ import torch
 
 from benchmarks.models import CASES, Case, conv4
 from edgemeta import bundle
-from edgemeta.bench_record import machine
-from edgemeta.files import write_atomically
+from edgemeta.measure.bench_record import machine
+from edgemeta.util.files import write_atomically
 from edgemeta_export import export_bundle
 
 RESULT = Path(__file__).parent / "results" / "bundle_size.md"

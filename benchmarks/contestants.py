@@ -21,7 +21,7 @@ from torch.func import functional_call
 from benchmarks.models import Case
 from benchmarks.timing import Round, local
 from edgemeta import Runner, bundle
-from edgemeta.bench import measure_cold_start, timed
+from edgemeta.measure.bench import measure_cold_start, timed
 from edgemeta_export import export_bundle
 from edgemeta_export.quiet import quiet
 

@@ -25,8 +25,8 @@ from benchmarks.contestants import compile_case
 from benchmarks.models import CASES
 from benchmarks.timing import Round, in_rounds, machine, markdown, write_json
 from edgemeta import Runner, load
-from edgemeta.bench import support_set, timed
 from edgemeta.errors import EdgemetaError
+from edgemeta.measure.bench import support_set, timed
 
 BINARY = Path(__file__).resolve().parents[1] / "build" / "cpp" / "edgemeta-cpp"
 THREADS = 1

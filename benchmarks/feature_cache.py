@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 import edgemeta
-from edgemeta.meta.neck import MatrixNeck
-from edgemeta.meta.shared_head import SharedHead
+from edgemeta.meta.inner.shared_head import SharedHead
+from edgemeta.meta.models.neck import MatrixNeck
 from edgemeta.tasks import TaskSource, from_arrays
 
 SAMPLES, FEATURES, CLASSES = 5000, 96, 40

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 import edgemeta
 from benchmarks.unknown import data
 from edgemeta import FewShotClassifier, Runner
-from edgemeta.evaluate import mean_and_ci95
+from edgemeta.measure.evaluate import mean_and_ci95
 from edgemeta.tasks import Episode, EpisodeSize, open_tasks
 
 RESULT = Path(__file__).resolve().parent / "results" / "forgetting.json"

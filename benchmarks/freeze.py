@@ -20,7 +20,7 @@ from benchmarks.guard import on_processor
 from benchmarks.models import CASES
 from benchmarks.timing import in_rounds, machine, markdown, median_ms
 from edgemeta import Learner, Runner, load
-from edgemeta.bench import support_set, timed
+from edgemeta.measure.bench import support_set, timed
 
 THREADS = 1  # all work is then the calling thread's
 PACKAGED = "omniglot"

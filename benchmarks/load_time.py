@@ -20,11 +20,11 @@ import numpy as np
 import onnxruntime
 
 from edgemeta.bundle import ADAPT, PREDICT
-from edgemeta.bundle_files import check_files, read_manifest
-from edgemeta.graph import check_graph
-from edgemeta.packaged import BUNDLES
-from edgemeta.runner import Runner
-from edgemeta.sessions import session_options
+from edgemeta.bundle._onnx_check import check_graph
+from edgemeta.bundle.files import check_files, read_manifest
+from edgemeta.device.packaged import BUNDLES
+from edgemeta.device.runner import Runner
+from edgemeta.device.sessions import session_options
 
 
 def bare(bundle: Path) -> None:

@@ -22,8 +22,8 @@ import onnx_ir as ir
 
 from edgemeta import Runner
 from edgemeta.bundle import ADAPT, TensorSpec
-from edgemeta.cold_start import peak_mb
-from edgemeta.meta.models import build_model
+from edgemeta.measure.cold_start import peak_mb
+from edgemeta.meta.models.networks import build_model
 from edgemeta_export import export_bundle
 from edgemeta_export.cost import adaptation_cost
 

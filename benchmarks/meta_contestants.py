@@ -20,14 +20,14 @@ from torch.func import functional_call
 
 from benchmarks.contestants import PeerProcess
 from edgemeta.bundle import TensorSpec
-from edgemeta.meta.engine import Engine, plans
-from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.losses import LOSSES, Loss, Task
-from edgemeta.meta.models import MLP, Conv4, build_model
-from edgemeta.meta.objective import Ask, Tasks, stack_episodes
-from edgemeta.meta.planning import fastest, recorded
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.losses import LOSSES, Loss, Task
+from edgemeta.meta.inner.objective import Ask, Tasks, stack_episodes
+from edgemeta.meta.models.networks import MLP, Conv4, build_model
+from edgemeta.meta.outer._engine import Engine, plans
+from edgemeta.meta.outer._planning import fastest, recorded
 from edgemeta.tasks import Episode, EpisodeSize
-from edgemeta.tasks.sinusoid import SinusoidSource
+from edgemeta.tasks._sinusoid import SinusoidSource
 
 Algorithm = Literal["maml", "fomaml", "anil", "reptile"]
 ALGORITHMS: tuple[Algorithm, ...] = ("maml", "fomaml", "anil", "reptile")

@@ -59,7 +59,7 @@ from benchmarks.timing import (
     relative_difference,
     write_json,
 )
-from edgemeta.meta.devices import prepare_gpu
+from edgemeta.meta.runs.devices import prepare_gpu
 
 RESULTS = Path(__file__).parent / "results"
 PLAIN, EDGEMETA, LEARN2LEARN = "plain loop", "edgemeta", "learn2learn"

@@ -26,7 +26,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from benchmarks.timing import in_rounds, machine, markdown, relative_difference, write_json
-from edgemeta.bench import timed
+from edgemeta.measure.bench import timed
 from edgemeta_export.layout.convolution import Geometry
 from edgemeta_export.layout.values import Grid
 from edgemeta_export.layout.winograd import A, B, G, Tiles

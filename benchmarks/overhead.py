@@ -24,8 +24,8 @@ from benchmarks.guard import UNDISTURBED
 from benchmarks.models import CASES
 from benchmarks.timing import machine, markdown
 from edgemeta import Runner
-from edgemeta.events import LOG, tell
-from edgemeta.guard import check_progress
+from edgemeta.device.events import LOG, tell
+from edgemeta.device.guard import check_progress
 
 CASE = CASES["mlp"]
 THREADS = 1  # all work is then the calling thread's

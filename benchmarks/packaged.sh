@@ -6,7 +6,7 @@ set -eu
 run=$1 name=$2 tasks=$3
 shift 3
 . "$(dirname "$0")/say.sh"
-bundle=$(dirname "$0")/../edgemeta/bundles/$name
+bundle=$(dirname "$0")/../edgemeta/device/packaged/$name
 
 say edgemeta export "$run" --out "$bundle" --adapt 'head.*'
 say edgemeta verify "$bundle"

@@ -20,13 +20,13 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from edgemeta.bundle import TensorSpec
-from edgemeta.evaluate import mean_and_ci95
-from edgemeta.meta.bodies import READY, BodyModel, make_body_model
-from edgemeta.meta.evaluate import TorchAdapter
-from edgemeta.meta.features import on_features
-from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.losses import LOSSES
-from edgemeta.meta.work import fit_neck
+from edgemeta.measure.evaluate import mean_and_ci95
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.losses import LOSSES
+from edgemeta.meta.models.bodies import READY, BodyModel, make_body_model
+from edgemeta.meta.models.features import on_features
+from edgemeta.meta.outer.work import fit_neck
+from edgemeta.meta.runs.adapter import TorchAdapter
 from edgemeta.tasks import DataOptions, Episode, EpisodeSize, open_tasks
 from edgemeta.tasks.classes import UNITS, Unit
 from edgemeta_export.ready import INNER_LR, INNER_STEPS

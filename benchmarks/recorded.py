@@ -20,8 +20,8 @@ import torch
 
 from benchmarks.meta_contestants import CASES, MetaCase, engine_of
 from benchmarks.timing import machine, markdown, write_json
-from edgemeta.bench import timed
-from edgemeta.meta.engine import Plan
+from edgemeta.measure.bench import timed
+from edgemeta.meta.outer._engine import Plan
 
 RESULT = Path(__file__).parent / "results" / "recorded.json"
 CALLS = 3  # of each way in a round

@@ -31,7 +31,7 @@ from benchmarks.timing import (
     write_json,
 )
 from edgemeta import Runner
-from edgemeta.cold_start import peak_mb
+from edgemeta.measure.cold_start import peak_mb
 
 RESULTS = Path(__file__).parent / "results"
 LINEAR = 1.1  # 0.1 is for noise and for what falls out of the cache

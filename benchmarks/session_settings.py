@@ -25,9 +25,10 @@ import onnxruntime
 from onnxruntime import SessionOptions
 
 from benchmarks.timing import machine, markdown
-from edgemeta import Runner, sessions
-from edgemeta.bench import support_set
-from edgemeta.cold_start import peak_mb
+from edgemeta import Runner
+from edgemeta.device import sessions
+from edgemeta.measure.bench import support_set
+from edgemeta.measure.cold_start import peak_mb
 
 DEFAULT = ("mlp", "gru", "conv4-32", "conv4-64-bn")
 THREADS = 2

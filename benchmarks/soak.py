@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 import edgemeta
 from benchmarks.timing import machine, write_json
 from edgemeta import Learner, Runner
-from edgemeta.bench import support_set
+from edgemeta.measure.bench import support_set
 
 GROWTH = 0.02  # of the resident set, from the end of the warm-up on
 DRIFT = 0.2  # of the median: on a busy machine one and the same code strays by a tenth or so

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edgemeta.tasks.wav import read_wav, resample
+from edgemeta.data._wav import read_wav, resample
 
 RATE = 16_000  # Hz
 LENGTH = RATE  # of a clip, in samples

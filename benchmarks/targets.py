@@ -34,9 +34,9 @@ from benchmarks.contestants import compile_case
 from benchmarks.models import CASES
 from benchmarks.timing import write_json
 from edgemeta import bundle
-from edgemeta.bench_record import machine
 from edgemeta.bundle import Manifest
-from edgemeta.bundle_files import read_manifest
+from edgemeta.bundle.files import read_manifest
+from edgemeta.measure.bench_record import machine
 from tests.parity.adapter import Adapter
 from tests.parity.bundles import Recorded
 from tests.parity.replay import replay, replay_all

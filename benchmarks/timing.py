@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeta.bench import timed
-from edgemeta.bench_record import machine as processor
+from edgemeta.measure.bench import timed
+from edgemeta.measure.bench_record import machine as processor
 
 ROUND = 0.1  # seconds that a round should take, so that caches and clocks are warm in it
 CALLS = (3, 100)  # in a round, at least and at most

@@ -18,7 +18,7 @@ import numpy as np
 
 import edgemeta
 from benchmarks.timing import markdown
-from edgemeta.evaluate import mean_and_ci95
+from edgemeta.measure.evaluate import mean_and_ci95
 from edgemeta.tasks import EpisodeSize, open_tasks
 
 COUNTS = ((1, 1, 1, 1, 1), (5, 1, 1, 1, 1), (5, 4, 3, 2, 1), (10, 10, 10, 10, 1), (3, 1))

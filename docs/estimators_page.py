@@ -123,10 +123,10 @@ def page() -> str:
         forgetting(forgotten["omniglot"]),
         "",
         "`partial_fit` without the support set averages states that were adapted apart "
-        "(`edgemeta/merging.py`). With one step in a linear head, as here, that is the state of "
-        "all samples at once. With several steps through all layers it is an approximation, which "
-        "is not measured here: `python -m benchmarks.forgetting BUNDLE TASKS` does it for a bundle "
-        "of yours.",
+        "(`edgemeta/estimators/_merging.py`). With one step in a linear head, as here, that is the "
+        "state of all samples at once. With several steps through all layers it is an "
+        "approximation, which is not measured here: `python -m benchmarks.forgetting BUNDLE "
+        "TASKS` does it for a bundle of yours.",
         "",
         "`keep_support=True` keeps the samples instead, and is right for every bundle. Plain "
         "gradient steps on new samples alone unlearn the old classes: that is what "

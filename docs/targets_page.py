@@ -14,8 +14,8 @@ from typing import Any
 from benchmarks.targets import AGAIN, CPP, NODE, RESULT, USUAL, WASM
 from benchmarks.timing import markdown
 from edgemeta import bundle
-from edgemeta.bundle_files import read_manifest
-from edgemeta.packaged import BUNDLES
+from edgemeta.bundle.files import read_manifest
+from edgemeta.device.packaged import BUNDLES
 
 TARGET = Path(__file__).with_name("targets.md")
 WEIGHED = "omniglot"

@@ -28,12 +28,12 @@ from edgemeta.errors import (
 )
 
 if TYPE_CHECKING:
-    from edgemeta.classifier import FewShotClassifier
+    from edgemeta.device.packaged import load
+    from edgemeta.device.runner import Learner, Runner
+    from edgemeta.estimators.classifier import FewShotClassifier
+    from edgemeta.estimators.regressor import FewShotRegressor
     from edgemeta.meta.api import export, meta_train
-    from edgemeta.meta.onnx_module import OnnxModule
-    from edgemeta.packaged import load
-    from edgemeta.regressor import FewShotRegressor
-    from edgemeta.runner import Learner, Runner
+    from edgemeta.meta.models.onnx_module import OnnxModule
     from edgemeta_export import export_bundle
 
 # From 1.29 on, onnxruntime's own builds send telemetry from the moment that they are imported, and
@@ -63,14 +63,14 @@ __all__ = [
 
 
 _PLACES = {
-    "FewShotClassifier": "edgemeta.classifier",
-    "FewShotRegressor": "edgemeta.regressor",
-    "Learner": "edgemeta.runner",
-    "OnnxModule": "edgemeta.meta.onnx_module",
-    "Runner": "edgemeta.runner",
+    "FewShotClassifier": "edgemeta.estimators.classifier",
+    "FewShotRegressor": "edgemeta.estimators.regressor",
+    "Learner": "edgemeta.device.runner",
+    "OnnxModule": "edgemeta.meta.models.onnx_module",
+    "Runner": "edgemeta.device.runner",
     "export": "edgemeta.meta.api",
     "export_bundle": "edgemeta_export",
-    "load": "edgemeta.packaged",
+    "load": "edgemeta.device.packaged",
     "meta_train": "edgemeta.meta.api",
 }
 

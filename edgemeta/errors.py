@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgemeta.runner import Learner
+    from edgemeta.device.runner import Learner
 
 
 class EdgemetaError(Exception):

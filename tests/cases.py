@@ -14,10 +14,10 @@ from torch import nn
 
 from edgemeta import Runner
 from edgemeta.bundle import TensorSpec
-from edgemeta.meta.inner import InnerLoop, State
-from edgemeta.meta.losses import LOSSES, Task
-from edgemeta.meta.models import build_model
-from edgemeta.meta.parts import Norm, Pool
+from edgemeta.meta.inner.loop import InnerLoop, State
+from edgemeta.meta.inner.losses import LOSSES, Task
+from edgemeta.meta.models.networks import build_model
+from edgemeta.meta.models.parts import Norm, Pool
 from edgemeta_export import export_bundle
 
 INNER_LR = 0.1

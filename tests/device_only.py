@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 import edgemeta
+from edgemeta.measure.verify import verify
 from edgemeta.tasks import EpisodeSize, open_tasks
-from edgemeta.verify import verify
 
 OUT = Path("demo-out")
 DIRECT = {"edgemeta", "click", "numpy", "onnxruntime", "safetensors"}

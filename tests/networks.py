@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgemeta.meta.inner import matching
+from edgemeta.meta.inner.loop import matching
 
 WAYS, STEPS = 5, 3
 SAMPLES, QUERIES = 10, 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeta.meta.inner import State
+from edgemeta.meta.inner.loop import State
 from edgemeta_export.selftest import ATOL, RTOL
 
 Tensors = dict[str, NDArray[np.float32]]

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgemeta.meta.losses import Loss, Task, balanced_cross_entropy
+from edgemeta.meta.inner.losses import Loss, Task, balanced_cross_entropy
 
 WAYS = 3
 

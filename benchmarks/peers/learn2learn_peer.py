@@ -23,7 +23,7 @@ out):
 - Reptile, examples/vision/reptile_miniimagenet.py: the library has no class for it; a deep copy is
   trained, here with plain SGD on the whole support set.
 
-The networks are those of edgemeta/meta/models.py, written again. Requests: see serving.py.
+The networks are those of edgemeta/meta/models/networks.py, written again. Requests: see serving.py.
 """
 
 from __future__ import annotations

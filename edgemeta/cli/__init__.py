@@ -8,8 +8,8 @@ import sys
 import click
 
 from edgemeta import __version__
-from edgemeta.cli.groups import LazyGroup
-from edgemeta.cli.table import printable
+from edgemeta.cli._groups import LazyGroup
+from edgemeta.cli._table import printable
 from edgemeta.errors import EdgemetaError, did_you_mean
 
 COMMANDS = {

@@ -10,13 +10,13 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeta.cli.files import check_out
-from edgemeta.cli.options import bundle_argument, json_option, say_json, threads_option
-from edgemeta.cli.samples import label_of, number_classes, read_support
-from edgemeta.cli.table import blocks, printable, table
+from edgemeta.bundle.state import Label
+from edgemeta.cli._files import check_out
+from edgemeta.cli._options import bundle_argument, json_option, say_json, threads_option
+from edgemeta.cli._table import blocks, printable, table
+from edgemeta.data.samples import label_of, number_classes, read_support
+from edgemeta.device.runner import Learner, Runner
 from edgemeta.errors import InputError
-from edgemeta.runner import Learner, Runner
-from edgemeta.state import Label
 
 MOST_ROWS = 40  # of classes that are shown
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from edgemeta.cli.options import json_option, say_json
-from edgemeta.cli.table import table
-from edgemeta.evaluate import plus_minus
-from edgemeta.meta.baselines import compare
+from edgemeta.cli._options import json_option, say_json
+from edgemeta.cli._table import table
+from edgemeta.measure.evaluate import plus_minus
+from edgemeta.meta.compare.baselines import compare
 
 
 @click.command()

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from edgemeta.bench import ColdStart, Speed, measure, measure_cold_start
-from edgemeta.bench_record import BenchRecord, Ratio, ratios, read_record, write_record
-from edgemeta.cli.options import bundle_argument, json_option, say_json, threads_option
-from edgemeta.cli.table import printable, table
-from edgemeta.runner import Runner
+from edgemeta.cli._options import bundle_argument, json_option, say_json, threads_option
+from edgemeta.cli._table import printable, table
+from edgemeta.device.runner import Runner
+from edgemeta.measure.bench import ColdStart, Speed, measure, measure_cold_start
+from edgemeta.measure.bench_record import BenchRecord, Ratio, ratios, read_record, write_record
 
 
 @click.command()

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import click
 
-from edgemeta.cli.data_options import by_option, data_options, root_option
-from edgemeta.cli.groups import HintingGroup
-from edgemeta.cli.options import json_option, say_json
-from edgemeta.cli.table import table
+from edgemeta.cli._data_options import by_option, data_options, root_option
+from edgemeta.cli._groups import HintingGroup
+from edgemeta.cli._options import json_option, say_json
+from edgemeta.cli._table import table
+from edgemeta.data.check import DataReport, check_dataset
+from edgemeta.data.clips import ClipReport
+from edgemeta.data.layouts import recognise
+from edgemeta.data.options import DataOptions
 from edgemeta.errors import EdgemetaError, InputError
-from edgemeta.tasks.check import DataReport, check_dataset
 from edgemeta.tasks.classes import Unit
-from edgemeta.tasks.clips import ClipReport
-from edgemeta.tasks.layouts import recognise
 from edgemeta.tasks.opening import NAMES, divided, unknown
-from edgemeta.tasks.options import DataOptions
 
 
 @click.group(cls=HintingGroup)

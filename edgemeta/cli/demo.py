@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from edgemeta.cli.options import json_option, say_json
+from edgemeta.cli._options import json_option, say_json
+from edgemeta.cli._web_server import serving
 from edgemeta.errors import InputError
-from edgemeta.web_server import serving
 
 PAGE = Path(__file__).parents[2] / "export" / "web" / "dist" / "demo"
 """Where `make web` builds the page; it takes too much room to come with the package."""

@@ -13,21 +13,21 @@ import numpy as np
 from click.core import ParameterSource
 
 from edgemeta.bundle import MANIFEST
-from edgemeta.cli.data_options import TasksName, by_option, data_options, root_option
-from edgemeta.cli.files import check_out
-from edgemeta.cli.options import BundlePath, json_option, say_json, threads_option
-from edgemeta.cli.recorded import trained_reading, trained_shots
-from edgemeta.cli.table import printable
+from edgemeta.cli._data_options import TasksName, by_option, data_options, root_option
+from edgemeta.cli._files import check_out
+from edgemeta.cli._options import BundlePath, json_option, say_json, threads_option
+from edgemeta.cli._table import printable
+from edgemeta.data.layouts import DATA_NAMES
+from edgemeta.data.options import flag
+from edgemeta.data.recorded import trained_reading, trained_shots
+from edgemeta.device.runner import Runner
 from edgemeta.errors import InputError
-from edgemeta.evaluate import Adapter, BundleAdapter, Evaluation, evaluate
-from edgemeta.files import write_atomically
-from edgemeta.runner import Runner
+from edgemeta.measure.evaluate import Adapter, BundleAdapter, Evaluation, evaluate
 from edgemeta.tasks import DataOptions, EpisodeSize, TaskSource, open_tasks
 from edgemeta.tasks.classes import Unit
-from edgemeta.tasks.layouts import DATA_NAMES
 from edgemeta.tasks.opening import NAMES
-from edgemeta.tasks.options import flag
 from edgemeta.tasks.source import SPLITS, Split
+from edgemeta.util.files import write_atomically
 
 RUN_CONFIG = "config.toml"
 WRONG = ("is neither a run nor a bundle", f"a directory with {RUN_CONFIG} or {MANIFEST}")
@@ -132,7 +132,7 @@ def eval_(
             f"{tasks} ({runtime})"
         )
     if runtime == "torch":
-        from edgemeta.meta.run import Run
+        from edgemeta.meta.runs.run import Run
 
         kept = setting | {"tasks": Path(tasks).name, "queries": queries, "steps": steps}
         Run(what).note_evaluation(kept, score)
@@ -156,8 +156,8 @@ def _open(what: Path, threads: int | None) -> tuple[str, Adapter, _Trained]:
     if not (what / RUN_CONFIG).is_file():
         raise InputError(f"{what} {WRONG[0]}", expected=WRONG[1])
     # torch is needed for a run alone: a device evaluates bundles without it.
-    from edgemeta.meta.evaluate import run_adapter
-    from edgemeta.meta.run import Run
+    from edgemeta.meta.runs.adapter import run_adapter
+    from edgemeta.meta.runs.run import Run
 
     config = Run(what).config()
     trained = _Trained(config.shots, config.by, config.data)
@@ -190,7 +190,7 @@ def _own_tasks(what: Path, root: Path | None) -> tuple[str, TaskSource]:
     """Return the name of a run's own tasks, and the tasks."""
     if not (what / RUN_CONFIG).is_file():
         raise InputError(f"{what} is a bundle, which holds no data", hint="name the TASKS too")
-    from edgemeta.meta.run import Run, open_run_tasks
+    from edgemeta.meta.runs.run import Run, open_run_tasks
 
     config = Run(what).config()
     return config.tasks, open_run_tasks(config, root=root)

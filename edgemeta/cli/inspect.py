@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from edgemeta.bundle import BENCH, Manifest, StateTensor
-from edgemeta.cli.options import bundle_argument, json_option, say_json
-from edgemeta.cli.table import printable, table
-from edgemeta.loading import load_bundle
+from edgemeta.bundle.loading import load_bundle
+from edgemeta.cli._options import bundle_argument, json_option, say_json
+from edgemeta.cli._table import printable, table
 
 
 @click.command()
@@ -85,7 +85,7 @@ def _facts(manifest: Manifest, fingerprint: str) -> list[tuple[str, str]]:
 def _measured(bundle: Path, fingerprint: str) -> list[tuple[str, str]]:
     """Return what `edgemeta bench --record` found, for the smallest support set."""
     # Here, since it waits for onnxruntime, which nothing else of this command needs.
-    from edgemeta.bench_record import read_record
+    from edgemeta.measure.bench_record import read_record
 
     if not (bundle / BENCH).exists():
         return []

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta.bundle import Manifest
-from edgemeta.cli.options import bundle_argument, json_option, say_json, threads_option
-from edgemeta.cli.recorded import is_inductive
-from edgemeta.cli.samples import Samples, label_of, read_inputs
-from edgemeta.cli.table import printable, table
+from edgemeta.cli._options import bundle_argument, json_option, say_json, threads_option
+from edgemeta.cli._table import printable, table
+from edgemeta.data.recorded import is_inductive
+from edgemeta.data.samples import Samples, label_of, read_inputs
+from edgemeta.device.runner import Learner, Runner
 from edgemeta.errors import InputError
-from edgemeta.runner import Learner, Runner
 
 PIECE = 512  # samples that are predicted at once
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from edgemeta.cli.data_options import root_option
-from edgemeta.cli.files import check_out
-from edgemeta.cli.options import json_option, say_json
-from edgemeta.files import write_atomically
+from edgemeta.cli._data_options import root_option
+from edgemeta.cli._files import check_out
+from edgemeta.cli._options import json_option, say_json
 from edgemeta.meta.report.page import make_page
+from edgemeta.util.files import write_atomically
 
 
 @click.command()

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from edgemeta.bundle import SIGNATURE
-from edgemeta.cli.options import bundle_argument, json_option, say_json
-from edgemeta.signature import sign as sign_bundle
+from edgemeta.bundle.signature import sign as sign_bundle
+from edgemeta.cli._options import bundle_argument, json_option, say_json
 
 
 @click.command()

@@ -11,10 +11,18 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from edgemeta.cli.data_options import TasksName, data_options
-from edgemeta.cli.options import json_option, say_json
+from edgemeta.cli._data_options import TasksName, data_options
+from edgemeta.cli._options import json_option, say_json
+from edgemeta.data.options import DataOptions
 from edgemeta.errors import InputError
-from edgemeta.meta.algorithms import (
+from edgemeta.meta.api import with_ready_data
+from edgemeta.meta.inner.norms import NORM_STATISTICS
+from edgemeta.meta.models.neck import NECKS
+from edgemeta.meta.models.networks import MODELS
+from edgemeta.meta.models.parts import HEADS, NORMS, POOLS
+from edgemeta.meta.outer.ranks import Ranks
+from edgemeta.meta.outer.trainer import Trainer
+from edgemeta.meta.runs.algorithms import (
     INNER_UPDATES,
     OBJECTIVES,
     OPTIMIZERS,
@@ -24,8 +32,7 @@ from edgemeta.meta.algorithms import (
     SCHEDULES,
     STRATEGIES,
 )
-from edgemeta.meta.api import with_ready_data
-from edgemeta.meta.config import (
+from edgemeta.meta.runs.config import (
     ALGORITHMS,
     CACHES,
     DEVICES,
@@ -33,16 +40,9 @@ from edgemeta.meta.config import (
     TrainConfig,
     read_toml,
 )
-from edgemeta.meta.models import MODELS
-from edgemeta.meta.neck import NECKS
-from edgemeta.meta.norms import NORM_STATISTICS
-from edgemeta.meta.parts import HEADS, NORMS, POOLS
-from edgemeta.meta.ranks import Ranks
-from edgemeta.meta.run import Run, resumed_config
-from edgemeta.meta.trainer import Trainer
+from edgemeta.meta.runs.run import Run, resumed_config
 from edgemeta.tasks.classes import UNITS
 from edgemeta.tasks.opening import EXPECTED
-from edgemeta.tasks.options import DataOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from edgemeta.cli.options import bundle_argument, json_option, say_json, threads_option
-from edgemeta.cli.table import table
-from edgemeta.runner import Runner
-from edgemeta.verify import verify as replay
+from edgemeta.cli._options import bundle_argument, json_option, say_json, threads_option
+from edgemeta.cli._table import table
+from edgemeta.device.runner import Runner
+from edgemeta.measure.verify import verify as replay
 
 
 @click.command()

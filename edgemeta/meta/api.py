@@ -8,14 +8,14 @@ from typing import Any
 
 from torch import nn
 
+from edgemeta.data.layouts import recognise
 from edgemeta.errors import InputError
-from edgemeta.meta.bodies import READY, reading_for
-from edgemeta.meta.config import AS_IT_IS, TrainConfig
-from edgemeta.meta.foreign import OBJECT, object_name
-from edgemeta.meta.run import Run, open_run_tasks, resumed_config
-from edgemeta.meta.trainer import Trainer
+from edgemeta.meta.models.bodies import READY, reading_for
+from edgemeta.meta.models.foreign import OBJECT, object_name
+from edgemeta.meta.outer.trainer import Trainer
+from edgemeta.meta.runs.config import AS_IT_IS, TrainConfig
+from edgemeta.meta.runs.run import Run, open_run_tasks, resumed_config
 from edgemeta.tasks import TaskSource
-from edgemeta.tasks.layouts import recognise
 from edgemeta.tasks.opening import FIXED_NAMES, NAMES
 
 

@@ -1,8 +1,8 @@
 """Task sources and the episode sampler: where few-shot problems come from (numpy only)."""
 
-from edgemeta.tasks.given import from_arrays, from_torch
+from edgemeta.data.options import DataOptions
+from edgemeta.tasks._given import from_arrays, from_torch
 from edgemeta.tasks.opening import open_tasks
-from edgemeta.tasks.options import DataOptions
 from edgemeta.tasks.source import Episode, EpisodeSize, Split, TaskSource
 
 __all__ = [

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemeta.data.dataset import Dataset, Samples
+from edgemeta.data.options import Draw
 from edgemeta.errors import InputError
+from edgemeta.tasks._dividing import Rows, all_test, divide
 from edgemeta.tasks.classes import UNITS, ClassSource, Pool, Unit, group_rows
-from edgemeta.tasks.dataset import Dataset, Samples
-from edgemeta.tasks.dividing import Rows, all_test, divide
-from edgemeta.tasks.options import Draw
 from edgemeta.tasks.source import SPLITS, Split
 
 

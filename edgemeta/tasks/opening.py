@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgemeta.data.dataset import Dataset
+from edgemeta.data.layouts import DATA_NAMES, recognise
+from edgemeta.data.options import DataOptions
 from edgemeta.errors import InputError, did_you_mean
+from edgemeta.tasks._glyphs import GlyphSource
+from edgemeta.tasks._omniglot import open_omniglot
+from edgemeta.tasks._sinusoid import SinusoidSource
 from edgemeta.tasks.classes import Unit
-from edgemeta.tasks.dataset import Dataset
 from edgemeta.tasks.dataset_source import DatasetSource
-from edgemeta.tasks.glyphs import GlyphSource
-from edgemeta.tasks.layouts import DATA_NAMES, recognise
-from edgemeta.tasks.omniglot import open_omniglot
-from edgemeta.tasks.options import DataOptions
-from edgemeta.tasks.sinusoid import SinusoidSource
 from edgemeta.tasks.source import TaskSource
-from edgemeta.tasks.table import TableSource
+from edgemeta.tasks.table_source import TableSource
 
 FIXED_NAMES = ("sinusoid", "glyphs")  # which are made, not read
 NAMES = (*FIXED_NAMES, "omniglot", "omniglot-vinyals")

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from edgemeta import bundle
 from edgemeta.bundle import FileRecord, Manifest, StateTensor, TensorSpec
 from edgemeta.errors import InputError, UnsupportedModelError
-from edgemeta.meta.building import head_ways
-from edgemeta.meta.inner import InnerLoop, matching
-from edgemeta.meta.losses import LOSSES, Loss, Task
-from edgemeta.meta.norms import NormStatistics, frozen_in_training, with_norm_statistics
-from edgemeta.meta.onnx_module import OnnxModule
-from edgemeta.meta.run import Run
-from edgemeta.meta.updates import SGD, Rates, Update, checked_rates
+from edgemeta.meta.inner.loop import InnerLoop, matching
+from edgemeta.meta.inner.losses import LOSSES, Loss, Task
+from edgemeta.meta.inner.norms import NormStatistics, frozen_in_training, with_norm_statistics
+from edgemeta.meta.inner.updates import SGD, Rates, Update, checked_rates
+from edgemeta.meta.models.onnx_module import OnnxModule
+from edgemeta.meta.runs.building import head_ways
+from edgemeta.meta.runs.run import Run
 from edgemeta.tasks import EpisodeSize, TaskSource
 from edgemeta_export.assemble import INNER_LOOP, adapt_model, predict_model
 from edgemeta_export.checks import check_buffers, check_slices, check_state, least_support

@@ -11,9 +11,9 @@ from torch.func import functional_call
 
 from edgemeta import bundle
 from edgemeta.errors import InputError, UnsupportedModelError
-from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.losses import balanced_cross_entropy
-from edgemeta.meta.norms import takes_batch_statistics
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.losses import balanced_cross_entropy
+from edgemeta.meta.inner.norms import takes_batch_statistics
 from edgemeta_export.decompose import can_be_lowered
 from edgemeta_export.layers import LayerMode
 from edgemeta_export.program import AtenProgram

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from edgemeta.errors import UnsupportedModelError
-from edgemeta.meta.coupling import LIMIT, distance
-from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.onnx_module import OnnxGraph, OnnxModule
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.models.coupling import LIMIT, distance
+from edgemeta.meta.models.onnx_module import OnnxGraph, OnnxModule
 
 
 def check_samples_apart(loop: InnerLoop, x: Tensor) -> None:

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from edgemeta.errors import InputError
-from edgemeta.meta.bodies import BodyModel
-from edgemeta.meta.onnx_module import OnnxModule
-from edgemeta.meta.split import split_frozen
+from edgemeta.meta.models.bodies import BodyModel
+from edgemeta.meta.models.onnx_module import OnnxModule
+from edgemeta.meta.models.split import split_frozen
 from edgemeta.tasks import EpisodeSize, TaskSource
 from edgemeta_export.building import initializer
 from edgemeta_export.inline import inline_graphs

@@ -11,13 +11,13 @@ from torch import nn
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
-from edgemeta.evaluate import Evaluation, evaluate
-from edgemeta.meta.bodies import BodyModel
-from edgemeta.meta.evaluate import TorchAdapter
-from edgemeta.meta.features import on_features
-from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.losses import LOSSES
-from edgemeta.meta.updates import SGD, Rates, Update
+from edgemeta.measure.evaluate import Evaluation, evaluate
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.losses import LOSSES
+from edgemeta.meta.inner.updates import SGD, Rates, Update
+from edgemeta.meta.models.bodies import BodyModel
+from edgemeta.meta.models.features import on_features
+from edgemeta.meta.runs.adapter import TorchAdapter
 from edgemeta.tasks import EpisodeSize, TaskSource
 
 EPISODES = 300

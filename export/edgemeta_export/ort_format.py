@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from edgemeta import bundle
 from edgemeta.bundle import Manifest
+from edgemeta.bundle.loading import load_bundle
+from edgemeta.bundle.selftest import Selftest, read_selftest
+from edgemeta.device.sessions import ERRORS_ONLY
 from edgemeta.errors import EdgemetaError, ParityError
-from edgemeta.loading import load_bundle
-from edgemeta.selftest import Selftest, read_selftest
-from edgemeta.sessions import ERRORS_ONLY
-from edgemeta.verify import compare, tolerance
+from edgemeta.measure.verify import compare, tolerance
 from edgemeta_export.operators import Operator, check_operators
 from edgemeta_export.quiet import quiet
 from edgemeta_export.staging import check_replaceable, staged

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from edgemeta import bundle
-from edgemeta.meta.inner import InnerLoop, State
-from edgemeta.meta.losses import balanced_cross_entropy, class_weights
-from edgemeta.meta.updates import SGD, Rates
+from edgemeta.meta.inner.loop import InnerLoop, State
+from edgemeta.meta.inner.losses import balanced_cross_entropy, class_weights
+from edgemeta.meta.inner.updates import SGD, Rates
 from edgemeta_export.aten_passes import (
     bias_sums,
     fold_rate,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from edgemeta import bundle
 from edgemeta.bundle import Manifest
-from edgemeta.files import write_atomically
-from edgemeta.runner import Runner
-from edgemeta.verify import verify
+from edgemeta.device.runner import Runner
+from edgemeta.measure.verify import verify
+from edgemeta.util.files import write_atomically
 from edgemeta_export.staging import check_replaceable, staged
 from edgemeta_export.storage import check_graph
 

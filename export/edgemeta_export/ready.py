@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from edgemeta.bundle import TensorSpec
+from edgemeta.data.waveform import Waveform
 from edgemeta.errors import InputError
-from edgemeta.meta.bodies import (
+from edgemeta.meta.models.bodies import (
     BodyModel,
     body_digest,
     make_body_model,
@@ -21,11 +22,10 @@ from edgemeta.meta.bodies import (
     reading_for,
     unknown_body,
 )
-from edgemeta.meta.neck import CenteredCosine, Neck
-from edgemeta.meta.work import fit_neck
+from edgemeta.meta.models.neck import CenteredCosine, Neck
+from edgemeta.meta.outer.work import fit_neck
 from edgemeta.tasks import DataOptions, EpisodeSize, TaskSource
 from edgemeta.tasks.classes import Unit
-from edgemeta.tasks.waveform import Waveform
 from edgemeta_export.api import export_bundle
 from edgemeta_export.int8 import calibration_samples, quantize_front
 from edgemeta_export.int8_accuracy import Setting, before_and_after, validated

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgemeta import bundle
 from edgemeta.bundle import BLOCK
-from edgemeta.selftest import root_mean_squares
+from edgemeta.bundle.selftest import root_mean_squares
 
 # Bytes of results that are kept whole, however large the model is, and for each byte of its
 # weights. With samples of the rest (12 bytes for 2048) and the episode (`selftest.ROOM`) a file has

@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edgemeta import bundle
 from edgemeta.errors import InputError, ParityError
-from edgemeta.meta.inner import InnerLoop, State
-from edgemeta.meta.updates import Rates
+from edgemeta.meta.inner.loop import InnerLoop, State
+from edgemeta.meta.inner.updates import Rates
 from edgemeta_export.recording import WHOLE, WHOLE_SHARE, kept
 
 # What a runtime may differ from PyTorch in one tensor: ATOL + RTOL * its largest value. float32

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgemeta.errors import EdgemetaError, InputError
-from edgemeta.files import sync_directory
+from edgemeta.util.files import sync_directory
 
 
 def check_replaceable(out: Path, mark: str, message: str) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from edgemeta import bundle
-from edgemeta.bench import timed
-from edgemeta.bench_record import machine
-from edgemeta.bundle_files import read_manifest
-from edgemeta.runner import Runner
-from edgemeta.selftest import read_selftest
+from edgemeta.bundle.files import read_manifest
+from edgemeta.bundle.selftest import read_selftest
+from edgemeta.device.runner import Runner
+from edgemeta.measure.bench import timed
+from edgemeta.measure.bench_record import machine
 from edgemeta_export.publish import checked_target, publish
 
 ROUNDS, CALLS, DROPPED = 7, 5, 1

@@ -3,6 +3,7 @@
  * the parity adapter. `tsc` has built the package before.
  */
 
+import { existsSync } from "node:fs";
 import { cp, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -10,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const bundles = join(here, "..", "..", "edgemeta", "bundles");
+const bundles = join(here, "..", "..", "edgemeta", "device", "packaged");
 // onnxruntime's modules stay files of their own: their threads load them by their address.
 const WASM = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
 const WEBGPU = [
@@ -60,7 +61,7 @@ async function page(folder, scripts, files, runtime) {
 await page("parity", ["page.ts"], ["index.html"], [...WASM, ...WEBGPU]);
 const demo = await page("demo", ["main.ts", "capture.ts"], ["index.html", "style.css"], WASM);
 const names = (await readdir(bundles, { withFileTypes: true }))
-  .filter((entry) => entry.isDirectory())
+  .filter((entry) => existsSync(join(bundles, entry.name, "manifest.json")))
   .map((entry) => entry.name);
 for (const name of names) {
   await cp(join(bundles, name), join(demo, "bundles", name), { recursive: true });

@@ -37,14 +37,14 @@ from benchmarks.meta_throughput import (
     table,
 )
 from benchmarks.timing import relative_difference
-from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.objective import Ask, query_loss, stack_episodes
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.objective import Ask, query_loss, stack_episodes
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.timing.PAUSE", 0.0)
-    monkeypatch.setattr("edgemeta.meta.planning.MEASURING_SECONDS", 0.0)
+    monkeypatch.setattr("edgemeta.meta.outer._planning.MEASURING_SECONDS", 0.0)
 
 
 TINY = small(CASES["mlp-maml-5"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.spoken_words import LENGTH, RATE, parts, recorded, trimmed, write_clip
-from edgemeta.tasks.wav import read_wav
+from edgemeta.data._wav import read_wav
 
 
 def test_no_word_is_in_two_parts_and_a_seed_gives_the_same() -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from edgemeta.cli import main
-from edgemeta.meta.config import TrainConfig
-from edgemeta.meta.trainer import Trainer
+from edgemeta.meta.outer.trainer import Trainer
+from edgemeta.meta.runs.config import TrainConfig
 from edgemeta_export import export_run
 from tests.cases import CASE
 

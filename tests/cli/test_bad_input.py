@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgemeta.bundle import INIT, MANIFEST
-from edgemeta.meta.trainer import Trainer
+from edgemeta.meta.outer.trainer import Trainer
 from tests.cases import CASE
 from tests.cli.conftest import Call, Outcome
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import edgemeta
 from edgemeta import Learner, Runner
 from edgemeta.bundle import ADAPT
-from edgemeta.meta.run import Run
+from edgemeta.meta.runs.run import Run
 from edgemeta_export.ort_format import CONFIG, write_ort_format
 from edgemeta_export.targets import TARGETS, Target
 from tests.cases import CASE
@@ -299,7 +299,7 @@ def test_a_packaged_bundle_goes_by_its_name(
 def test_bench_compares_with_what_was_recorded(
     call: Call, bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgemeta.bench.COLD_STARTS", 1)  # for the sake of time
+    monkeypatch.setattr("edgemeta.measure.bench.COLD_STARTS", 1)  # for the sake of time
     bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
     options = ["--shots", 1, "--repeats", 2, "--threads", 1]
     assert "measured" not in call("inspect", bundle).out

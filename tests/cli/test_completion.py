@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgemeta.cli import COMMANDS
-from edgemeta.packaged import names
+from edgemeta.device.packaged import names
 from tests.cli.conftest import Call
 
 README = Path(__file__).parents[2] / "README.md"

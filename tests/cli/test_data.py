@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from edgemeta.cli.data_options import DATA_OPTIONS
+from edgemeta.cli._data_options import DATA_OPTIONS
 from edgemeta.tasks import DataOptions
 from tests.cli.conftest import Call
 from tests.cli.test_bad_input import assert_refused

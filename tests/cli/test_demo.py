@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from edgemeta.cli import demo as demo_module
+from edgemeta.cli._web_server import HEADERS, HOST, serving
 from edgemeta.errors import EdgemetaError
-from edgemeta.web_server import HEADERS, HOST, serving
 from tests.cli.conftest import Call, interruptible
 from tests.web.conftest import WEB, skip_unless_built
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgemeta.packaged import BUNDLES
+from edgemeta.device.packaged import BUNDLES
 from tests.cli.conftest import Call
 
 

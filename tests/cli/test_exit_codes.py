@@ -16,7 +16,7 @@ import click
 import pytest
 
 from edgemeta.cli import EXIT_CODES, group
-from edgemeta.packaged import BUNDLES
+from edgemeta.device.packaged import BUNDLES
 from tests.cli.conftest import Call, interruptible
 
 README = Path(__file__).parents[2] / "README.md"
@@ -199,7 +199,7 @@ def test_every_command_speaks_json(words: tuple[str, ...]) -> None:
 
 
 def test_json_has_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
-    from edgemeta.cli.options import say_json
+    from edgemeta.cli._options import say_json
 
     say_json({"mean": float("nan"), "losses": [1.0, float("inf")], "name": "قف"})
     assert json.loads(capsys.readouterr().out) == {

@@ -17,14 +17,14 @@ from PIL import Image
 
 import edgemeta
 from edgemeta.bundle import Manifest, TensorSpec
-from edgemeta.cli.samples import number_classes, read_inputs, read_support
+from edgemeta.data._images import read_image_folders
+from edgemeta.data._series import read_series_csv
+from edgemeta.data._wav import read_wav_folders
+from edgemeta.data.dataset import Dataset
+from edgemeta.data.samples import number_classes, read_inputs, read_support
+from edgemeta.data.table import read_table
 from edgemeta.errors import BundleError, InputError
 from edgemeta.tasks import DataOptions, EpisodeSize, open_tasks
-from edgemeta.tasks.dataset import Dataset
-from edgemeta.tasks.images import read_image_folders
-from edgemeta.tasks.series import read_series_csv
-from edgemeta.tasks.table import read_table
-from edgemeta.tasks.wav import read_wav_folders
 from tests.cli.conftest import Call
 from tests.cli.test_bad_input import assert_refused
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemeta.cli import table
-from edgemeta.cli.table import BLOCKS, MOST_BLOCKS, blocks, printable
+from edgemeta.cli import _table as table
+from edgemeta.cli._table import BLOCKS, MOST_BLOCKS, blocks, printable
 
 FINITE = st.floats(-1e300, 1e300)
 

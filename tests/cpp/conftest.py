@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 import edgemeta
 from edgemeta import Runner
-from edgemeta.selftest import read_selftest
+from edgemeta.bundle.selftest import read_selftest
 from tests.cases import CASE, WAYS, Compile
 
 ROOT = Path(__file__).resolve().parents[2]

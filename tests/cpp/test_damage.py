@@ -15,8 +15,8 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from edgemeta.bundle import ADAPT, MANIFEST, STATE_DIGEST_KEY, STATE_WAYS_KEY
-from edgemeta.packaged import BUNDLES
-from edgemeta.tensor_file import digest
+from edgemeta.bundle._tensor_file import digest
+from edgemeta.device.packaged import BUNDLES
 from tests.cpp.conftest import Bundle, Save, Tool
 from tests.device.crafting import crafted, edited
 

@@ -16,7 +16,7 @@ from safetensors.numpy import save as save_bytes
 from edgemeta import AdaptationError, Learner
 from edgemeta.bundle import SELFTEST
 from edgemeta.cli import main
-from edgemeta.packaged import BUNDLES
+from edgemeta.device.packaged import BUNDLES
 from tests.cases import CASE, Compile
 from tests.cpp.conftest import Bundle, Save, Tool
 from tests.device.crafting import crafted

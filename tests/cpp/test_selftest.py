@@ -10,8 +10,8 @@ import pytest
 from safetensors.numpy import save
 
 from edgemeta.bundle import SELFTEST, next_name, sample_names
-from edgemeta.packaged import BUNDLES
-from edgemeta.tensor_file import Tensors, read_tensors
+from edgemeta.bundle._tensor_file import Tensors, read_tensors
+from edgemeta.device.packaged import BUNDLES
 from edgemeta_export.recording import sampled
 from tests.cases import CASE, Compile
 from tests.cpp.conftest import Bundle, Tool

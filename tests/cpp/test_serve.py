@@ -9,8 +9,8 @@ from typing import Any
 from safetensors.numpy import load_file
 
 from edgemeta.bundle import LOSSES, SELFTEST, next_name, prediction_name
-from edgemeta.selftest import read_selftest
-from edgemeta.verify import compare, tolerance
+from edgemeta.bundle.selftest import read_selftest
+from edgemeta.measure.verify import compare, tolerance
 from tests.cpp.conftest import Bundle, Tool
 
 

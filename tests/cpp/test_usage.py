@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgemeta.packaged import BUNDLES
+from edgemeta.device.packaged import BUNDLES
 from tests.cpp.conftest import Save, Tool
 
 OMNIGLOT = BUNDLES / "omniglot"

@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 
 from edgemeta.bundle import MANIFEST, FileRecord
-from edgemeta.packaged import BUNDLES
+from edgemeta.device.packaged import BUNDLES
 
 OMNIGLOT = BUNDLES / "omniglot"
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from edgemeta import BundleError, Runner
-from edgemeta.bake import bake
 from edgemeta.bundle import PREDICT, QUERY_X, WAYS
+from edgemeta.bundle.bake import bake
 from tests.cases import CASE, Compile
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgemeta import EdgemetaError, InputError, Runner
-from edgemeta.bench import Latency, measure, measure_cold_start, support_set
+from edgemeta.measure.bench import Latency, measure, measure_cold_start, support_set
 
 
 def test_the_support_set_has_every_class_as_often_as_asked(

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from edgemeta import BundleError, EdgemetaError, Runner
-from edgemeta.bench import Latency, Speed
-from edgemeta.bench_record import BenchRecord, machine, ratios, read_record, write_record
 from edgemeta.bundle import BENCH
+from edgemeta.measure.bench import Latency, Speed
+from edgemeta.measure.bench_record import BenchRecord, machine, ratios, read_record, write_record
 
 FAST = Speed(1, 5, 1, Latency(1.0, 2.0), Latency(0.5, 0.6))
 SLOW = Speed(1, 5, 1, Latency(3.0, 9.0), Latency(0.25, 0.6))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edgemeta import BundleError, Runner
 from edgemeta.bundle import MANIFEST, PAYLOAD, Manifest
-from edgemeta.bundle_files import read_manifest
+from edgemeta.bundle.files import read_manifest
 
 
 def edit(bundle: Path, **changes: Any) -> None:

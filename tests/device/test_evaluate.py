@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from edgemeta import InputError, Runner
-from edgemeta.evaluate import BundleAdapter, evaluate, plus_minus
-from edgemeta.meta.evaluate import TorchAdapter
+from edgemeta.measure.evaluate import BundleAdapter, evaluate, plus_minus
+from edgemeta.meta.runs.adapter import TorchAdapter
 from edgemeta.tasks import EpisodeSize, open_tasks
 from tests.cases import CASE, INNER_LR, Compile
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgemeta import AdaptationError, Runner
-from edgemeta.events import Event
+from edgemeta.device.events import Event
 from tests.cases import CASE
 
 X, Y = CASE["mlp-classes"].samples(10, seed=1)

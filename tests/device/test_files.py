@@ -17,7 +17,7 @@ import pytest
 
 import edgemeta
 from edgemeta import EdgemetaError
-from edgemeta.files import PART, read_regular, write_atomically
+from edgemeta.util.files import PART, read_regular, write_atomically
 
 NOBODY = 65_534
 

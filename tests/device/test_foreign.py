@@ -8,7 +8,7 @@ import pytest
 
 from edgemeta import InputError, Runner
 from edgemeta.bundle import ADAPT
-from edgemeta.verify import verify
+from edgemeta.measure.verify import verify
 from tests.device.foreign import OPS, foreign_bundle, waveforms
 
 

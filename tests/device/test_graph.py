@@ -15,8 +15,8 @@ from onnx import TensorProto, helper
 
 from edgemeta import BundleError, Runner
 from edgemeta.bundle import ADAPT, PREDICT
-from edgemeta.graph import MAX_FIELDS, read_graph
-from edgemeta.loading import Loaded, load_bundle
+from edgemeta.bundle._onnx_check import MAX_FIELDS, read_graph
+from edgemeta.bundle.loading import Loaded, load_bundle
 from tests.device.crafting import OMNIGLOT, crafted, edited
 
 Edit = Callable[[onnx.ModelProto], object]
@@ -234,6 +234,6 @@ def test_what_was_checked_is_what_runs(tmp_path: Path, monkeypatch: pytest.Monke
 
     x = np.random.default_rng(0).integers(0, 256, (4, 28, 28), np.uint8)
     wanted = Runner(bundle, threads=1).adapt(x, [0, 1, 2, 3]).predict_logits(x)
-    monkeypatch.setattr("edgemeta.runner.load_bundle", load_and_exchange)
+    monkeypatch.setattr("edgemeta.device.runner.load_bundle", load_and_exchange)
     found = Runner(bundle, threads=1).adapt(x, [0, 1, 2, 3]).predict_logits(x)
     assert np.array_equal(found, wanted)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemeta import AdaptationError, InputError, Learner, Runner
-from edgemeta.guard import RISE, SLACK, check_progress
-from edgemeta.inputs import MAX_LR_SCALE
+from edgemeta.device.guard import RISE, SLACK, check_progress
+from edgemeta.device.inputs import MAX_LR_SCALE
 from tests.cases import CASE
 
 CLASSES, SINUSOID = CASE["mlp-classes"], CASE["mlp-sinusoid"]

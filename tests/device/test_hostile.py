@@ -17,8 +17,8 @@ import pytest
 import edgemeta
 from edgemeta import BundleError
 from edgemeta.bundle import INIT, MANIFEST, MAX_MANIFEST_BYTES, PAYLOAD, STATE_BUNDLE_KEY, Manifest
-from edgemeta.loading import load_bundle
-from edgemeta.state import VERSION_KEY
+from edgemeta.bundle.loading import load_bundle
+from edgemeta.bundle.state import VERSION_KEY
 from tests.device.crafting import OMNIGLOT, crafted
 
 SECONDS = 1.0

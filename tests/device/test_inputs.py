@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from edgemeta import InputError, Runner
 from edgemeta.bundle import TensorSpec
-from edgemeta.inputs import check_samples
+from edgemeta.device.inputs import check_samples
 from tests.cases import CASE
 
 X, Y = CASE["mlp-classes"].samples(5, seed=1)

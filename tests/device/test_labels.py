@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemeta import InputError
-from edgemeta.labels import as_array, as_labels, distinct, from_json, to_json
+from edgemeta.estimators._labels import as_array, as_labels, distinct, from_json, to_json
 
 SIMPLE = st.one_of(
     st.none(),

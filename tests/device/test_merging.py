@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgemeta import Runner, merging
+from edgemeta import Runner
+from edgemeta.estimators import _merging as merging
 from tests.cases import CASE, Compile
 
 X, Y = CASE["mlp-shared"].samples(10, seed=1)

@@ -7,9 +7,9 @@ import pytest
 
 import edgemeta
 from edgemeta import InputError
-from edgemeta.packaged import BUNDLES, names
-from edgemeta.selftest import read_selftest
-from edgemeta.verify import verify
+from edgemeta.bundle.selftest import read_selftest
+from edgemeta.device.packaged import BUNDLES, names
+from edgemeta.measure.verify import verify
 
 MOST_BYTES = 1_000_000
 

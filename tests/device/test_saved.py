@@ -13,9 +13,9 @@ from safetensors.numpy import load_file, save_file
 
 from edgemeta import BundleError, EdgemetaError, FewShotClassifier, FewShotRegressor, Runner
 from edgemeta.bundle import EXTRA_PREFIX, STATE_DIGEST_KEY, STATE_NOTES_KEY
+from edgemeta.bundle._tensor_file import digest
 from edgemeta.errors import InputError
-from edgemeta.saved import LEAD, SUPPORT_X, SUPPORT_Y
-from edgemeta.tensor_file import digest
+from edgemeta.estimators._saved import LEAD, SUPPORT_X, SUPPORT_Y
 from tests.cases import CASE, Compile
 
 X, NUMBERS = CASE["mlp-shared"].samples(10, seed=1)

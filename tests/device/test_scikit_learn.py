@@ -23,9 +23,9 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import edgemeta
 from edgemeta import FewShotClassifier, FewShotRegressor, Runner
 from edgemeta.bundle import TensorSpec
-from edgemeta.estimator import FewShot, as_samples
-from edgemeta.meta.losses import Task
-from edgemeta.meta.models import build_model
+from edgemeta.estimators._base import FewShot, as_samples
+from edgemeta.meta.inner.losses import Task
+from edgemeta.meta.models.networks import build_model
 from edgemeta.tasks import EpisodeSize, open_tasks
 from edgemeta_export import export_bundle
 

@@ -12,8 +12,8 @@ from safetensors.numpy import load_file, save_file
 
 from edgemeta import BundleError, EdgemetaError, InputError, Runner
 from edgemeta.bundle import STATE_BUNDLE_KEY, STATE_DIGEST_KEY, STATE_LABELS_KEY, STATE_WAYS_KEY
-from edgemeta.state import VERSION_KEY
-from edgemeta.tensor_file import digest
+from edgemeta.bundle._tensor_file import digest
+from edgemeta.bundle.state import VERSION_KEY
 from tests.cases import CASE
 
 X, Y = CASE["mlp-classes"].samples(5, seed=1)
@@ -146,7 +146,7 @@ def test_tensors_that_do_not_fit(
         case "nan":
             state["head.bias"] = bias * np.nan
         case "large":
-            monkeypatch.setattr("edgemeta.state.MOST_KEPT", 1)  # samples beside the state
+            monkeypatch.setattr("edgemeta.bundle.state.MOST_KEPT", 1)  # samples beside the state
             state["head.bias"] = np.zeros(10**6, np.float32)
     metadata = {
         STATE_BUNDLE_KEY: classifier.fingerprint,

@@ -16,11 +16,11 @@ from safetensors.numpy import save_file
 
 from edgemeta import BundleError, ParityError, Runner
 from edgemeta.bundle import MANIFEST, SELFTEST, FileRecord, next_name, sample_names
-from edgemeta.bundle_files import read_manifest
-from edgemeta.runner import Learner
-from edgemeta.selftest import Sampled, read_selftest
-from edgemeta.tensor_file import Tensors, read_tensors
-from edgemeta.verify import verify
+from edgemeta.bundle._tensor_file import Tensors, read_tensors
+from edgemeta.bundle.files import read_manifest
+from edgemeta.bundle.selftest import Sampled, read_selftest
+from edgemeta.device.runner import Learner
+from edgemeta.measure.verify import verify
 from tests.cases import CASE, CASES, Case, Compile
 
 

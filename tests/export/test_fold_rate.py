@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from edgemeta.meta.updates import SGD, Update
+from edgemeta.meta.inner.updates import SGD, Update
 from edgemeta_export.aten_passes import fold_rate
 
 aten = torch.ops.aten

@@ -13,12 +13,12 @@ from torch import nn
 
 from edgemeta import InputError, Runner
 from edgemeta.bundle import ADAPT, INIT, PREDICT
-from edgemeta.meta.bodies import BodyModel
-from edgemeta.meta.neck import CenteredCosine
-from edgemeta.meta.onnx_module import OnnxModule
-from edgemeta.meta.shared_head import SharedHead
+from edgemeta.meta.inner.shared_head import SharedHead
+from edgemeta.meta.models.bodies import BodyModel
+from edgemeta.meta.models.neck import CenteredCosine
+from edgemeta.meta.models.onnx_module import OnnxModule
 from edgemeta.tasks import EpisodeSize
-from edgemeta.tasks.given import from_arrays
+from edgemeta.tasks._given import from_arrays
 from edgemeta_export import export_bundle
 from edgemeta_export.int8 import calibration_samples, quantize_front
 from edgemeta_export.int8_accuracy import Setting, before_and_after

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from edgemeta.bundle import ADAPT, PREDICT
-from edgemeta.meta.updates import Update
+from edgemeta.meta.inner.updates import Update
 from edgemeta_export import export_bundle
 from tests.export.passes.models import normal
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgemeta import InputError, Runner
-from edgemeta.meta.low_rank import LOW_RANK, add_low_rank
-from edgemeta.meta.norms import NormStatistics
-from edgemeta.meta.shared_head import SharedHead
+from edgemeta.meta.inner._low_rank import LOW_RANK, add_low_rank
+from edgemeta.meta.inner.norms import NormStatistics
+from edgemeta.meta.inner.shared_head import SharedHead
 from edgemeta_export import export_bundle
 
 WAYS, STEPS, LR = 3, 3, 0.05

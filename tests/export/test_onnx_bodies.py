@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from edgemeta import Runner, UnsupportedModelError
 from edgemeta.bundle import ADAPT, INIT, PREDICT
-from edgemeta.meta.onnx_module import OnnxModule
-from edgemeta.meta.shared_head import SharedHead
+from edgemeta.meta.inner.shared_head import SharedHead
+from edgemeta.meta.models.onnx_module import OnnxModule
 from edgemeta_export import export_bundle
 from tests.onnx_files import (
     FEATURES,

@@ -13,8 +13,8 @@ import onnxruntime
 import pytest
 
 from edgemeta import bundle
+from edgemeta.bundle.selftest import read_selftest
 from edgemeta.errors import EdgemetaError, InputError
-from edgemeta.selftest import read_selftest
 from edgemeta_export import ort_format
 from edgemeta_export.operators import Operator, check_operators, operators_of, read_config
 from edgemeta_export.ort_format import CONFIG, check_config, ort_name, write_ort_format

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from edgemeta.bundle import LOGITS, QUERY_X, SUPPORT_X, SUPPORT_Y
-from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.losses import LOSSES
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.losses import LOSSES
 from edgemeta_export import pieces
 from edgemeta_export.pieces import LOSS, lower_inner_loop
 from edgemeta_export.trace import trace

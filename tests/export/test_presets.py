@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgemeta.device.runner import Runner
 from edgemeta.errors import InputError
-from edgemeta.evaluate import BundleAdapter
-from edgemeta.meta.algorithms import PRESETS
-from edgemeta.meta.config import TrainConfig
-from edgemeta.meta.evaluate import run_adapter
-from edgemeta.meta.run import Run
-from edgemeta.meta.trainer import Trainer
-from edgemeta.runner import Runner
+from edgemeta.measure.evaluate import BundleAdapter
+from edgemeta.meta.outer.trainer import Trainer
+from edgemeta.meta.runs.adapter import run_adapter
+from edgemeta.meta.runs.algorithms import PRESETS
+from edgemeta.meta.runs.config import TrainConfig
+from edgemeta.meta.runs.run import Run
 from edgemeta.tasks import EpisodeSize, open_tasks
 from edgemeta_export import export_run
 from tests.tolerance import assert_most, excess

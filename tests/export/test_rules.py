@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgemeta.meta.onnx_module import OnnxModule
+from edgemeta.meta.models.onnx_module import OnnxModule
 from edgemeta_export import recurrent
 from edgemeta_export.inline import inline_graphs
 from edgemeta_export.lower import lower

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from edgemeta import Runner
 from edgemeta.bundle import LOGITS, LR_SCALE, QUERY_X, STEPS, SUPPORT_X, SUPPORT_Y, sample_names
+from edgemeta.bundle.selftest import sampled
 from edgemeta.errors import ParityError
-from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.losses import LOSSES
-from edgemeta.selftest import sampled
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.losses import LOSSES
 from edgemeta_export import export_bundle, selftest
 from edgemeta_export.recording import kept
 from edgemeta_export.selftest import ATOL, MARGIN, RTOL, Episode, record, record_episode, replay

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from edgemeta import BundleError, InputError, Runner
 from edgemeta.bundle import LOGITS, MAX_WAYS, STATE_WAYS_KEY, SUPPORT_Y
 from edgemeta.errors import UnsupportedModelError
-from edgemeta.evaluate import BundleAdapter, evaluate
-from edgemeta.meta.evaluate import TorchAdapter
-from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.losses import LOSSES
-from edgemeta.meta.models import build_model
-from edgemeta.meta.shared_head import SharedHead
-from edgemeta.meta.updates import Update
+from edgemeta.measure.evaluate import BundleAdapter, evaluate
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.losses import LOSSES
+from edgemeta.meta.inner.shared_head import SharedHead
+from edgemeta.meta.inner.updates import Update
+from edgemeta.meta.models.networks import build_model
+from edgemeta.meta.runs.adapter import TorchAdapter
 from edgemeta.tasks import EpisodeSize, open_tasks
 from edgemeta_export import export_bundle, selftest
 from edgemeta_export.ort_format import write_ort_format
@@ -171,7 +171,7 @@ def test_a_state_with_wrong_rows(
     rows: int,
     message: str,
 ) -> None:
-    monkeypatch.setattr("edgemeta.state.MOST_KEPT", 1)  # samples beside the state
+    monkeypatch.setattr("edgemeta.bundle.state.MOST_KEPT", 1)  # samples beside the state
     path = tmp_path / "mine.safetensors"
     made.runner.adapt(*support(7)).save(path)
     with safe_open(path, "numpy") as file:

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from edgemeta import InputError, Runner, UnsupportedModelError
 from edgemeta.bundle import ADAPT
-from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.losses import LOSSES
-from edgemeta.meta.shared_head import SharedHead
-from edgemeta.meta.updates import SGD, Update
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.losses import LOSSES
+from edgemeta.meta.inner.shared_head import SharedHead
+from edgemeta.meta.inner.updates import SGD, Update
 from edgemeta_export import export_bundle
 from edgemeta_export.cost import adaptation_cost
 from tests.export.passes.models import loop_body, normal, ops

@@ -13,7 +13,7 @@ from torch import nn
 
 from edgemeta import Runner
 from edgemeta.bundle import ADAPT
-from edgemeta.meta.updates import Update
+from edgemeta.meta.inner.updates import Update
 from edgemeta_export import export_bundle
 from edgemeta_export.ort_format import write_ort_format
 from tests.export.passes.models import normal

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from edgemeta import Runner
-from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.losses import LOSSES
-from edgemeta.meta.updates import SGD, Update
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.losses import LOSSES
+from edgemeta.meta.inner.updates import SGD, Update
 from edgemeta_export import export_bundle
 from tests.tolerance import excess, numpy_state
 

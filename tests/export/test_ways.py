@@ -12,8 +12,8 @@ from safetensors.numpy import save_file
 
 from edgemeta import BundleError, InputError, Runner
 from edgemeta.bundle import STATE_WAYS_KEY
-from edgemeta.evaluate import BundleAdapter, evaluate
-from edgemeta.meta.evaluate import TorchAdapter
+from edgemeta.measure.evaluate import BundleAdapter, evaluate
+from edgemeta.meta.runs.adapter import TorchAdapter
 from edgemeta.tasks import EpisodeSize, open_tasks
 from tests.cases import CASE, INNER_LR, Compile, Compiled
 from tests.tolerance import excess, numpy_state

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from edgemeta import Runner
-from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.losses import LOSSES
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.losses import LOSSES
 from edgemeta_export import export_bundle
 from tests.tolerance import assert_most, excess, numpy_state
 from tests.zoo import ROWS, Row

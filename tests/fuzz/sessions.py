@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from edgemeta.bundle import ADAPT, INIT, PREDICT
+from edgemeta.bundle.loading import LoadedGraph
 from edgemeta.errors import BundleError
-from edgemeta.loading import LoadedGraph
 from tests.fuzz.targets import BUNDLE, TARGETS, graph_of
 
 MOST_SECONDS = 1.0  # of processor time, for one session
@@ -86,7 +86,7 @@ def _ask(child: subprocess.Popen[bytes], content: bytes) -> dict[str, Any] | Non
 
 def serve() -> None:
     """Make sessions of the graphs that come in, until there are no more."""
-    from edgemeta.sessions import open_graph
+    from edgemeta.device.sessions import open_graph
 
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     init = (BUNDLE / INIT).read_bytes()

@@ -28,12 +28,12 @@ from edgemeta.bundle import (
     StateTensor,
     TensorSpec,
 )
-from edgemeta.bundle_files import read_manifest
-from edgemeta.graph import Graph, check_graph
-from edgemeta.packaged import BUNDLES
-from edgemeta.selftest import Sampled, parse_selftest
-from edgemeta.state import read_state, write_state
-from edgemeta.tensor_file import read_tensors
+from edgemeta.bundle._onnx_check import Graph, check_graph
+from edgemeta.bundle._tensor_file import read_tensors
+from edgemeta.bundle.files import read_manifest
+from edgemeta.bundle.selftest import Sampled, parse_selftest
+from edgemeta.bundle.state import read_state, write_state
+from edgemeta.device.packaged import BUNDLES
 from edgemeta_export.recording import sampled
 from tests.fuzz.mutations import (
     Mutate,

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgemeta.bundle import ADAPT, STATE_DIGEST_KEY
-from edgemeta.tensor_file import read_tensors
+from edgemeta.bundle._tensor_file import read_tensors
 from tests.fuzz.campaign import RESULT
 from tests.fuzz.mutations import onnx_by_structure
 from tests.fuzz.sessions import run_sessions
@@ -50,7 +50,7 @@ def test_damage_that_a_reader_accepts_is_noticed(monkeypatch: pytest.MonkeyPatch
     damaged = content[:-1] + bytes([content[-1] ^ 0x80])  # the sign of a number
     assert not target.accepts(damaged)
     metadata, _ = read_tensors(content)
-    monkeypatch.setattr("edgemeta.state.digest", lambda *_: metadata[STATE_DIGEST_KEY])
+    monkeypatch.setattr("edgemeta.bundle.state.digest", lambda *_: metadata[STATE_DIGEST_KEY])
     assert target.accepts(content)
     with pytest.raises(AssertionError):
         target.accepts(damaged)

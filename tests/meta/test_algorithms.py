@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from edgemeta.meta.algorithms import PRESETS, multi_step_weights
-from edgemeta.meta.config import TrainConfig
-from edgemeta.meta.outer import falling
+from edgemeta.meta.outer._optimizer import falling
+from edgemeta.meta.runs.algorithms import PRESETS, multi_step_weights
+from edgemeta.meta.runs.config import TrainConfig
 
 
 @pytest.mark.parametrize("algorithm", PRESETS)

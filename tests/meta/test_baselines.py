@@ -10,16 +10,24 @@ import pytest
 import torch
 
 from edgemeta.errors import InputError
-from edgemeta.evaluate import evaluate
-from edgemeta.meta import baselines, twin
-from edgemeta.meta.baselines import CONTESTANTS, GRID_RATES, GRID_STEPS, best_point, compare, gain
-from edgemeta.meta.checkpoint import Checkpoint
-from edgemeta.meta.config import TrainConfig
-from edgemeta.meta.evaluate import TorchAdapter, evaluate_steps, run_adapter
-from edgemeta.meta.prototype import PrototypeAdapter, prototype_logits
-from edgemeta.meta.run import Run, make_loop
-from edgemeta.meta.trainer import Trainer
-from edgemeta.meta.twin import twin_config
+from edgemeta.measure.evaluate import evaluate
+from edgemeta.meta.compare import _supervised as twin
+from edgemeta.meta.compare import baselines
+from edgemeta.meta.compare._prototype import PrototypeAdapter, prototype_logits
+from edgemeta.meta.compare._supervised import twin_config
+from edgemeta.meta.compare.baselines import (
+    CONTESTANTS,
+    GRID_RATES,
+    GRID_STEPS,
+    best_point,
+    compare,
+    gain,
+)
+from edgemeta.meta.outer.trainer import Trainer
+from edgemeta.meta.runs.adapter import TorchAdapter, evaluate_steps, run_adapter
+from edgemeta.meta.runs.checkpoint import Checkpoint
+from edgemeta.meta.runs.config import TrainConfig
+from edgemeta.meta.runs.run import Run, make_loop
 from edgemeta.tasks import EpisodeSize, TaskSource, open_tasks
 from edgemeta.tasks.source import TaskKind
 

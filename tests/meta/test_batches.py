@@ -7,10 +7,10 @@ import multiprocessing
 import pytest
 import torch
 
-from edgemeta.meta.batches import Batches
-from edgemeta.meta.objective import Tasks, stack_episodes
+from edgemeta.meta.inner.objective import Tasks, stack_episodes
+from edgemeta.meta.outer._batches import Batches
 from edgemeta.tasks import EpisodeSize
-from edgemeta.tasks.glyphs import GlyphSource
+from edgemeta.tasks._glyphs import GlyphSource
 
 SIZE = EpisodeSize(ways=3, shots=1, queries=2)
 BATCH = 2

@@ -13,7 +13,7 @@ from torch import nn
 
 from edgemeta import InputError, UnsupportedModelError
 from edgemeta.bundle import TensorSpec
-from edgemeta.meta.bodies import (
+from edgemeta.meta.models.bodies import (
     READY,
     body_digest,
     count_features,

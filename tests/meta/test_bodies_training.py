@@ -14,15 +14,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 import edgemeta
 from edgemeta.errors import InputError
-from edgemeta.evaluate import BundleAdapter, evaluate
-from edgemeta.meta.baselines import compare
-from edgemeta.meta.bodies import BodyModel
-from edgemeta.meta.checkpoint import Checkpoint
-from edgemeta.meta.config import TrainConfig
-from edgemeta.meta.engine import Plan
-from edgemeta.meta.evaluate import run_adapter
-from edgemeta.meta.run import Run
-from edgemeta.meta.trainer import Trainer
+from edgemeta.measure.evaluate import BundleAdapter, evaluate
+from edgemeta.meta.compare.baselines import compare
+from edgemeta.meta.models.bodies import BodyModel
+from edgemeta.meta.outer._engine import Plan
+from edgemeta.meta.outer.trainer import Trainer
+from edgemeta.meta.runs.adapter import run_adapter
+from edgemeta.meta.runs.checkpoint import Checkpoint
+from edgemeta.meta.runs.config import TrainConfig
+from edgemeta.meta.runs.run import Run
 from edgemeta.tasks import EpisodeSize, TaskSource
 from tests.meta.conftest import SMALL
 

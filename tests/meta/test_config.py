@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgemeta.errors import InputError
-from edgemeta.meta.config import TrainConfig, read_config, read_toml
+from edgemeta.meta.runs.config import TrainConfig, read_config, read_toml
 
 
 def test_a_config_survives_the_round_trip(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from edgemeta.errors import InputError
-from edgemeta.meta.devices import choose_device
-from edgemeta.meta.ranks import Ranks
+from edgemeta.meta.outer.ranks import Ranks
+from edgemeta.meta.runs.devices import choose_device
 
 GPU = torch.device("cuda", 0)
 
@@ -50,7 +50,7 @@ def test_how_two_processes_exchange(
     for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "2")):
         monkeypatch.setenv(name, value)
     asked: list[Any] = []
-    distributed = "edgemeta.meta.ranks.distributed"
+    distributed = "edgemeta.meta.outer.ranks.distributed"
     monkeypatch.setattr(f"{distributed}.rendezvous", lambda _: iter([(None, 0, 2)]))
     monkeypatch.setattr(f"{distributed}.PrefixStore", lambda *_: None)
     monkeypatch.setattr(f"{distributed}.init_process_group", lambda b, **_: asked.append(b))

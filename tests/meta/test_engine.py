@@ -9,16 +9,16 @@ from torch import Tensor, nn
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
-from edgemeta.meta.building import make_model
-from edgemeta.meta.checkpoint import DataFacts
-from edgemeta.meta.config import TrainConfig
-from edgemeta.meta.engine import LOOP, Engine, Plan, plans
-from edgemeta.meta.flat import agree
-from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.objective import Ask, Tasks
-from edgemeta.meta.planning import fastest, recorded
-from edgemeta.meta.rates import start_rates
-from edgemeta.meta.run import make_loop
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.objective import Ask, Tasks
+from edgemeta.meta.inner.rates import start_rates
+from edgemeta.meta.outer._engine import LOOP, Engine, Plan, plans
+from edgemeta.meta.outer._planning import fastest, recorded
+from edgemeta.meta.outer._recorded_step import agree
+from edgemeta.meta.runs.building import make_model
+from edgemeta.meta.runs.checkpoint import DataFacts
+from edgemeta.meta.runs.config import TrainConfig
+from edgemeta.meta.runs.run import make_loop
 
 TASKS = 5
 # float64; the batched form sums in another order. Largest seen: 3e-13 of the largest gradient, and
@@ -263,11 +263,11 @@ def test_the_candidates_of_each_strategy() -> None:
 def test_the_fastest_plan_is_kept_and_leaves_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, tasks = make_engine(config_of()), make_tasks()
     seconds = {Plan(1, 2): 1.0, Plan(1, 1): 0.9, Plan(3, 2): 0.5}
-    monkeypatch.setattr("edgemeta.meta.planning._seconds", lambda e, *_: seconds[e.plan])
+    monkeypatch.setattr("edgemeta.meta.outer._planning._seconds", lambda e, *_: seconds[e.plan])
     assert fastest(engine, list(seconds)[:2], tasks, Ask(1)) == Plan(1, 2)  # 0.9 is too close
     assert fastest(engine, list(seconds), tasks, Ask(1)) == Plan(3, 2)
     monkeypatch.undo()
-    monkeypatch.setattr("edgemeta.meta.planning.MEASURING_SECONDS", 0.0)
+    monkeypatch.setattr("edgemeta.meta.outer._planning.MEASURING_SECONDS", 0.0)
     assert fastest(engine, [LOOP], tasks, Ask(1)) == LOOP
     assert all(leaf.grad is None for leaf in engine.leaves)
     engine.close()

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edgemeta.data.dataset import ArraySamples, Samples
 from edgemeta.errors import EdgemetaError
-from edgemeta.meta import features
-from edgemeta.meta.devices import CPU
-from edgemeta.meta.features import digest, fingerprint, on_features
+from edgemeta.meta.models import features
+from edgemeta.meta.models.features import digest, fingerprint, on_features
+from edgemeta.meta.runs.devices import CPU
 from edgemeta.tasks import EpisodeSize, TaskSource, open_tasks
-from edgemeta.tasks.dataset import ArraySamples, Samples
 
 SIZE = EpisodeSize(2, 1, 2)
 

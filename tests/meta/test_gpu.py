@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgemeta.meta.config import TrainConfig
-from edgemeta.meta.devices import prepare_gpu
-from edgemeta.meta.engine import LOOP, Engine, Plan
-from edgemeta.meta.objective import Ask
-from edgemeta.meta.trainer import Trainer
+from edgemeta.meta.inner.objective import Ask
+from edgemeta.meta.outer._engine import LOOP, Engine, Plan
+from edgemeta.meta.outer.trainer import Trainer
+from edgemeta.meta.runs.config import TrainConfig
+from edgemeta.meta.runs.devices import prepare_gpu
 from tests.meta.test_engine import (
     CHOICES,
     TASKS,
@@ -82,8 +82,8 @@ def _move(engine: Engine) -> None:
 def test_the_same_seed_gives_the_same_weights_also_after_an_interruption(
     tmp_path: Path, change: Callable[[TrainConfig], TrainConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgemeta.meta.planning.WORTH_MEASURING", 0)
-    monkeypatch.setattr("edgemeta.meta.planning.MEASURING_SECONDS", 0.1)
+    monkeypatch.setattr("edgemeta.meta.outer._planning.WORTH_MEASURING", 0)
+    monkeypatch.setattr("edgemeta.meta.outer._planning.MEASURING_SECONDS", 0.1)
     config = change(CONFIG)
     whole = Trainer(config, tmp_path / "whole")
     result = whole.train()

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import UnsupportedModelError
-from edgemeta.meta.inner import InnerLoop, State
-from edgemeta.meta.losses import LOSSES
-from edgemeta.meta.models import build_model
+from edgemeta.meta.inner.loop import InnerLoop, State
+from edgemeta.meta.inner.losses import LOSSES
+from edgemeta.meta.models.networks import build_model
 
 MSE = LOSSES["regression"]
 

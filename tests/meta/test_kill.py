@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgemeta.meta.checkpoint import Checkpoint
-from edgemeta.meta.run import Run
+from edgemeta.meta.runs.checkpoint import Checkpoint
+from edgemeta.meta.runs.run import Run
 
 KILLS = 4
 TRAIN = (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.func import grad, vmap
 
-from edgemeta.meta.losses import balanced_cross_entropy, class_weights
+from edgemeta.meta.inner.losses import balanced_cross_entropy, class_weights
 
 WAYS = 5
 LABELS = st.lists(st.integers(0, WAYS - 1), min_size=1, max_size=12)

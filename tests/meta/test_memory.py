@@ -16,16 +16,16 @@ import torch
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
-from edgemeta.meta import memory
-from edgemeta.meta.building import make_model
-from edgemeta.meta.checkpoint import DataFacts
-from edgemeta.meta.config import TrainConfig
-from edgemeta.meta.engine import LOOP, Engine, Plan
-from edgemeta.meta.memory import available, estimate, fitting, spelled
-from edgemeta.meta.objective import Ask, Tasks
-from edgemeta.meta.rates import start_rates
-from edgemeta.meta.run import make_loop
-from edgemeta.meta.trainer import Trainer
+from edgemeta.meta.inner.objective import Ask, Tasks
+from edgemeta.meta.inner.rates import start_rates
+from edgemeta.meta.outer import _memory as memory
+from edgemeta.meta.outer._engine import LOOP, Engine, Plan
+from edgemeta.meta.outer._memory import available, estimate, fitting, spelled
+from edgemeta.meta.outer.trainer import Trainer
+from edgemeta.meta.runs.building import make_model
+from edgemeta.meta.runs.checkpoint import DataFacts
+from edgemeta.meta.runs.config import TrainConfig
+from edgemeta.meta.runs.run import make_loop
 
 SECOND, FIRST = Ask(2, 2), Ask(2, 1)
 CPU = torch.device("cpu")

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 import edgemeta
 from edgemeta.errors import InputError, UnsupportedModelError
-from edgemeta.evaluate import BundleAdapter, evaluate
-from edgemeta.meta.baselines import compare
-from edgemeta.meta.checkpoint import Checkpoint
-from edgemeta.meta.evaluate import run_adapter
-from edgemeta.meta.run import Run
-from edgemeta.meta.shared_head import SharedHead
-from edgemeta.meta.trainer import Trainer
+from edgemeta.measure.evaluate import BundleAdapter, evaluate
+from edgemeta.meta.compare.baselines import compare
+from edgemeta.meta.inner.shared_head import SharedHead
+from edgemeta.meta.outer.trainer import Trainer
+from edgemeta.meta.runs.adapter import run_adapter
+from edgemeta.meta.runs.checkpoint import Checkpoint
+from edgemeta.meta.runs.run import Run
 from edgemeta.tasks import EpisodeSize, TaskSource
 from tests.meta.conftest import SMALL as TINY
 

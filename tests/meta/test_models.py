@@ -6,9 +6,9 @@ from torch import nn
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
-from edgemeta.meta.models import build_model
-from edgemeta.meta.norms import SupportNorm, with_support_norms
-from edgemeta.meta.parts import NORMS, Norm, Preprocess
+from edgemeta.meta.inner.norms import SupportNorm, with_support_norms
+from edgemeta.meta.models.networks import build_model
+from edgemeta.meta.models.parts import NORMS, Norm, Preprocess
 
 
 @pytest.mark.parametrize(

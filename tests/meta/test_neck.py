@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.losses import LOSSES
-from edgemeta.meta.neck import CenteredCosine, MatrixNeck, make_neck
-from edgemeta.meta.shared_head import SharedHead
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.losses import LOSSES
+from edgemeta.meta.inner.shared_head import SharedHead
+from edgemeta.meta.models.neck import CenteredCosine, MatrixNeck, make_neck
 
 
 def features(count: int, seed: int = 0) -> Tensor:

@@ -16,7 +16,7 @@ from onnx import helper
 from torch import nn
 
 from edgemeta import InputError, UnsupportedModelError
-from edgemeta.meta.onnx_module import OnnxModule
+from edgemeta.meta.models.onnx_module import OnnxModule
 from tests.onnx_files import (
     FEATURES,
     WIDTH,

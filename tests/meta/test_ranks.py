@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgemeta.meta.checkpoint import Checkpoint
-from edgemeta.meta.ranks import Ranks
-from edgemeta.meta.run import Run
+from edgemeta.meta.outer.ranks import Ranks
+from edgemeta.meta.runs.checkpoint import Checkpoint
+from edgemeta.meta.runs.run import Run
 
 TRAIN = (
     *("train", "glyphs", "--model", "mlp", "--hidden", "16", "--queries", "2", "--meta-batch", "5"),
@@ -67,7 +67,7 @@ def test_torchrun_restarts_a_rank_that_died(tmp_path: Path) -> None:
     script.write_text(
         "import os, signal, sys\n"
         "from edgemeta.cli import main\n"
-        "from edgemeta.meta.trainer import Trainer\n"
+        "from edgemeta.meta.outer.trainer import Trainer\n"
         "step = Trainer.outer_step\n"
         "def dying(self):\n"
         "    fresh = os.environ['TORCHELASTIC_RESTART_COUNT'] == '0'\n"

@@ -14,16 +14,16 @@ import torch
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
-from edgemeta.meta.config import TrainConfig
-from edgemeta.meta.evaluate import TorchAdapter, run_adapter
-from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.losses import LOSSES
-from edgemeta.meta.report import episodes
-from edgemeta.meta.report.markup import image, table
-from edgemeta.meta.report.measure import Measured, confusion_counts, hardest_pairs, measure
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.losses import LOSSES
+from edgemeta.meta.outer.trainer import Trainer
+from edgemeta.meta.report import _episodes as episodes
+from edgemeta.meta.report._markup import image, table
+from edgemeta.meta.report._measure import Measured, confusion_counts, hardest_pairs, measure
 from edgemeta.meta.report.page import make_page
-from edgemeta.meta.run import Run
-from edgemeta.meta.trainer import Trainer
+from edgemeta.meta.runs.adapter import TorchAdapter, run_adapter
+from edgemeta.meta.runs.config import TrainConfig
+from edgemeta.meta.runs.run import Run
 from edgemeta.tasks import DataOptions, Episode, EpisodeSize, open_tasks
 
 GLYPHS = TrainConfig(

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from edgemeta.bundle import TensorSpec
-from edgemeta.meta.inner import InnerLoop, matching
-from edgemeta.meta.losses import LOSSES
-from edgemeta.meta.models import build_model
-from edgemeta.meta.norms import with_support_norms
-from edgemeta.meta.shared_head import SharedHead
-from edgemeta.meta.split import split_frozen
+from edgemeta.meta.inner.loop import InnerLoop, matching
+from edgemeta.meta.inner.losses import LOSSES
+from edgemeta.meta.inner.norms import with_support_norms
+from edgemeta.meta.inner.shared_head import SharedHead
+from edgemeta.meta.models.networks import build_model
+from edgemeta.meta.models.split import split_frozen
 
 SPEC = TensorSpec((16, 16), "float32")
 # float32, other kernels for another number of samples.

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from edgemeta.errors import InputError, TrainingError
-from edgemeta.meta.algorithms import Optimizer
-from edgemeta.meta.checkpoint import Checkpoint
-from edgemeta.meta.config import TrainConfig
-from edgemeta.meta.evaluate import run_adapter
-from edgemeta.meta.outer import scheduled_lr
-from edgemeta.meta.run import Run, resumed_config
-from edgemeta.meta.trainer import Trainer
+from edgemeta.meta.outer._optimizer import scheduled_lr
+from edgemeta.meta.outer.trainer import Trainer
+from edgemeta.meta.runs.adapter import run_adapter
+from edgemeta.meta.runs.algorithms import Optimizer
+from edgemeta.meta.runs.checkpoint import Checkpoint
+from edgemeta.meta.runs.config import TrainConfig
+from edgemeta.meta.runs.run import Run, resumed_config
 
 SINUSOID = TrainConfig(
     tasks="sinusoid",
@@ -263,8 +263,8 @@ def test_a_teacher_of_classes_softens_the_labels(tmp_path: Path) -> None:
 def test_every_strategy_trains_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
 ) -> None:
-    monkeypatch.setattr("edgemeta.meta.planning.WORTH_MEASURING", 0)
-    monkeypatch.setattr("edgemeta.meta.planning.MEASURING_SECONDS", 0.01)
+    monkeypatch.setattr("edgemeta.meta.outer._planning.WORTH_MEASURING", 0)
+    monkeypatch.setattr("edgemeta.meta.outer._planning.MEASURING_SECONDS", 0.01)
     Trainer(replace(SINUSOID, threads=1), tmp_path / "one").train()
     config = replace(SINUSOID, threads=2, strategy=strategy)  # type: ignore[arg-type]
     Trainer(config, tmp_path / "other").train()

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from edgemeta.errors import InputError
-from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.losses import LOSSES
-from edgemeta.meta.updates import SGD, Update, checked_rates
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.losses import LOSSES
+from edgemeta.meta.inner.updates import SGD, Update, checked_rates
 
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([0, 1, 2, 0, 1, 2])

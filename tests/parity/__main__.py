@@ -19,10 +19,10 @@ from typing import Any
 import click
 import torch
 
-from edgemeta.bench_record import machine
-from edgemeta.bundle_files import read_manifest
-from edgemeta.files import write_atomically
-from edgemeta.selftest import read_selftest
+from edgemeta.bundle.files import read_manifest
+from edgemeta.bundle.selftest import read_selftest
+from edgemeta.measure.bench_record import machine
+from edgemeta.util.files import write_atomically
 from tests.parity.adapter import Adapter, AdapterError
 from tests.parity.bundles import NETWORKS, Recorded, recorded
 from tests.parity.replay import DisagreementError, replay_all

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from edgemeta import bundle
 from edgemeta.bundle import TensorSpec
-from edgemeta.meta.inner import InnerLoop
-from edgemeta.meta.losses import LOSSES, Task
-from edgemeta.meta.models import build_model
-from edgemeta.meta.neck import CenteredCosine
-from edgemeta.meta.onnx_module import OnnxModule
-from edgemeta.meta.shared_head import SharedHead
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.losses import LOSSES, Task
+from edgemeta.meta.inner.shared_head import SharedHead
+from edgemeta.meta.models.neck import CenteredCosine
+from edgemeta.meta.models.networks import build_model
+from edgemeta.meta.models.onnx_module import OnnxModule
 from edgemeta_export import export_bundle
 from edgemeta_export.int8 import quantize_front
 from edgemeta_export.selftest import Episode, record_episode

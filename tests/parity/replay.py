@@ -12,10 +12,10 @@ import numpy as np
 
 from edgemeta import bundle
 from edgemeta.bundle import Manifest
-from edgemeta.bundle_files import read_manifest
-from edgemeta.selftest import Result, parse_selftest
-from edgemeta.tensor_file import Tensors, read_tensors
-from edgemeta.verify import Difference, compare, tolerance
+from edgemeta.bundle._tensor_file import Tensors, read_tensors
+from edgemeta.bundle.files import read_manifest
+from edgemeta.bundle.selftest import Result, parse_selftest
+from edgemeta.measure.verify import Difference, compare, tolerance
 from tests.parity.adapter import Adapter, AdapterError
 from tests.parity.bundles import Recorded
 

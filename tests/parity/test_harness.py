@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgemeta.bundle import SELFTEST
-from edgemeta.packaged import BUNDLES
+from edgemeta.device.packaged import BUNDLES
 from tests.parity import __main__ as suite
 from tests.parity import runtimes
 from tests.parity.adapter import Adapter, AdapterError

@@ -7,8 +7,8 @@ from functools import cache
 
 import pytest
 
-from edgemeta.bundle_files import read_manifest
-from edgemeta.selftest import parse_selftest
+from edgemeta.bundle.files import read_manifest
+from edgemeta.bundle.selftest import parse_selftest
 from tests.parity.adapter import Adapter
 from tests.parity.bundles import NETWORKS, Network, Recorded, recorded
 from tests.parity.replay import replay_all

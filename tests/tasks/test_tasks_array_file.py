@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgemeta.data.array_file import read_array_file
 from edgemeta.errors import InputError
 from edgemeta.tasks import open_tasks
-from edgemeta.tasks.array_file import read_array_file
 
 X = np.zeros((6, 2), np.float32)
 Y = np.arange(6) % 3

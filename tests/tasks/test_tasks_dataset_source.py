@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edgemeta.data.array_file import read_array_file
+from edgemeta.data.options import DRAWS, Draw
 from edgemeta.errors import InputError
-from edgemeta.tasks.array_file import read_array_file
 from edgemeta.tasks.classes import UNITS, Unit
 from edgemeta.tasks.dataset_source import DatasetSource
-from edgemeta.tasks.options import DRAWS, Draw
 from edgemeta.tasks.source import SPLITS, EpisodeSize, Split
 
 SPLIT_NUMBER: dict[Split, int] = {"train": 0, "val": 1, "test": 2}

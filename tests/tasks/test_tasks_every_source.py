@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgemeta.data.omniglot_files import Drawings
 from edgemeta.errors import InputError
 from edgemeta.tasks import Episode, EpisodeSize, Split, TaskSource, open_tasks
+from edgemeta.tasks._omniglot import OmniglotSource, Protocol, read_manifest
 from edgemeta.tasks.classes import ClassSource
-from edgemeta.tasks.omniglot import OmniglotSource, Protocol, read_manifest
-from edgemeta.tasks.omniglot_files import Drawings
 from edgemeta.tasks.source import SPLITS
 
 SOURCES = ["sinusoid", "glyphs", "omniglot", "omniglot-vinyals", "by class", "by subject"]

@@ -17,7 +17,8 @@ from PIL import Image
 from torch.utils.data import Dataset, Subset, TensorDataset
 
 from edgemeta.errors import InputError
-from edgemeta.tasks import EpisodeSize, from_arrays, from_torch, given, open_tasks
+from edgemeta.tasks import EpisodeSize, from_arrays, from_torch, open_tasks
+from edgemeta.tasks import _given as given
 from edgemeta.tasks.dataset_source import DatasetSource
 from edgemeta.tasks.source import SPLITS
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgemeta.tasks.glyphs import CLASS_IDS, DRAWERS, GlyphSource, draw_class
+from edgemeta.tasks._glyphs import CLASS_IDS, DRAWERS, GlyphSource, draw_class
 from edgemeta.tasks.source import EpisodeSize
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgemeta.data._idx import read_idx
 from edgemeta.errors import InputError
 from edgemeta.tasks import DataOptions, EpisodeSize, open_tasks
 from edgemeta.tasks.classes import ClassSource
-from edgemeta.tasks.idx import read_idx
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 28, 28), dtype=np.uint8)
 LABELS = (np.arange(60) % 10).astype(np.uint8)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgemeta.data.file_samples import FileSamples
 from edgemeta.errors import InputError
 from edgemeta.tasks import DataOptions, EpisodeSize, open_tasks
 from edgemeta.tasks.classes import ClassSource
-from edgemeta.tasks.file_samples import FileSamples
 from edgemeta.tasks.source import SPLITS
 
 

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgemeta.arrays import read_npy, read_npz
+from edgemeta.data import dataset
+from edgemeta.data._arrays import read_npy, read_npz
+from edgemeta.data.dataset import ArraySamples
 from edgemeta.errors import InputError
-from edgemeta.tasks import EpisodeSize, dataset, open_tasks
-from edgemeta.tasks.dataset import ArraySamples
+from edgemeta.tasks import EpisodeSize, open_tasks
 
 X = np.arange(240, dtype=np.float32).reshape(40, 3, 2)
 Y = np.arange(40) % 4

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgemeta.data.omniglot_files import Drawings, read_drawings
 from edgemeta.errors import InputError
-from edgemeta.tasks.omniglot import (
+from edgemeta.tasks._omniglot import (
     MAML_SEED,
     OmniglotSource,
     Protocol,
@@ -18,7 +19,6 @@ from edgemeta.tasks.omniglot import (
     open_omniglot,
     read_manifest,
 )
-from edgemeta.tasks.omniglot_files import Drawings, read_drawings
 from edgemeta.tasks.source import SPLITS, EpisodeSize, Split
 
 PROTOCOLS: list[Protocol] = ["omniglot", "omniglot-vinyals"]

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edgemeta.data._series import cut_windows, read_series_csv
+from edgemeta.data.dataset import ArraySamples, Dataset, number
 from edgemeta.errors import InputError
 from edgemeta.tasks import DataOptions, open_tasks
-from edgemeta.tasks.dataset import ArraySamples, Dataset, number
 from edgemeta.tasks.dataset_source import DatasetSource
-from edgemeta.tasks.series import cut_windows, read_series_csv
 
 STEPS = np.arange(100, dtype=np.float32)
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgemeta.tasks.sinusoid import SinusoidSource
+from edgemeta.tasks._sinusoid import SinusoidSource
 from edgemeta.tasks.source import EpisodeSize
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from edgemeta.errors import InputError
 from edgemeta.tasks import DataOptions, EpisodeSize, open_tasks
-from edgemeta.tasks.table import TableSource
+from edgemeta.tasks.table_source import TableSource
 
 HEADER = "a,house,b,price,rent\n"
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgemeta.data._mfcc import Spectra, Spectrum
+from edgemeta.data._wav import read_wav, read_wav_folders, resample
 from edgemeta.errors import InputError
 from edgemeta.tasks import DataOptions, EpisodeSize, open_tasks
 from edgemeta.tasks.dataset_source import DatasetSource
-from edgemeta.tasks.mfcc import Spectra, Spectrum
-from edgemeta.tasks.wav import read_wav, read_wav_folders, resample
 
 RATE = 16_000
 

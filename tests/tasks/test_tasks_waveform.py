@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edgemeta.data import waveform
+from edgemeta.data._mfcc import Spectrum
+from edgemeta.data._wav import ClipDecoder, length, read_recording, read_wav, resample
+from edgemeta.data.waveform import Waveform
 from edgemeta.errors import InputError
-from edgemeta.tasks import DataOptions, EpisodeSize, open_tasks, waveform
+from edgemeta.tasks import DataOptions, EpisodeSize, open_tasks
 from edgemeta.tasks.dataset_source import DatasetSource
-from edgemeta.tasks.mfcc import Spectrum
-from edgemeta.tasks.wav import ClipDecoder, length, read_recording, read_wav, resample
-from edgemeta.tasks.waveform import Waveform
 
 RATE = 16_000
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgemeta.tasks.mfcc import Spectrum
+from edgemeta.data._mfcc import Spectrum
 from tests.web.conftest import WEB, skip_unless_built
 from tests.web.test_sound import make_bundle
 

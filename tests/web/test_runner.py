@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from edgemeta import Learner, Runner
-from edgemeta.state import Label
+from edgemeta.bundle.state import Label
 from tests.cases import CASE, Compile
 from tests.web.conftest import Node
 

@@ -14,9 +14,9 @@ import torch
 from safetensors.numpy import load_file
 from torch import nn
 
-from edgemeta.meta.shared_head import SharedHead
-from edgemeta.tasks.mfcc import Spectrum
-from edgemeta.tasks.wav import ClipDecoder, read_wav, resample
+from edgemeta.data._mfcc import Spectrum
+from edgemeta.data._wav import ClipDecoder, read_wav, resample
+from edgemeta.meta.inner.shared_head import SharedHead
 from edgemeta_export import export_bundle
 from tests.web.conftest import Node
 
@@ -85,7 +85,7 @@ def test_features_are_pythons(
 def test_a_bundle_without_sound_has_no_features(node: Node, tmp_path: Path) -> None:
     answer = node.ask(
         "features",
-        bundle=Path(__file__).parents[2] / "edgemeta" / "bundles" / "omniglot",
+        bundle=Path(__file__).parents[2] / "edgemeta" / "device" / "packaged" / "omniglot",
         wav=tmp_path / "a.wav",
         result=tmp_path / "b",
     )

@@ -8,14 +8,15 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from edgemeta.evaluate import plus_minus
-from edgemeta.meta.config import TrainConfig
-from edgemeta.meta.evaluate import TorchAdapter, run_adapter
-from edgemeta.meta.report import episodes, figures
-from edgemeta.meta.report.markup import counted, figure, paragraph, section, table, text
-from edgemeta.meta.report.measure import Measured, confusion_counts, hardest_pairs, measure
-from edgemeta.meta.report.template import PAGE
-from edgemeta.meta.run import Run, open_run_tasks
+from edgemeta.measure.evaluate import plus_minus
+from edgemeta.meta.report import _episodes as episodes
+from edgemeta.meta.report import _figures as figures
+from edgemeta.meta.report._markup import counted, figure, paragraph, section, table, text
+from edgemeta.meta.report._measure import Measured, confusion_counts, hardest_pairs, measure
+from edgemeta.meta.report._template import PAGE
+from edgemeta.meta.runs.adapter import TorchAdapter, run_adapter
+from edgemeta.meta.runs.config import TrainConfig
+from edgemeta.meta.runs.run import Run, open_run_tasks
 from edgemeta.tasks import EpisodeSize, TaskSource
 from edgemeta.tasks.classes import ClassSource
 

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import torch
 from torch.onnx._internal.exporter import _core as exporter
 
-from edgemeta.meta.onnx_module import GRAPHS
+from edgemeta.meta.models.onnx_module import GRAPHS
 from edgemeta_export.rules.registry import rule
 
 __all__ = ["DOMAIN", "KEY", "onnx_graph"]

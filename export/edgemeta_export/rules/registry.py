@@ -10,7 +10,7 @@ import onnx_ir
 import torch
 from onnxscript import opset20 as op
 
-from edgemeta.meta.onnx_file import OPSET
+from edgemeta.meta.models.onnx_file import OPSET
 
 RULES: dict[Callable[..., Any], Callable[..., Any]] = {}
 

@@ -1,4 +1,4 @@
-/** What an adaptation must not do: leave the model worse than it was; as `edgemeta/guard.py`. */
+/** What an adaptation must not do: leave the model worse than it was; as `edgemeta/device/guard.py`. */
 
 import { EdgemetaError } from "./errors.js";
 import { isFinite, type Tensor } from "./tensor.js";

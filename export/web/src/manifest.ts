@@ -1,4 +1,4 @@
-/** What a bundle says of itself; the contract is `edgemeta/bundle.py`. */
+/** What a bundle says of itself; the contract is `edgemeta/bundle/manifest.py`. */
 
 import { EdgemetaError } from "./errors.js";
 import { count, DTYPES, type Dtype, isDtype } from "./tensor.js";

@@ -1,6 +1,6 @@
 /**
  * Comparing with what a selftest keeps of a result: all of it, or samples of a large one, as
- * `edgemeta/selftest.py` and `edgemeta/verify.py` do.
+ * `edgemeta/bundle/selftest.py` and `edgemeta/measure/verify.py` do.
  */
 
 import { EdgemetaError } from "./errors.js";

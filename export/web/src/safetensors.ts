@@ -1,6 +1,6 @@
 /**
  * Safetensors files: https://github.com/huggingface/safetensors#format, and the digest of a state
- * file, as `edgemeta/tensor_file.py` has it.
+ * file, as `edgemeta/bundle/_tensor_file.py` has it.
  */
 
 import { count, DTYPES, type Dtype, fromBytes, type Tensor, toBytes } from "./tensor.js";

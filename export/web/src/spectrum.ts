@@ -1,4 +1,4 @@
-/** Log-mel spectra and MFCC, the same numbers as `edgemeta/tasks/mfcc.py` computes. */
+/** Log-mel spectra and MFCC, the same numbers as `edgemeta/data/_mfcc.py` computes. */
 
 import { EdgemetaError } from "./errors.js";
 import { fft, zeros } from "./fft.js";
@@ -28,7 +28,7 @@ const MOST_NUMBERS = 2 ** 26; // in a clip, or in a filter bank: no record is to
 /**
  * How a clip becomes features: frames under a periodic Hann window, zeros up to the next power of
  * two, power spectrum, triangular filters evenly spaced on HTK's mel scale, logarithm; for MFCC the
- * orthonormal DCT-II of that. The formulas stand in `edgemeta/tasks/mfcc.py`.
+ * orthonormal DCT-II of that. The formulas stand in `edgemeta/data/_mfcc.py`.
  */
 export class Spectrum {
   readonly record: SpectrumRecord;

@@ -1,4 +1,4 @@
-/** State files: an adapted state as bytes, bound to its bundle; `edgemeta/state.py` reads the same. */
+/** State files: an adapted state as bytes, bound to its bundle; `edgemeta/bundle/state.py` reads the same. */
 
 import { EdgemetaError } from "./errors.js";
 import { EXTRA_PREFIX, FORMAT_VERSION, type Manifest, mostWays, shapeAt } from "./manifest.js";

@@ -1,4 +1,4 @@
-/** Recordings: .wav files and sample rates, as `edgemeta/tasks/wav.py` reads them. */
+/** Recordings: .wav files and sample rates, as `edgemeta/data/_wav.py` reads them. */
 
 import { EdgemetaError } from "./errors.js";
 import { fft, ifft, zeros } from "./fft.js";

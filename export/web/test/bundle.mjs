@@ -9,7 +9,7 @@ import { EdgemetaError, readTensors, Runner } from "../dist/lib/index.js";
 process.env["ORT_DISABLE_TELEMETRY"] = "1"; // before onnxruntime is loaded
 export const ort = await import("onnxruntime-node");
 
-export const OMNIGLOT = fileURLToPath(new URL("../../../edgemeta/bundles/omniglot", import.meta.url));
+export const OMNIGLOT = fileURLToPath(new URL("../../../edgemeta/device/packaged/omniglot", import.meta.url));
 export const NAMES = ["manifest.json", "adapt.onnx", "predict.onnx", "init.bin", "selftest.safetensors"];
 
 /** Return the files of the bundle, by name, to change as a test likes. */

@@ -15,10 +15,10 @@ import onnxruntime
 from safetensors.numpy import save
 
 from edgemeta import Runner, bundle
-from edgemeta.bench import timed
+from edgemeta.bundle.selftest import parse_selftest
 from edgemeta.errors import EdgemetaError, InputError
-from edgemeta.files import write_atomically
-from edgemeta.selftest import parse_selftest
+from edgemeta.measure.bench import timed
+from edgemeta.util.files import write_atomically
 
 
 class Replayer:

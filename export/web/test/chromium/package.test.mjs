@@ -13,7 +13,7 @@ async function check(webgpu) {
   const at = (/** @type {string} */ path) => fileURLToPath(new URL(path, import.meta.url));
   const server = await serve({
     "/": at("../../dist/parity"),
-    "/bundle/": at("../../../../edgemeta/bundles/omniglot"),
+    "/bundle/": at("../../../../edgemeta/device/packaged/omniglot"),
   });
   const browser = await startChromium([], webgpu);
   try {

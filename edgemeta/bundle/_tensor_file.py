@@ -1,0 +1,64 @@
+"""Safetensors files from outside, held in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from edgemeta.util.strict_json import parse_object
+
+HEADER_ROOM = 1 << 20  # bytes of header; thousands of tensors have less
+LENGTH_BYTES = 8  # of the header's length, in front of it
+METADATA = "__metadata__"
+
+Tensors = dict[str, NDArray[Any]]
+
+
+def read_tensors(content: bytes) -> tuple[dict[str, str], Tensors]:
+    """Read a safetensors file.
+
+    Args:
+        content: of the file; whoever calls limits its size.
+
+    Returns:
+        Its metadata, and its tensors by name.
+
+    Raises:
+        ValueError: it is damaged, has a huge header, names something twice, or has tensors of a
+            type that numpy lacks.
+    """
+    size = int.from_bytes(content[:LENGTH_BYTES], "little")
+    if len(content) < LENGTH_BYTES or size > min(HEADER_ROOM, len(content) - LENGTH_BYTES):
+        raise ValueError("no header of a safetensors file")
+    # The library gives no metadata of a file in memory, and takes the last of two equal names.
+    metadata = parse_object(content[LENGTH_BYTES : LENGTH_BYTES + size]).get(METADATA, {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise ValueError("metadata that are no texts")
+    try:
+        return metadata, load(content)
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise ValueError(str(error)) from error
+
+
+def digest(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:
+    """Return the sha256, in hex, of tensors and metadata, whatever their order in a file.
+
+    Hashed are, in order of their names: of all metadata, name and value; of all tensors, name,
+    numpy's name of the dtype, the sizes of the axes joined by commas, and the values, little-endian
+    in C order. Every text ends with a zero byte.
+    """
+    found = hashlib.sha256()
+    for name in sorted(metadata):
+        found.update(f"{name}\0{metadata[name]}\0".encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        shape = ",".join(map(str, tensor.shape))
+        found.update(f"{name}\0{tensor.dtype.name}\0{shape}\0".encode())
+        found.update(np.ascontiguousarray(tensor).data)
+    return found.hexdigest()

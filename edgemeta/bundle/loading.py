@@ -1,0 +1,97 @@
+"""From a bundle's files to what a session is made of: read once, and used as it was checked.
+
+Sessions are made from the very bytes whose hashes were checked: a file that is exchanged in between
+has no effect, and onnxruntime opens none. The price is one more copy of `init.bin` in memory for as
+long as the sessions live: onnxruntime takes copies, but does not promise to have done so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgemeta.bundle import manifest as bundle
+from edgemeta.bundle._onnx_check import check_graph
+from edgemeta.bundle.files import parse_manifest, read_file, read_manifest_bytes
+from edgemeta.bundle.manifest import Manifest
+from edgemeta.errors import BundleError
+from edgemeta.util.strict_json import short
+
+
+@dataclass(frozen=True)
+class LoadedGraph:
+    """A graph, and the initializers that it has outside of itself.
+
+    Attributes:
+        path: where it was, for errors.
+        content: of the ONNX file.
+        external: by name, views of the content of `init.bin`.
+    """
+
+    path: Path
+    content: bytes
+    external: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A bundle in memory, checked.
+
+    Attributes:
+        manifest: what it says of itself.
+        fingerprint: sha256 of the manifest.
+        adapt: the graph of the adaptation.
+        predict: the graph of the prediction.
+    """
+
+    manifest: Manifest
+    fingerprint: str
+    adapt: LoadedGraph
+    predict: LoadedGraph
+
+
+def load_bundle(directory: Path, key: str | os.PathLike[str] | None = None) -> Loaded:
+    """Read and check a bundle.
+
+    Args:
+        directory: the bundle.
+        key: a public key, a PEM file, that must have signed it; None asks for no signature.
+
+    Raises:
+        BundleError: the bundle is missing, damaged, of an unknown version, or not signed by `key`.
+        InputError: the key cannot be used.
+    """
+    content = read_manifest_bytes(directory)
+    if key is not None:
+        from edgemeta.bundle.signature import check_signature
+
+        check_signature(directory, content, Path(key))
+    manifest, fingerprint = parse_manifest(directory, content)
+    files = {name: read_file(directory, name, manifest) for name in bundle.PAYLOAD}
+    graphs = {}
+    for name in (bundle.ADAPT, bundle.PREDICT):
+        try:
+            found = check_graph(files[name], name, manifest)
+            external = {n: t.inside(files[bundle.INIT]) for n, t in found.external().items()}
+            _check_bools(external)
+        except ValueError as error:
+            raise BundleError(
+                f"{directory / name} is no graph of a bundle",
+                got=short(error),
+                hint="export the bundle again",
+            ) from error
+        graphs[name] = LoadedGraph(directory / name, files[name], external)
+    return Loaded(manifest, fingerprint, graphs[bundle.ADAPT], graphs[bundle.PREDICT])
+
+
+def _check_bools(tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Raise ValueError where a truth value is neither 0 nor 1, which is undefined in C++."""
+    for name, tensor in tensors.items():
+        if tensor.dtype == np.bool_ and (tensor.view(np.uint8) > 1).any():
+            raise ValueError(f"{name} holds truth values beyond 0 and 1")

@@ -1,0 +1,370 @@
+"""The bundle's contract on disk: file names, tensor names, manifest, hashes.
+
+Every name that crosses from the desk to a device is built here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import string
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from typing import Any, Literal
+
+from edgemeta.errors import BundleError
+from edgemeta.util.strict_json import parse_object, short, without_nan
+
+FORMAT_VERSION = 1
+
+MANIFEST = "manifest.json"
+ADAPT = "adapt.onnx"
+PREDICT = "predict.onnx"
+INIT = "init.bin"
+SELFTEST = "selftest.safetensors"
+PAYLOAD = (ADAPT, PREDICT, INIT, SELFTEST)
+"""The files whose hashes the manifest holds."""
+
+SIGNATURE = "manifest.sig"
+"""The Ed25519 signature of `manifest.json`, 64 bytes; only in a signed bundle."""
+
+BENCH = "bench.json"
+"""What `edgemeta bench --record` measured; no part of what the manifest describes."""
+
+SUPPORT_X = "support_x"
+SUPPORT_Y = "support_y"
+STEPS = "steps"
+LR_SCALE = "lr_scale"
+WAYS = "ways"
+LOSSES = "losses"
+QUERY_X = "query_x"
+LOGITS = "logits"
+OUTPUT = "output"
+RESERVED = frozenset({SUPPORT_X, SUPPORT_Y, STEPS, LR_SCALE, WAYS, LOSSES, QUERY_X, LOGITS, OUTPUT})
+"""Names that a state tensor cannot have."""
+
+STATE_BUNDLE_KEY = "edgemeta.bundle"
+"""Metadata key of a state file: the fingerprint of the bundle that it belongs to."""
+
+STATE_WAYS_KEY = "edgemeta.ways"
+"""Metadata key of a state file: how many classes its task has."""
+
+STATE_DIGEST_KEY = "edgemeta.sha256"
+"""Metadata key of a state file: the hash of all else in it, see `edgemeta.tensor_file.digest`."""
+
+STATE_NOTES_KEY = "edgemeta.estimator"
+"""Metadata key of a state file: what an estimator notes beside its tensors, as JSON."""
+
+EXTRA_PREFIX = "edgemeta."
+"""Begins the names of tensors that a state file has beside the state: a learner needs none."""
+
+STATE_LABELS_KEY = "edgemeta.labels"
+"""Metadata key of a state file: a JSON list of what its classes are called, by class index."""
+
+BLOCK = 512
+"""So many values of a large recorded result, in C order, are a block; see `sample_names`."""
+
+MAX_WAYS = 65_536
+"""The most classes of a shared head, so that no label asks for all memory."""
+
+# Real ones have a few kB, a few MB, some MB: what is larger was made to fill the memory.
+MAX_MANIFEST_BYTES = 1 << 19
+MAX_BYTES = {ADAPT: 1 << 26, PREDICT: 1 << 26, INIT: 1 << 31, SELFTEST: 1 << 28}
+MAX_STATE_TENSORS = 4096
+MAX_NAME = 500  # characters
+MAX_AXES = 16
+MAX_SAMPLE_NUMBERS = 1 << 26
+DTYPES = {
+    "bool": 1,
+    **{f"{kind}{8 * size}": size for kind in ("int", "uint") for size in (1, 2, 4, 8)},
+    **{f"float{8 * size}": size for size in (2, 4, 8)},
+}
+"""Numpy's names of the dtypes that data and state may have, and the bytes of one number."""
+
+
+def next_name(name: str) -> str:
+    """Return the name under which `adapt.onnx` hands back the state tensor `name`."""
+    return f"{name}.next"
+
+
+def sample_names(name: str) -> tuple[str, str, str]:
+    """Return the names under which the selftest has a large result `name`: three for one.
+
+    Returns:
+        Those of its values at some places, of these places, and of the root mean squares: one
+        number of each for every block of `BLOCK` values.
+    """
+    return f"{name}.values", f"{name}.places", f"{name}.rms"
+
+
+def extra_name(name: str) -> str:
+    """Return the name under which a state file has a tensor that is no part of the state."""
+    return EXTRA_PREFIX + name
+
+
+def prediction_name(task: str) -> str:
+    """Return the name of the output of `predict.onnx` for a task kind."""
+    return LOGITS if task == "classification" else OUTPUT
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Shape and dtype of one sample or one target, as the user's data has it.
+
+    Attributes:
+        shape: without the sample dimension.
+        dtype: numpy's name of it, such as "uint8".
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        """Return "(n, 28, 28) uint8", n being the samples."""
+        return f"({', '.join(map(str, ('n', *self.shape)))}) {self.dtype}"
+
+
+@dataclass(frozen=True)
+class StateTensor:
+    """One tensor of the learner's state.
+
+    Attributes:
+        name: its torch name, such as "conv1.weight".
+        shape: its shape.
+        dtype: numpy's name of it.
+        kind: "parameter" (adapted by gradient) or "buffer" (norm statistics).
+        per_class: whether it belongs to a shared head: `shape` is that of the init, whose axis 0
+            is 1, the row that all classes start from; an adapted state has a row for each class of
+            its task, the same number in all tensors of this sort.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    kind: Literal["parameter", "buffer"]
+    per_class: bool
+
+    def shape_at(self, ways: int | None) -> tuple[int, ...]:
+        """Return its shape in the state of a task with `ways` classes."""
+        return (ways or 1, *self.shape[1:]) if self.per_class else self.shape
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """Size and hash of one file of the bundle."""
+
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, content: bytes) -> FileRecord:
+        """Describe `content`."""
+        return cls(len(content), hashlib.sha256(content).hexdigest())
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says of itself (`manifest.json`).
+
+    Attributes:
+        task: "classification" or "regression".
+        ways: classes the head has, the most that a task can have; None for regression. With a
+            shared head those of its training, while a task may have any number.
+        input: one sample, as the user's data has it.
+        target: one label (shape (), int64) or one regression target.
+        algorithm: what made the init: at least "name" and "inner_lr".
+        inner_steps: the number of steps that `adapt` takes unless told otherwise.
+        least_support: samples that an adaptation needs: 2 where batch norm would see one value.
+        state: the tensors of the learner's state, in graph order.
+        opset: ONNX opset of both graphs.
+        ops: operator types each graph uses, for reduced runtime builds.
+        files: size and sha256 of every other file.
+        training: the training record: data, accuracy ± 95 % CI, norm mode; None if unknown.
+        parity: what the compiler measured against PyTorch, and the tolerance that a runtime owes.
+        adapted_parameters: how many numbers the inner step updates.
+        flops_per_step: of one inner step over as many samples as the run's example has.
+        peak_memory_bytes: estimate for one adaptation of that size.
+        versions: of the packages that made the bundle.
+        tuned: which variant was measured to be the fastest, and where; None if nothing was.
+        format_version: of this layout.
+    """
+
+    task: Literal["classification", "regression"]
+    ways: int | None
+    input: TensorSpec
+    target: TensorSpec
+    algorithm: Mapping[str, Any]
+    inner_steps: int
+    least_support: int
+    state: tuple[StateTensor, ...]
+    opset: int
+    ops: Mapping[str, list[str]]
+    files: Mapping[str, FileRecord]
+    parity: Mapping[str, Any]
+    adapted_parameters: int
+    flops_per_step: int
+    peak_memory_bytes: int
+    versions: Mapping[str, str]
+    training: Mapping[str, Any] | None = None
+    tuned: Mapping[str, Any] | None = None
+    format_version: int = field(default=FORMAT_VERSION)
+
+    @cached_property
+    def any_ways(self) -> bool:
+        """Whether the head is a shared one, which takes any number of classes."""
+        return any(tensor.per_class for tensor in self.state)
+
+    @property
+    def most_ways(self) -> int | None:
+        """The most classes that a task can have; None for regression."""
+        return MAX_WAYS if self.any_ways else self.ways
+
+    def to_json(self) -> bytes:
+        """Return the content of `manifest.json`."""
+        record = without_nan(asdict(self))
+        return (json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, content: bytes, where: str = MANIFEST) -> Manifest:
+        """Read and check the content of a `manifest.json`.
+
+        Args:
+            content: the bytes of the file.
+            where: how errors name the file.
+
+        Raises:
+            BundleError: it is not JSON, of an unknown version, or breaks the contract.
+        """
+        try:
+            record = parse_object(content)
+        except ValueError as error:
+            raise BundleError(f"{where} is not a JSON object", got=short(error)) from error
+        version = record.get("format_version")
+        if version != FORMAT_VERSION:
+            raise BundleError(
+                f"{where} has an unknown format_version",
+                got=short(repr(version)),
+                expected=FORMAT_VERSION,
+                hint="install the edgemeta that made this bundle, or export it again",
+            )
+        known = {f.name for f in fields(cls)}
+        if set(record) != known:
+            odd = sorted(set(record) ^ known)
+            raise BundleError(f"{where} has missing or unknown fields", got=short(", ".join(odd)))
+        try:
+            manifest = cls(
+                **record
+                | {
+                    "input": _tensor_spec(record["input"]),
+                    "target": _tensor_spec(record["target"]),
+                    "state": tuple(_state_tensor(entry) for entry in record["state"]),
+                    "files": {name: _file_record(f) for name, f in record["files"].items()},
+                }
+            )
+            manifest._check()
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise BundleError(
+                f"{where} breaks the contract", got=short(error), hint="export the bundle again"
+            ) from error
+        return manifest
+
+    def _check(self) -> None:
+        """Raise ValueError where a field has a value that no compiler of ours writes."""
+        if self.task not in ("classification", "regression"):
+            raise ValueError(f"task {self.task!r}")
+        if (self.task == "classification") != (type(self.ways) is int):
+            raise ValueError(f"ways {self.ways!r} for {self.task}")
+        if self.ways is not None and not 1 <= self.ways <= MAX_WAYS:
+            raise ValueError(f"ways {self.ways!r}")
+        if type(self.least_support) is not int or self.least_support < 1:
+            raise ValueError(f"least_support {self.least_support!r}")
+        for name in (
+            *("inner_steps", "opset"),
+            *("adapted_parameters", "flops_per_step", "peak_memory_bytes"),
+        ):
+            if type(getattr(self, name)) is not int or getattr(self, name) < 0:
+                raise ValueError(f"{name} {getattr(self, name)!r}")
+        for name in ("algorithm", "ops", "parity", "versions"):
+            if not isinstance(getattr(self, name), dict):
+                raise ValueError(f"{name} {getattr(self, name)!r}")
+        for name in ("training", "tuned"):
+            if not isinstance(getattr(self, name), dict | None):
+                raise ValueError(f"{name} {getattr(self, name)!r}")
+        if set(self.ops) != {ADAPT, PREDICT} or not all(map(_is_texts, self.ops.values())):
+            raise ValueError(f"ops {self.ops!r}")
+        if not _is_texts(list(self.versions.values())):
+            raise ValueError(f"versions {self.versions!r}")
+        for spec in (self.input, self.target):
+            if math.prod(spec.shape) > MAX_SAMPLE_NUMBERS:
+                raise ValueError(f"one sample of shape {spec.shape}")
+        self._check_files()
+        self._check_state()
+
+    def _check_files(self) -> None:
+        if set(self.files) != set(PAYLOAD):
+            raise ValueError(f"files {sorted(self.files)}")
+        for name, record in self.files.items():
+            if record.size > MAX_BYTES[name]:
+                raise ValueError(f"{name} of {record.size} bytes, more than {MAX_BYTES[name]}")
+
+    def _check_state(self) -> None:
+        for tensor in self.state:
+            if tensor.per_class and (self.ways is None or tensor.shape[:1] != (1,)):
+                raise ValueError(f"{tensor.name} is per_class, with shape {tensor.shape}")
+        names = [tensor.name for tensor in self.state]
+        reserved = RESERVED & set(names) or any(name.startswith(EXTRA_PREFIX) for name in names)
+        if len(set(names)) != len(names) or reserved or not names:
+            raise ValueError(f"state tensor names {names}")
+        if len(names) > MAX_STATE_TENSORS:
+            raise ValueError(f"{len(names)} state tensors")
+        size = sum(math.prod(t.shape) * DTYPES[t.dtype] for t in self.state)
+        if size > self.files[INIT].size:
+            raise ValueError(f"a state of {size} bytes, more than {INIT} has")
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or any(type(n) is not int or n < 0 for n in value):
+        raise ValueError(f"shape {value!r}")
+    if len(value) > MAX_AXES:
+        raise ValueError(f"a shape of {len(value)} axes")
+    return tuple(value)
+
+
+def _dtype(value: Any) -> str:
+    if not isinstance(value, str) or value not in DTYPES:
+        raise ValueError(f"dtype {value!r}")
+    return value
+
+
+def _file_record(record: Mapping[str, Any]) -> FileRecord:
+    found = FileRecord(**record)
+    if type(found.size) is not int or found.size < 0:
+        raise ValueError(f"size {found.size!r}")
+    is_hash = isinstance(found.sha256, str) and set(found.sha256) <= set(string.hexdigits.lower())
+    if not is_hash or len(found.sha256) != 2 * hashlib.sha256().digest_size:
+        raise ValueError(f"sha256 {found.sha256!r}")
+    return found
+
+
+def _tensor_spec(record: Mapping[str, Any]) -> TensorSpec:
+    spec = TensorSpec(**record)
+    return TensorSpec(_shape(spec.shape), _dtype(spec.dtype))
+
+
+def _state_tensor(record: Mapping[str, Any]) -> StateTensor:
+    tensor = StateTensor(**record)
+    if tensor.kind not in ("parameter", "buffer"):
+        raise ValueError(f"state tensor {record!r}")
+    name = tensor.name
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MAX_NAME:
+        raise ValueError(f"the name of state tensor {record!r}")
+    if type(tensor.per_class) is not bool:
+        raise ValueError(f"per_class {tensor.per_class!r}")
+    dtype = _dtype(tensor.dtype)
+    return StateTensor(name, _shape(tensor.shape), dtype, tensor.kind, tensor.per_class)

@@ -1,0 +1,205 @@
+"""State files: an adapted state on disk, bound to its bundle. No pickle anywhere."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from edgemeta.bundle._tensor_file import HEADER_ROOM, digest, read_tensors
+from edgemeta.bundle.manifest import (
+    DTYPES,
+    EXTRA_PREFIX,
+    FORMAT_VERSION,
+    STATE_BUNDLE_KEY,
+    STATE_DIGEST_KEY,
+    STATE_LABELS_KEY,
+    STATE_NOTES_KEY,
+    STATE_WAYS_KEY,
+    Manifest,
+)
+from edgemeta.errors import BundleError, InputError
+from edgemeta.util.files import read_regular, write_atomically
+from edgemeta.util.strict_json import short
+
+VERSION_KEY = "edgemeta.format_version"
+MOST_DIGITS = 10
+LABELS_ROOM = HEADER_ROOM // 4  # characters of JSON: quotes and backslashes are doubled in there
+MOST_KEPT = 65_536  # samples beside a state: far beyond few-shot use
+
+
+Label = str | int | float
+"""What a class may be called in a state file."""
+
+
+@dataclass(frozen=True)
+class StateFile:
+    """What a state file holds.
+
+    Attributes:
+        tensors: of the state, by torch name.
+        ways: how many classes its task has; None for regression.
+        extra: tensors beside the state, by names that `bundle.extra_name` made; not checked but
+            for the file's hash.
+        notes: text beside the state; None without.
+        labels: what the first classes, or all, are called, by class index; None without names.
+    """
+
+    tensors: dict[str, NDArray[Any]]
+    ways: int | None
+    extra: dict[str, NDArray[Any]]
+    notes: str | None
+    labels: tuple[Label, ...] | None
+
+
+def write_state(
+    path: Path,
+    state: Mapping[str, NDArray[Any]],
+    fingerprint: str,
+    ways: int | None,
+    extra: Mapping[str, NDArray[Any]] | None = None,
+    notes: str | None = None,
+    labels: Sequence[Label] | None = None,
+) -> None:
+    """Write a state file, whole or not at all.
+
+    Args:
+        path: the `.safetensors` file.
+        state: every tensor of the state, by torch name.
+        fingerprint: of the bundle.
+        ways: how many classes the task has; None for regression.
+        extra: tensors beside the state, by names that `bundle.extra_name` made.
+        notes: text beside the state.
+        labels: what the first classes, or all of them, are called, by class index; None if they
+            have no names.
+
+    Raises:
+        EdgemetaError: the file cannot be written.
+        InputError: the labels are too long.
+    """
+    metadata = {STATE_BUNDLE_KEY: fingerprint, VERSION_KEY: str(FORMAT_VERSION)}
+    if ways is not None:
+        metadata[STATE_WAYS_KEY] = str(ways)
+    if notes is not None:
+        metadata[STATE_NOTES_KEY] = notes
+    if labels is not None:
+        metadata[STATE_LABELS_KEY] = json.dumps(list(labels))
+        if (size := len(metadata[STATE_LABELS_KEY])) > LABELS_ROOM:
+            raise InputError("labels are too long", got=size, expected=f"at most {LABELS_ROOM}")
+    every = {**state, **(extra or {})}
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in every.items()}
+    metadata[STATE_DIGEST_KEY] = digest(tensors, metadata)
+    write_atomically(path, save(tensors, metadata))
+
+
+def read_state(path: Path, manifest: Manifest, fingerprint: str) -> StateFile:
+    """Read a state file and check that it is one of this bundle.
+
+    Raises:
+        BundleError: missing, damaged, of another bundle, or with other tensors.
+    """
+    metadata, found = _read(path, _most_bytes(manifest))
+    _check_metadata(path, metadata, fingerprint)
+    ways = _read_ways(path, metadata, manifest)
+    extra = {name: tensor for name, tensor in found.items() if name.startswith(EXTRA_PREFIX)}
+    tensors = {name: tensor for name, tensor in found.items() if name not in extra}
+    expected = {tensor.name: tensor for tensor in manifest.state}
+    if odd := sorted(set(tensors) ^ set(expected)):
+        raise BundleError(f"{path} has missing or unknown tensors", got=short(", ".join(odd)))
+    for name, spec in expected.items():
+        tensor, shape = tensors[name], spec.shape_at(ways)
+        if tensor.shape != shape or tensor.dtype.name != spec.dtype:
+            raise BundleError(
+                f"{path}: {name} does not fit the bundle",
+                got=f"{tensor.dtype} {tensor.shape}",
+                expected=f"{spec.dtype} {shape}",
+            )
+        if not np.isfinite(tensor).all():
+            raise BundleError(f"{path}: {name} holds values that are not finite")
+    said = metadata.pop(STATE_DIGEST_KEY, None)
+    if said != digest(found, metadata):
+        raise BundleError(
+            f"{path} is damaged", got="other values than were saved", hint="copy it again"
+        )
+    labels = _read_labels(path, metadata.get(STATE_LABELS_KEY))
+    return StateFile(tensors, ways, extra, metadata.get(STATE_NOTES_KEY), labels)
+
+
+def _most_bytes(manifest: Manifest) -> int:
+    """Return how large a state file of a bundle can be, with a support set kept beside it."""
+    shapes = [(spec.shape_at(manifest.most_ways), spec.dtype) for spec in manifest.state]
+    sample = (manifest.input, manifest.target)
+    shapes += [((MOST_KEPT, *spec.shape), spec.dtype) for spec in sample]
+    return sum(math.prod(shape) * DTYPES[dtype] for shape, dtype in shapes) + 2 * HEADER_ROOM
+
+
+def _read(path: Path, most: int) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
+    """Return the metadata and the tensors of a state file that has at most `most` bytes."""
+    try:
+        content = read_regular(path, most, follow=True)
+        if content is None:
+            raise BundleError(
+                f"{path} is too large for a state of this bundle", expected=f"at most {most} bytes"
+            )
+        return read_tensors(content)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BundleError(
+            f"{path} is no readable state file",
+            got=short(reason),
+            hint="write one with `edgemeta adapt` or Learner.save",
+        ) from error
+
+
+def _read_labels(path: Path, text: str | None) -> tuple[Label, ...] | None:
+    if text is None:
+        return None
+    try:
+        labels = json.loads(text)
+        if not isinstance(labels, list) or not all(isinstance(n, Label) for n in labels):
+            raise ValueError(text)
+        if len(set(labels)) != len(labels):
+            raise ValueError("one of them twice")
+    except (ValueError, RecursionError) as error:
+        raise BundleError(
+            f"{path} has no readable labels", got=short(error), hint="adapt again"
+        ) from error
+    return tuple(labels)
+
+
+def _read_ways(path: Path, metadata: Mapping[str, str], manifest: Manifest) -> int | None:
+    if manifest.most_ways is None:
+        return None
+    least = 1 if manifest.any_ways else 2  # the init of a shared head has one row
+    text = metadata.get(STATE_WAYS_KEY, "")
+    ways = int(text) if text.isascii() and text.isdecimal() and len(text) < MOST_DIGITS else 0
+    if not least <= ways <= manifest.most_ways:
+        raise BundleError(
+            f"{path} has an unusable number of ways",
+            got=short(repr(text)),
+            expected=f"{least}..{manifest.most_ways}",
+        )
+    return ways
+
+
+def _check_metadata(path: Path, metadata: Mapping[str, str], fingerprint: str) -> None:
+    if metadata.get(VERSION_KEY) != str(FORMAT_VERSION):
+        raise BundleError(
+            f"{path} is no state file of this format",
+            got=short(repr(metadata.get(VERSION_KEY))),
+            expected=f"format_version {FORMAT_VERSION}",
+        )
+    if metadata.get(STATE_BUNDLE_KEY) != fingerprint:
+        raise BundleError(
+            f"{path} belongs to another bundle",
+            got=f"bundle {short(metadata.get(STATE_BUNDLE_KEY, ''))[:12]}",
+            expected=f"bundle {fingerprint[:12]}",
+            hint="adapt this bundle to the support set again",
+        )

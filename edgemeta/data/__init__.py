@@ -1,0 +1,13 @@
+"""What people have, read: arrays, folders of files, recordings, pictures, tables, time series.
+
+Numpy only; decoders of pictures and recordings are imported when they are needed.
+
+| module | what it reads |
+|---|---|
+| `layouts` | whatever it recognises, as a `Dataset` |
+| `dataset` | what every layout is read into: samples, their classes, their people |
+| `options` | what a user may have to say: `DataOptions` |
+| `array_file`, `csv_file`, `table`, `omniglot_files` | one layout each |
+| `file_samples`, `waveform`, `clips` | samples that are a file each, and their lengths |
+| `samples`, `recorded` | samples for a bundle, as its training record says they are made |
+"""

@@ -1,0 +1,185 @@
+"""What a bundle's training record says of how raw data became samples: a device does the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+from edgemeta.bundle import Manifest, TensorSpec
+from edgemeta.data import _images as images
+from edgemeta.data import _wav as wav
+from edgemeta.data._images import ImageDecoder
+from edgemeta.data._mfcc import Spectrum
+from edgemeta.data._wav import ClipDecoder
+from edgemeta.data.options import FITS, Color, DataOptions
+from edgemeta.data.waveform import Waveform
+from edgemeta.errors import BundleError, InputError
+from edgemeta.tasks.classes import UNITS, Unit
+from edgemeta.util.dataclass_fields import as_fields
+from edgemeta.util.strict_json import short
+
+# Tasks of drawings whose ink is 255 on 0, while whoever draws has dark ink on light paper; so have
+# the files of Omniglot, which training inverts.
+INK_IS_HIGH = ("glyphs", "omniglot", "omniglot-vinyals")
+MOST_NUMBERS = 2**26  # in a clip, or in a filter bank: no damaged record is to ask for all memory
+
+
+class FileKind(NamedTuple):
+    """The kind of files that a bundle's samples can be read from.
+
+    Attributes:
+        name: what errors call them: "images".
+        suffixes: how their names end, in lower case.
+        decoder: reads one.
+    """
+
+    name: str
+    suffixes: frozenset[str]
+    decoder: ImageDecoder | ClipDecoder
+
+
+def preprocessing(manifest: Manifest) -> Mapping[str, Any]:
+    """Return what training did to the raw data; empty where the record does not say."""
+    found = _result(manifest).get("preprocessing")
+    return found if isinstance(found, dict) else {}
+
+
+def is_inductive(manifest: Manifest) -> bool:
+    """Whether the record says that each sample is predicted without a look at the others."""
+    return _result(manifest).get("statistics") == "inductive"
+
+
+def file_kind(manifest: Manifest) -> FileKind:
+    """Return what files the samples of a bundle can be read from.
+
+    Raises:
+        InputError: from none.
+        BundleError: the record is damaged.
+    """
+    record, spec = preprocessing(manifest), manifest.input
+    if "features" in record:
+        return FileKind("recordings", wav.SUFFIXES, _clip_decoder(manifest, record))
+    color: Color = "rgb" if len(spec.shape) == 3 else "gray"
+    gray_or_rgb = len(spec.shape) == 2 or (len(spec.shape) == 3 and spec.shape[2] == 3)
+    if spec.dtype == "uint8" and gray_or_rgb and "window" not in record:
+        invert = _config(manifest).get("tasks") in INK_IS_HIGH
+        fit = record.get("fit", "squash")  # older records do not say
+        if fit not in FITS:
+            raise BundleError(
+                "this edgemeta does not fit images as the bundle's training did",
+                got=short(repr(fit)),
+                expected=" or ".join(FITS),
+            )
+        decoder = ImageDecoder(spec.shape[0], spec.shape[1], color, fit, invert)
+        return FileKind("images", images.SUFFIXES, decoder)
+    if "window" in record or manifest.task == "regression":
+        raise InputError("this bundle takes no files", got=f"input {spec}", hint="pass a .csv")
+    raise InputError(
+        "this bundle says nothing of how files become its samples",
+        got=f"input {spec}",
+        expected="uint8 (n, H, W) or (n, H, W, 3) for images; for recordings, the record of a "
+        "training on recordings",
+        hint="pass the samples as arrays, in an .npz",
+    )
+
+
+def _clip_decoder(manifest: Manifest, record: Mapping[str, Any]) -> ClipDecoder:
+    kind: type[Spectrum | Waveform] = Waveform if record["features"] == "wave" else Spectrum
+    try:
+        clip = record["seconds"] * record["sample_rate"]
+        filters = 0
+        if kind is Spectrum:
+            filters = record["mels"] * record["window_ms"] * record["sample_rate"] / 1000
+        if not max(clip, filters) <= MOST_NUMBERS:
+            raise ValueError(f"{max(clip, filters)} numbers at once")
+        features = kind(**{field.name: record[field.name] for field in fields(kind)})
+        decoder = ClipDecoder(features)
+        differing = [n for n, value in features.record().items() if record[n] != value]
+        computed = TensorSpec(features.shape, decoder.dtype.name)
+        if differing or computed != manifest.input:
+            raise ValueError(", ".join(differing) or f"features of shape {computed}")
+    except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise BundleError(
+            "this edgemeta does not compute the features that the bundle was trained on",
+            got=short(error),
+            hint="install the edgemeta that made the bundle, or pass the features in an .npz",
+        ) from error
+    return decoder
+
+
+def trained_shots(manifest: Manifest) -> int | None:
+    """Return the support samples per class (regression: in all) of training, if it says."""
+    shots = _config(manifest).get("shots")
+    return shots if type(shots) is int else None
+
+
+def trained_reading(manifest: Manifest) -> tuple[Unit, DataOptions]:
+    """Return what training's data were divided by, and how they were read.
+
+    Raises:
+        BundleError: the record is damaged.
+    """
+    said = {name: value for name, value in _config(manifest).items() if name in ("by", "data")}
+    try:
+        options = DataOptions(**as_fields(said.get("data", {}), "data", DataOptions))
+        by = said.get("by", "class")
+        if by not in UNITS:
+            raise InputError("unknown by", got=repr(by))
+    except (InputError, TypeError, AttributeError) as error:
+        raise BundleError("the bundle's training record is damaged", got=short(error)) from error
+    return by, options
+
+
+def series_options(manifest: Manifest) -> DataOptions | None:
+    """Return how training cut time series into windows; None where it did not.
+
+    Raises:
+        BundleError: the record is damaged.
+    """
+    record = preprocessing(manifest)
+    if "window" not in record or "features" in record:
+        return None
+    window, hop = record["window"], record.get("hop")
+    if type(window) is not int or type(hop) is not int or min(window, hop) < 1:
+        raise BundleError(
+            "the bundle's training record is damaged", got=f"window {window!r}, hop {hop!r}"
+        )
+    return DataOptions(
+        window=window,
+        hop=hop,
+        columns=names(record.get("channels")),
+        label=column(manifest, "label"),
+        subject=_text(_data(manifest).get("subject")),
+    )
+
+
+def column(manifest: Manifest, role: str) -> str:
+    """Return what training's table called the column of a role, by default the role's name."""
+    return _text(_data(manifest).get(role)) or role
+
+
+def names(value: Any) -> tuple[str, ...]:
+    """Return a list of a record as column names; () for anything else."""
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return tuple(value)
+    return ()
+
+
+def _data(manifest: Manifest) -> Mapping[str, Any]:
+    found = _config(manifest).get("data")
+    return found if isinstance(found, dict) else {}
+
+
+def _result(manifest: Manifest) -> Mapping[str, Any]:
+    found = (manifest.training or {}).get("result")
+    return found if isinstance(found, dict) else {}
+
+
+def _config(manifest: Manifest) -> Mapping[str, Any]:
+    found = (manifest.training or {}).get("config")
+    return found if isinstance(found, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,163 @@
+"""One adapted state of a bundle: what predicts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgemeta import bundle
+from edgemeta.bundle.state import Label, write_state
+from edgemeta.device.events import tell
+from edgemeta.device.inputs import check_samples, is_finite
+from edgemeta.errors import InputError
+from edgemeta.estimators._calibration import softmax
+
+if TYPE_CHECKING:
+    from edgemeta.device.runner import Runner
+
+
+class Learner:
+    """An adapted state of a bundle; made by `Runner.adapt`, `Runner.load` or `Runner.init`.
+
+    Attributes:
+        losses: (steps + 1,) float32, the support loss before each step and after the last; empty
+            where the learner was loaded.
+        ways: how many classes the task has; None for regression. The init of a shared head has one.
+        frozen: whether `freeze` made it.
+        labels: what the first classes, or all, are called, by class index, if the learner came from
+            a state file that says so, or was adapted from such a one; else None.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        values: Mapping[str, NDArray[Any]],
+        losses: NDArray[np.float32],
+        ways: int | None,
+        frozen: bool = False,
+        labels: tuple[Label, ...] | None = None,
+    ) -> None:
+        self.ways = ways
+        self.labels = labels
+        self.losses = losses
+        self.frozen = frozen
+        self._runner = runner
+        self._values = dict(values)  # empty: the init, which the graphs hold themselves
+        self._session, self._given = runner._predict, self._values
+        if not runner.manifest.any_ways:
+            self._given = self._values | ways_input(ways)
+        if frozen:
+            self._session, self._given = runner._frozen(self._given), {}
+
+    def predict(self, x: Any) -> NDArray[Any]:
+        """Predict.
+
+        Args:
+            x: (Q, *input_shape) samples.
+
+        Returns:
+            (Q,) int64 labels, or (Q, *target_shape) float32 outputs for regression.
+
+        Raises:
+            InputError: the samples cannot be used.
+        """
+        output = self.predict_logits(x)
+        return output.argmax(1) if self._runner.manifest.task == "classification" else output
+
+    def predict_logits(self, x: Any) -> NDArray[np.float32]:
+        """Return (Q, ways) float32 logits, or the outputs (Q, *target_shape) for regression.
+
+        Raises:
+            InputError: the samples cannot be used.
+        """
+        began = time.perf_counter()
+        runner = self._runner
+        samples = check_samples(bundle.QUERY_X, x, runner.manifest.input)
+        given = {bundle.QUERY_X: samples, **self._given}
+        (output,) = self._session.run(runner._prediction, given)
+        tell(runner._observe, "predict", runner.path, began, len(samples))
+        return output if self.ways is None else output[:, : self.ways]
+
+    def predict_proba(self, x: Any) -> NDArray[np.float32]:
+        """Return (Q, ways) float32 probabilities: the softmax of the logits, not calibrated.
+
+        Raises:
+            InputError: the samples cannot be used, or the task is regression.
+        """
+        if self._runner.manifest.task != "classification":
+            raise InputError("predict_proba is for classification", hint="use predict")
+        return softmax(self.predict_logits(x))
+
+    def freeze(self) -> Learner:
+        """Return a learner that predicts faster, with the state as constants in a graph of its own.
+
+        Making it takes as long as loading a bundle does, some milliseconds, and the memory of the
+        predicting graph once more; it pays for many predictions with one state. Predictions differ
+        from those of this learner by rounding. All else is the same: it can be saved, and be
+        adapted further, which makes a learner that is not frozen.
+        """
+        if self.frozen:
+            return self
+        began = time.perf_counter()
+        frozen = Learner(self._runner, self._state(), self.losses, self.ways, True, self.labels)
+        tell(self._runner._observe, "freeze", self._runner.path, began)
+        return frozen
+
+    def state_dict(self) -> dict[str, NDArray[np.float32]]:
+        """Return a copy of every tensor of the state, by torch name."""
+        return {name: value.copy() for name, value in self._state().items()}
+
+    def _state(self) -> Mapping[str, NDArray[np.float32]]:
+        if self._values:
+            return self._values
+        # No steps hand back the init, whatever the support set is.
+        manifest = self._runner.manifest
+        x = np.zeros((1, *manifest.input.shape), manifest.input.dtype)
+        y = np.zeros((1, *manifest.target.shape), manifest.target.dtype)
+        return self._runner._adapted(x, y, 0, 1.0, None, None)._values
+
+    def save(self, path: str | os.PathLike[str], labels: Sequence[Label] | None = None) -> None:
+        """Write the state to a `.safetensors` file, whole or not at all.
+
+        Args:
+            path: the file.
+            labels: what the classes are called, by class index; None leaves it at `labels`.
+
+        Raises:
+            EdgemetaError: the file cannot be written.
+        """
+        fingerprint = self._runner.fingerprint
+        labels = self.labels if labels is None else labels
+        write_state(Path(path), self.state_dict(), fingerprint, self.ways, labels=labels)
+
+    def _loss(self, x: NDArray[Any], y: NDArray[Any]) -> float:
+        """Return the bundle's own loss on checked samples."""
+        return float(self._runner._adapted(x, y, 0, 1.0, self, None).losses[0])
+
+    def _is_finite(self) -> bool:
+        return all(map(is_finite, self._values.values()))
+
+    def _values_for(self, runner: Runner) -> dict[str, NDArray[Any]]:
+        if runner.fingerprint != self._runner.fingerprint:
+            raise InputError(
+                "state is a learner of another bundle",
+                got=self._runner.path,
+                expected=runner.path,
+                hint="adapt this bundle to the support set again",
+            )
+        return self._values
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        settings = (self.losses, self.ways, self.frozen, self.labels)
+        return Learner, (self._runner, self._values, *settings)
+
+
+def ways_input(ways: int | None) -> dict[str, NDArray[Any]]:
+    """Return what tells a graph the number of classes; nothing for None."""
+    return {} if ways is None else {bundle.WAYS: np.array(ways, np.int64)}

@@ -1,0 +1,47 @@
+"""Bundles that come with edgemeta, to adapt at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgemeta.bundle import MANIFEST
+from edgemeta.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from edgemeta.device.runner import Runner
+
+BUNDLES = Path(__file__).parent
+
+
+def names() -> tuple[str, ...]:
+    """Return the names that `load` knows, sorted."""
+    return tuple(sorted(path.parent.name for path in BUNDLES.glob(f"*/{MANIFEST}")))
+
+
+def load(name: str, **options: Any) -> Runner:
+    """Open a bundle that comes with edgemeta.
+
+    The README.md beside them says what each was trained on, how well it does, and the licence of
+    its data.
+
+    Args:
+        name: of the bundle; "omniglot": uint8 (28, 28) drawings, ink = 255; "words": float32 (49,
+            10) MFCC of spoken words. Both take any number of classes.
+        options: of `Runner`.
+
+    Raises:
+        InputError: there is no bundle of that name.
+    """
+    known = names()
+    if name not in known:
+        raise InputError(
+            "unknown packaged bundle",
+            got=repr(name),
+            expected=" or ".join(known),
+            hint=did_you_mean(name, known) or "for a bundle of your own: edgemeta.Runner(path)",
+        )
+    # Here, so that the names are known without waiting for onnxruntime.
+    from edgemeta.device.runner import Runner
+
+    return Runner(BUNDLES / name, **options)

@@ -1,0 +1,1 @@
+"""A run beside what one would do without meta-learning, on the same episodes."""

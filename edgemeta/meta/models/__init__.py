@@ -1,0 +1,1 @@
+"""Models: networks of ours, pre-trained bodies, somebody's ONNX file; necks and heads for them."""

@@ -1,0 +1,220 @@
+"""What no trained tensor reaches, computed once per sample and kept in a file.
+
+A file lies under `$EDGEMETA_CACHE`, or else `~/.cache/edgemeta/features`. Its name is a hash of the
+weights and code that make the features, and of the samples: other weights or other samples have
+another file. It can be removed at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import fx, nn
+from tqdm import tqdm
+
+import edgemeta
+from edgemeta.data.dataset import ArraySamples, Samples
+from edgemeta.data.file_samples import FileSamples
+from edgemeta.errors import EdgemetaError
+from edgemeta.meta.models.onnx_module import OnnxModule
+from edgemeta.meta.models.split import ROUNDING
+from edgemeta.tasks import TaskSource
+from edgemeta.tasks.dataset_source import DatasetSource
+from edgemeta.tasks.table_source import TableSource
+
+BATCH = 64  # samples that the front sees at once
+READ_TWICE = 64  # samples; with a random change in half of all readings, 2^-64 go unnoticed
+_HASHED_AT_ONCE = 2**24  # bytes
+_SCALARS = (bool, int, float, str, type(None), tuple)
+
+
+def cache_folder() -> Path:
+    """Return where features are kept: `$EDGEMETA_CACHE`, or `~/.cache/edgemeta/features`."""
+    if given := os.environ.get("EDGEMETA_CACHE"):
+        return Path(given)
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "edgemeta" / "features"
+
+
+def on_features(source: TaskSource, front: nn.Module, device: torch.device) -> TaskSource | None:
+    """Return a source whose samples are features; its episodes show the same samples.
+
+    Args:
+        source: of raw samples.
+        front: maps raw samples (N, *shape) to features (N, ...), in eval mode on the device.
+        device: where to compute.
+
+    Returns:
+        None where samples have no fixed place in the source (it makes them, or changes them at
+        random when they are read), and where the features would fill more than half of the disk.
+
+    Raises:
+        EdgemetaError: the folder cannot be written to.
+    """
+    if not isinstance(source, DatasetSource | TableSource):
+        return None
+    raw = source.dataset.samples
+    data = fingerprint(raw)
+    if data is None:
+        return None
+    reading = json.dumps([edgemeta.__version__, source.preprocessing], sort_keys=True, default=str)
+    key = _hash(digest(front), data, reading)
+    try:
+        features = _Cache(front, raw, device, cache_folder(), key).features()
+    except OSError as error:
+        raise EdgemetaError(
+            f"cannot keep features in {cache_folder()}",
+            got=error.strerror or str(error),
+            hint="set EDGEMETA_CACHE to another folder, or train with --cache off",
+        ) from error
+    if features is None:
+        return None
+    return source.on(ArraySamples(f"the features of {source.name}", features))
+
+
+def fingerprint(samples: Samples) -> str | None:
+    """Return a hash of samples; None where reading one twice gives something else.
+
+    Files are told by name, size and time of change; everything else is read.
+    """
+    form = f"{len(samples)} {samples.shape} {samples.dtype}"
+    probed = np.unique(np.linspace(0, len(samples) - 1, READ_TWICE).astype(np.int64))
+    once, twice = samples.read(probed), samples.read(probed)
+    if once.tobytes() != twice.tobytes():
+        return None
+    if isinstance(samples, FileSamples):
+        status = [(str(path.resolve()), path.stat()) for path in samples.paths]
+        files = [f"{name} {found.st_size} {found.st_mtime_ns}" for name, found in status]
+        return _hash(form, once.tobytes(), *files)
+    step = max(1, _HASHED_AT_ONCE // max(1, once[:1].nbytes))
+    blocks = (np.arange(k, min(k + step, len(samples))) for k in range(0, len(samples), step))
+    return _hash(form, *(np.ascontiguousarray(samples.read(rows)).tobytes() for rows in blocks))
+
+
+def digest(module: nn.Module) -> str:
+    """Return a hash of what a module computes: its weights, its code, its plain attributes."""
+    parts: list[str | bytes] = [torch.__version__]
+    for name, part in module.named_modules():
+        if isinstance(part, fx.GraphModule):
+            parts.append(f"{name} {part.code}")
+            continue
+        if isinstance(part, OnnxModule):
+            parts.append(part.graph.key)  # a hash of its content
+            continue
+        kind = type(part)
+        parts.append(f"{name} {kind.__module__}.{kind.__qualname__} {part.extra_repr()}")
+        if not kind.__module__.startswith("torch."):
+            with contextlib.suppress(OSError, TypeError):  # code without a file
+                parts.append(inspect.getsource(kind))
+        plain = {k: v for k, v in vars(part).items() if isinstance(v, _SCALARS)}
+        parts.append(repr(sorted(plain.items())))
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        parts.append(f"{name} {tuple(tensor.shape)} {tensor.dtype}")
+        parts.append(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return _hash(*parts)
+
+
+def _hash(*parts: str | bytes) -> str:
+    found = hashlib.sha256()
+    for part in parts:
+        content = part.encode() if isinstance(part, str) else part
+        found.update(len(content).to_bytes(8, "little") + content)
+    return found.hexdigest()
+
+
+class _Cache:
+    """One file of features.
+
+    While it is made, `KEY.part` has the first rows, and `KEY.rows` says how many: whoever comes
+    after an interruption goes on from there.
+    """
+
+    def __init__(
+        self, front: nn.Module, samples: Samples, device: torch.device, folder: Path, key: str
+    ) -> None:
+        self._front, self._samples, self._device = front, samples, device
+        self._folder = folder
+        self._path, self._part, self._rows, self._lock = (
+            folder / f"{key[:40]}.{suffix}" for suffix in ("npy", "part", "rows", "lock")
+        )
+
+    def features(self) -> NDArray[np.float32] | None:
+        """Return (N, ...) float32, memory-mapped; None where the disk has too little room."""
+        few = self._compute(np.arange(min(2, len(self._samples))))
+        shape = (len(self._samples), *few.shape[1:])
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with _alone(self._lock):
+            if (kept := self._kept(shape)) is not None:
+                return kept
+            size = int(np.prod(shape)) * few.itemsize
+            if size > shutil.disk_usage(self._folder).free / 2:
+                return None
+            self._fill(shape)
+            os.replace(self._part, self._path)
+            self._rows.unlink(missing_ok=True)
+        return self._kept(shape)
+
+    def _kept(self, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+        """Return the features of the file; None where it is damaged, or its ends are not true."""
+        found = _mapped(self._path, shape)
+        if found is None:
+            return None
+        ends = np.unique([0, len(found) // 2, len(found) - 1])
+        fresh = self._compute(ends)
+        true = np.abs(fresh - found[ends]).max() <= ROUNDING * np.abs(fresh).max()
+        return found if true else None
+
+    def _fill(self, shape: tuple[int, ...]) -> None:
+        """Compute what is missing."""
+        done = 0
+        part = None
+        if self._rows.exists() and (part := _mapped(self._part, shape, "r+")) is not None:
+            text = self._rows.read_text()
+            done = int(text) if text.isdigit() else 0
+        if part is None:
+            part = np.lib.format.open_memmap(self._part, "w+", np.float32, shape)
+        with tqdm(
+            total=len(part), initial=done, desc="features", unit="sample", disable=None
+        ) as bar:
+            for start in range(done, len(part), BATCH):
+                rows = np.arange(start, min(start + BATCH, len(part)))
+                part[rows] = self._compute(rows)
+                part.flush()
+                self._rows.write_text(str(rows[-1] + 1))
+                bar.update(len(rows))
+
+    def _compute(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        samples = torch.from_numpy(np.ascontiguousarray(self._samples.read(rows)))
+        with torch.no_grad():
+            made: NDArray[np.float32] = self._front(samples.to(self._device)).cpu().numpy()
+        return made.reshape(len(made), -1) if made.ndim < 2 else made
+
+
+def _mapped(path: Path, shape: tuple[int, ...], mode: Any = "r") -> np.memmap[Any, Any] | None:
+    """Return a file as an array; None where it is missing, damaged, or has another form."""
+    try:
+        found = np.lib.format.open_memmap(path, mode)
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if found.shape == shape and found.dtype == np.float32 else None
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Let one process in at a time; the system opens the lock of one that was killed."""
+    from fcntl import LOCK_EX, flock
+
+    with lock.open("w") as file:
+        flock(file, LOCK_EX)
+        yield

@@ -1,0 +1,1 @@
+"""The outer loop: how an init is learned from many tasks."""

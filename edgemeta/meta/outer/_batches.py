@@ -1,0 +1,89 @@
+"""The training tasks of each outer step; for a GPU, made ahead of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from edgemeta.meta.inner.objective import Tasks, stack_episodes
+from edgemeta.tasks import EpisodeSize, TaskSource
+
+AHEAD = 4  # batches that each process has ready
+
+
+class Batches:
+    """Batches of training tasks by the number of their outer step.
+
+    Which tasks a batch has depends on its number alone, so that training resumes with the next.
+
+    Args:
+        source: of the tasks.
+        size: of a task.
+        seed: of their stream.
+        share: which tasks of the stream are this process's in an outer step; none is a batch too.
+        device: where the tensors are to be.
+        processes: that make batches ahead; 0 makes each when it is asked for.
+    """
+
+    def __init__(
+        self,
+        source: TaskSource,
+        size: EpisodeSize,
+        seed: int,
+        share: Callable[[int], range],
+        device: torch.device,
+        processes: int = 0,
+    ) -> None:
+        self._made = _Made(source, size, seed, share)
+        self._device = device
+        self._processes = processes
+        self._coming: Iterator[Tasks] = iter(())
+        self._last: tuple[int, Tasks] | None = None
+
+    def __getitem__(self, step: int) -> Tasks:
+        """Return the tasks of an outer step; fastest if the steps are asked for in turn."""
+        if self._last is None or step != self._last[0]:
+            tasks = self._ahead(step) if self._processes else self._made[step]
+            self._last = step, tasks.to(self._device)
+        return self._last[1]
+
+    def close(self) -> None:
+        """End the processes; the next batch that is asked for starts others."""
+        self._coming, self._last = iter(()), None
+
+    def _ahead(self, step: int) -> Tasks:
+        if self._last is None or step != self._last[0] + 1:
+            self._coming = self._from(step)
+        return next(self._coming)
+
+    def _from(self, step: int) -> Iterator[Tasks]:
+        loader = DataLoader(
+            self._made,
+            batch_size=None,  # what is made is a batch already
+            sampler=count(step),
+            num_workers=self._processes,
+            prefetch_factor=AHEAD,
+            pin_memory=self._device.type == "cuda",
+            generator=torch.Generator(),  # or it would draw from that of the model
+        )
+        return iter(loader)
+
+
+class _Made(Dataset[Tasks]):
+    """Batches as CPU tensors, by their number."""
+
+    def __init__(
+        self, source: TaskSource, size: EpisodeSize, seed: int, share: Callable[[int], range]
+    ) -> None:
+        self._source, self._size, self._seed, self._share = source, size, seed, share
+
+    def __getitem__(self, step: int) -> Tasks:
+        return stack_episodes(
+            [
+                self._source.episode("train", self._size, self._seed, index)
+                for index in self._share(step)
+            ]
+        )

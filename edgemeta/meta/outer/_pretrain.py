@@ -1,0 +1,89 @@
+"""Supervised pre-training, the baseline of meta-learning: all training classes at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgemeta.errors import InputError
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.models.parts import FewShotModel
+from edgemeta.tasks import TaskSource
+from edgemeta.tasks.classes import ClassSource
+
+BATCH_STREAM = 3  # of the seed of a batch, beside those of the three parts' episodes
+
+
+class Pretraining:
+    """Classifies all training classes with a head of its own, on the features of a model.
+
+    The model's own head stays at its start: it is what adapts to a task afterwards. Source: the
+    "Baseline" of Chen et al. 2019, "A Closer Look at Few-shot Classification", section 3.2.
+
+    Args:
+        loop: holds the model.
+        source: where samples come from.
+        batch: samples per step.
+        seed: of the batches.
+        trained: names of the model's parameters that move; None for all.
+
+    Attributes:
+        classifier: (D) -> one logit for each training class.
+
+    Raises:
+        InputError: the tasks are no classification.
+    """
+
+    def __init__(
+        self,
+        loop: InnerLoop,
+        source: TaskSource,
+        batch: int,
+        seed: int,
+        trained: Sequence[str] | None = None,
+    ) -> None:
+        if not isinstance(loop.model, FewShotModel):
+            raise InputError(
+                "--objective classes needs a model of features and a head",
+                got=type(loop.model).__name__,
+                expected="an edgemeta.meta.parts.FewShotModel",
+            )
+        if not isinstance(source, ClassSource):
+            raise InputError(
+                "--objective classes needs classes",
+                got=f"{source.name}: {source.kind}",
+                hint="for regression, --inner-steps 0 trains on all tasks at once",
+            )
+        self._loop, self._model, self._source = loop, loop.model, source
+        self._batch, self._seed, self._trained = batch, seed, trained
+        features, classes = loop.model.head.in_features, len(source.classes("train"))
+        device = next(loop.model.parameters()).device
+        self.classifier = nn.Linear(features, classes, device=device)
+
+    @property
+    def leaves(self) -> list[Tensor]:
+        """What the outer optimizer moves; the gradient of the model's own head is zero."""
+        own = dict(self._model.named_parameters())
+        names = own if self._trained is None else self._trained
+        return [*(own[name] for name in names), *self.classifier.parameters()]
+
+    def accumulate(self, iteration: int) -> float:
+        """Add the gradient of batch number `iteration` to `.grad` of the leaves.
+
+        Returns:
+            The mean loss.
+        """
+        rng = np.random.default_rng([self._seed, BATCH_STREAM, iteration])
+        x, y = self._source.labelled("train", self._batch, rng)
+        device = self.classifier.weight.device
+        samples, labels = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (x, y))
+        with self._loop.collecting_statistics():
+            features = self._model.features(samples)
+        loss = nn.functional.cross_entropy(self.classifier(features), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for name in self._loop.statistics:  # the next batch must not hold on to this one's graph
+            self._model.get_buffer(name).detach_()
+        return float(loss.detach())

@@ -1,0 +1,372 @@
+"""The outer loop: meta-train an init, validate, keep the best, resume."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from edgemeta.errors import TrainingError
+from edgemeta.measure.evaluate import Evaluation, evaluate
+from edgemeta.meta.inner.objective import Tasks
+from edgemeta.meta.inner.rates import learned, start_rates
+from edgemeta.meta.inner.shared_head import rest_rows
+from edgemeta.meta.outer._batches import Batches
+from edgemeta.meta.outer._engine import Engine, Plan
+from edgemeta.meta.outer._optimizer import make_optimizer, scheduled_lr, set_lr
+from edgemeta.meta.outer._planning import ask_of, choose_plan, preferred
+from edgemeta.meta.outer._pretrain import Pretraining
+from edgemeta.meta.outer._tensorboard import Board
+from edgemeta.meta.outer.ranks import Ranks
+from edgemeta.meta.outer.work import begin
+from edgemeta.meta.runs.adapter import TorchAdapter, run_adapter
+from edgemeta.meta.runs.building import head_ways, load_weights, state_of
+from edgemeta.meta.runs.checkpoint import Checkpoint
+from edgemeta.meta.runs.config import TrainConfig
+from edgemeta.meta.runs.curve import draw_curve
+from edgemeta.meta.runs.devices import choose_device, prepare_gpu
+from edgemeta.meta.runs.run import Run, open_run_tasks
+from edgemeta.meta.runs.statistics import data_facts
+from edgemeta.tasks import EpisodeSize, Split, TaskSource
+
+MAX_GRADIENT_NORM = 10.0  # a rare task with a huge second-order term must not undo the others
+
+
+class Trainer:
+    """Meta-trains one run.
+
+    Args:
+        config: what to do.
+        path: the run's directory.
+        resume: continue the run that is there.
+        model: what is trained, where `config.model` is an object of Python; it is copied.
+        source: of the tasks; None for those that `config` names.
+
+    Attributes:
+        memory_estimate: bytes that an outer step needs (see `edgemeta.meta.memory`), once `train`
+            has chosen a plan; None before, for a resumed run, and for a pre-training.
+
+    Raises:
+        InputError: the tasks cannot be opened, do not fit the model, or the directory is taken.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        path: Path,
+        *,
+        resume: bool = False,
+        model: nn.Module | None = None,
+        source: TaskSource | None = None,
+    ) -> None:
+        self.config = config
+        self.run = Run(path, model=model, source=source)
+        self.board = Board(self.run.board_path)
+        self.device = choose_device(config.device)
+        self.ranks = Ranks(self.device)
+        raw = open_run_tasks(config) if source is None else source
+        self.size = EpisodeSize(config.ways, config.shots, config.queries)
+        self.best: float | None = None
+        self.best_iteration = self.iteration = self.stale = 0
+        self.validation: float | None = None
+        self.plan: Plan | None = None
+        self.memory_estimate: int | None = None
+        checkpoint = Checkpoint.from_file(self.run.checkpoint_path("last")) if resume else None
+        self.facts = checkpoint.facts if checkpoint else data_facts(raw, self.size, config.scales)
+        torch.set_num_threads(config.cores)
+        if self.device.type == "cuda":
+            prepare_gpu(self.device, config.precision)
+        torch.manual_seed(config.seed)
+        self.work = begin(config, raw, self.facts, model, checkpoint, path, self.device)
+        self.loop, self.source = self.work.loop, self.work.source
+        # To share small products among threads takes longer than the products.
+        threads = 1 if self.work.light else config.cores
+        torch.set_num_threads(threads)
+        self.rates = start_rates(
+            config.rates, self.loop.init().params, config.inner_lr, config.inner_steps
+        )
+        self.pretraining: Pretraining | None = None
+        if config.objective == "classes":
+            batch = config.meta_batch * config.ways * (config.shots + config.queries)
+            self.pretraining = Pretraining(
+                self.loop, self.source, batch, config.seed, self.work.trained
+            )
+        self.engine = Engine(
+            self.loop,
+            self.rates,
+            "displacement" if config.objective == "displacement" else "query",
+            threads=threads if self.device.type == "cpu" else 0,
+            precision=config.precision,
+            trained=self.work.trained,
+        )
+        self.leaves = (self.pretraining or self.engine).leaves
+        rates = () if self.pretraining else learned(self.rates)
+        weights = self.leaves[: len(self.leaves) - len(rates)]
+        self.optimizer = make_optimizer(config, weights, rates)
+        self.teacher: TorchAdapter | None = None
+        if config.teacher:
+            self.teacher = run_adapter(Path(config.teacher), config.cores, self.device)
+        self.batches = Batches(
+            self.source,
+            self.size,
+            config.seed,
+            self._own_tasks,
+            self.device,
+            # A GPU is through with a batch before one process has made the next.
+            processes=config.cores if self.device.type == "cuda" else 0,
+        )
+        if checkpoint:
+            self._restore(checkpoint)
+        else:
+            self._probe_parts()
+            if self.ranks.first:
+                self.run.create(config)
+                self.run.save_example(raw.episode("train", self.size, config.seed, 0))
+                # So that any later moment can be resumed.
+                self.run.save(self._checkpoint(), "last")
+
+    @property
+    def metric(self) -> str:
+        """What validation measures: "accuracy" (higher is better) or "mse" (lower is)."""
+        return "accuracy" if self.facts.kind == "classification" else "mse"
+
+    def train(self) -> dict[str, Any] | None:
+        """Run the outer loop to its end, then evaluate the best checkpoint on the test part.
+
+        Interrupting it (KeyboardInterrupt) writes the last checkpoint first.
+
+        Returns:
+            The result, as written to result.json; None on a rank that is not the first.
+
+        Raises:
+            TrainingError: the loss is not finite.
+            InputError: an outer step does not fit into memory.
+        """
+        config = self.config
+        if self.plan is None:
+            self._choose_plan()
+        losses: list[float] = []
+        started, done_before = time.perf_counter(), self.iteration
+        progress = tqdm(
+            total=config.iterations * config.meta_batch,
+            initial=self.iteration * config.meta_batch,
+            unit="task",
+            disable=None if self.ranks.first else True,  # None: quiet when not on a terminal
+            smoothing=0.05,
+        )
+        try:
+            while not self._at_end():
+                losses.append(self.outer_step())
+                progress.update(config.meta_batch)
+                progress.set_postfix(self._postfix(losses[-1]), refresh=False)
+                if self.iteration % config.validate_every == 0 or self._at_end():
+                    seconds = time.perf_counter() - started
+                    rate = (self.iteration - done_before) * config.meta_batch / seconds
+                    self._validate(float(np.mean(losses)), rate)
+                    losses.clear()
+        except KeyboardInterrupt:
+            if self.ranks.first:
+                self.run.save(self._checkpoint(), "last")
+            raise
+        finally:
+            progress.close()
+            self.engine.close()
+            self.batches.close()
+        return self._finish() if self.ranks.first else None
+
+    def outer_step(self) -> float:
+        """Take one outer step over `meta_batch` tasks.
+
+        Returns:
+            The mean loss before the step.
+        """
+        set_lr(self.optimizer, scheduled_lr(self.config, self.iteration))
+        self.optimizer.zero_grad()
+        mean = self._accumulate()
+        norm = nn.utils.clip_grad_norm_(self.leaves, MAX_GRADIENT_NORM)
+        if not math.isfinite(mean) or not torch.isfinite(norm):
+            raise TrainingError(
+                f"the loss is not finite at outer step {self.iteration}",
+                got=mean,
+                hint=f"lower --inner-lr or --meta-lr; {self.run.checkpoint_path('best')} is the "
+                "last good checkpoint",
+            )
+        self.optimizer.step()
+        rest_rows(self.loop.model, self.loop.per_class)
+        self.iteration += 1
+        return mean
+
+    def _accumulate(self) -> float:
+        """Add the gradients of this step to the leaves; return the mean loss."""
+        config = self.config
+        if self.pretraining is not None:
+            mean = self.pretraining.accumulate(self.iteration)
+            share = 1 / self.ranks.count  # every rank has computed the same batch
+        else:
+            share = 1.0
+            mean = 0.0
+            if self._own_tasks(self.iteration):
+                mean = self.engine.accumulate(
+                    self._tasks(self.iteration),
+                    ask_of(config, self.iteration),
+                    1 / config.meta_batch,
+                )
+        if self.ranks.count == 1:
+            return mean
+        for leaf in self.leaves:
+            leaf.grad = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad * share
+        total = torch.tensor([mean * share], device=self.device)
+        self.ranks.add_up([total, *(leaf.grad for leaf in self.leaves if leaf.grad is not None)])
+        return float(total)
+
+    def _own_tasks(self, step: int) -> range:
+        """Return the numbers of this rank's tasks in an outer step."""
+        first = step * self.config.meta_batch
+        return self.ranks.share(range(first, first + self.config.meta_batch))
+
+    def _tasks(self, step: int) -> Tasks:
+        """Return this rank's tasks of an outer step, with the teacher's word on their queries."""
+        tasks = self.batches[step]
+        if self.teacher is None:
+            return tasks
+        return tasks._replace(teacher=self.teacher.words(tasks))
+
+    def _choose_plan(self) -> None:
+        """Decide how to compute a batch; see `choose_plan`."""
+        tasks = len(self._own_tasks(self.iteration))
+        if self.pretraining is not None or not tasks:
+            self.plan = preferred(self.config, tasks, self.engine.threads)[0]
+            self.engine.use(self.plan)
+            return
+        self.plan, self.memory_estimate = choose_plan(
+            self.engine, self.config, self._tasks(self.iteration), self.work.light
+        )
+
+    def evaluate(self, split: Split, episodes: int) -> Evaluation:
+        """Evaluate the present init on a part of the tasks, always the same episodes."""
+        adapter = TorchAdapter.of(self.loop, self.config, self.work.facts, self.rates)
+        size = replace(self.size, queries=self.config.evaluation_queries)
+        return evaluate(adapter, self.source, size, episodes=episodes, seed=0, split=split)
+
+    def _validate(self, loss: float, tasks_per_second: float) -> None:
+        """Validate on the first rank, and let the others know for how long there was no best."""
+        if self.ranks.first:
+            self._validate_and_write(loss, tasks_per_second)
+        self.stale = self.ranks.agree(self.stale)
+
+    def _validate_and_write(self, loss: float, tasks_per_second: float) -> None:
+        """Validate, log, and write the checkpoints and the curve."""
+        found = self.evaluate("val", self.config.validation_episodes)
+        self.validation = found.mean
+        sign = 1 if self.metric == "accuracy" else -1
+        improved = self.best is None or sign * found.mean > sign * self.best
+        self.stale = 0 if improved else self.stale + 1
+        if improved:
+            self.best, self.best_iteration = found.mean, self.iteration
+        line = {
+            "iteration": self.iteration,
+            "loss": loss,
+            "validation": found.mean,
+            "validation_ci95": found.ci95,
+            "metric": self.metric,
+            "meta_lr": scheduled_lr(self.config, self.iteration - 1),
+            "tasks_per_second": round(tasks_per_second, 2),
+        }
+        self.run.log(line)
+        self.board.write(line)
+        # The checkpoint names the log's length by its iteration, so it comes after the log: what a
+        # crash between the two leaves behind is rewound on resume.
+        if improved:
+            self.run.save(self._checkpoint(), "best")
+        self.run.save(self._checkpoint(), "last")
+        draw_curve(self.run.metrics(), self.run.curve_path)
+
+    def _finish(self) -> dict[str, Any]:
+        best = Checkpoint.from_file(self.run.checkpoint_path("best"))
+        self._load(best)
+        found = self.evaluate("test", self.config.test_episodes)
+        result = {
+            "tasks": self.config.tasks,
+            "split": "test",
+            "metric": found.metric,
+            "mean": found.mean,
+            "ci95": found.ci95,
+            "episodes": found.episodes,
+            "ways": head_ways(self.config, self.facts),
+            "shots": self.config.shots,
+            "inner_steps": self.config.inner_steps,
+            "statistics": "inductive" if self.config.inductive else "transductive",
+            "iterations": self.iteration,
+            "best_iteration": best.best_iteration,
+            "validation": best.validation,
+            "preprocessing": self.source.preprocessing,
+        }
+        self.run.write_result(result)
+        return result
+
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(
+            iteration=self.iteration,
+            model=state_of(self.work.model, self.work.trained),
+            optimizer=self.optimizer.state_dict(),
+            facts=self.facts,
+            validation=self.validation,
+            best=self.best,
+            best_iteration=self.best_iteration,
+            rates={n: r.detach() for n, r in self.rates.items()}
+            if isinstance(self.rates, Mapping)
+            else None,
+            classifier=None
+            if self.pretraining is None
+            else self.pretraining.classifier.state_dict(),
+            plan=self.plan and (self.plan.chunk, self.plan.workers, self.plan.flat),
+            stale=self.stale,
+            body_sha256=self.work.body_sha256,
+        )
+
+    def _load(self, checkpoint: Checkpoint) -> None:
+        """Take the weights of a checkpoint."""
+        load_weights(self.work.model, checkpoint.model, self.run.path)
+        if isinstance(self.rates, Mapping) and checkpoint.rates is not None:
+            for name, rate in self.rates.items():
+                rate.data.copy_(checkpoint.rates[name])
+        if self.pretraining is not None and checkpoint.classifier is not None:
+            self.pretraining.classifier.load_state_dict(checkpoint.classifier)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self._load(checkpoint)
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        self.iteration = checkpoint.iteration
+        self.validation = checkpoint.validation
+        self.best, self.best_iteration = checkpoint.best, checkpoint.best_iteration
+        self.stale = checkpoint.stale
+        if checkpoint.plan is not None:
+            self.plan = Plan(*checkpoint.plan)
+            self.engine.use(self.plan)
+        if self.ranks.first:
+            self.run.rewind_metrics(checkpoint.iteration)
+
+    def _probe_parts(self) -> None:
+        """Draw from each part once: a part that is too small is said now, not after an hour."""
+        evaluation = replace(self.size, queries=self.config.evaluation_queries)
+        self.source.episode("train", self.size, 0, 0)
+        self.source.episode("val", evaluation, 0, 0)
+        self.source.episode("test", evaluation, 0, 0)
+
+    def _postfix(self, loss: float) -> dict[str, str]:
+        shown = {"loss": f"{loss:.3f}"}
+        if self.validation is not None:
+            shown[f"val {self.metric}"] = f"{self.validation:.3f}"
+        return shown
+
+    def _at_end(self) -> bool:
+        out_of_patience = 0 < self.config.patience <= self.stale
+        return self.iteration == self.config.iterations or out_of_patience

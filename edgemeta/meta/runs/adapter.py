@@ -1,0 +1,182 @@
+"""A trained run as something to evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edgemeta.bundle import MAX_WAYS, TensorSpec
+from edgemeta.errors import InputError
+from edgemeta.measure.evaluate import Estimate, check_fit, mean_and_ci95, score
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.objective import Tasks, stack_episodes
+from edgemeta.meta.inner.updates import Rates
+from edgemeta.meta.runs.building import head_ways
+from edgemeta.meta.runs.checkpoint import DataFacts
+from edgemeta.meta.runs.config import TrainConfig
+from edgemeta.meta.runs.devices import CPU
+from edgemeta.meta.runs.run import Run
+from edgemeta.tasks import Episode, EpisodeSize, Split, TaskSource
+
+Outputs = dict[int, NDArray[np.float32]]
+"""What is predicted after so many inner steps: (Q, ways) or (Q, *target_shape)."""
+
+
+class TorchAdapter:
+    """Adapts and predicts with PyTorch, for validation and for comparison with a bundle.
+
+    Attributes:
+        task: "classification" or "regression".
+        ways: classes of the head, or of the training with a shared head; None for regression.
+        most_ways: the most classes that a task can have; None for regression.
+        input: one raw sample.
+        inner_steps: steps taken unless told otherwise.
+        inner_lr: the inner rates.
+    """
+
+    def __init__(
+        self,
+        loop: InnerLoop,
+        *,
+        input: TensorSpec,
+        ways: int | None,
+        inner_steps: int,
+        inner_lr: Rates,
+    ) -> None:
+        self.task = "regression" if ways is None else "classification"
+        self.ways, self.input = ways, input
+        self.most_ways = MAX_WAYS if loop.per_class else ways
+        self.inner_steps, self.inner_lr = inner_steps, inner_lr
+        self._loop = loop
+
+    @classmethod
+    def of(
+        cls, loop: InnerLoop, config: TrainConfig, facts: DataFacts, rates: Rates
+    ) -> TorchAdapter:
+        """Adapt as a run does."""
+        return cls(
+            loop,
+            input=facts.input,
+            ways=head_ways(config, facts),
+            inner_steps=config.inner_steps,
+            inner_lr=rates,
+        )
+
+    def adapt_and_predict(self, episode: Episode, steps: int | None = None) -> NDArray[np.float32]:
+        """Adapt the init to the support set, predict the queries.
+
+        Returns:
+            (Q, ways) logits or (Q, *target_shape) outputs.
+        """
+        steps = self.inner_steps if steps is None else steps
+        return self.predict_after(episode, (steps,))[steps]
+
+    def predict_after(self, episode: Episode, steps: Collection[int]) -> Outputs:
+        """Adapt the init to the support set once, and predict the queries on the way.
+
+        Args:
+            episode: the task.
+            steps: after how many inner steps to predict; 0 is the init itself.
+
+        Returns:
+            By the number of steps: (Q, ways) logits or (Q, *target_shape) outputs.
+        """
+        task = stack_episodes([episode]).to(self._device).select(0)
+        return {step: output.cpu().numpy() for step, output in self._after(task, steps)}
+
+    def words(self, tasks: Tasks) -> Tensor:
+        """Return what a teacher says of the queries of T tasks: (T, Q, ways) or (T, Q, ...)."""
+        each = (tasks.select(k) for k in range(len(tasks.support_x)))
+        return torch.stack([o for task in each for _, o in self._after(task, (self.inner_steps,))])
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self._loop.model.parameters()).device
+
+    def _after(self, task: Tasks, steps: Collection[int]) -> Iterator[tuple[int, Tensor]]:
+        """Yield numbers of inner steps, and what is predicted after so many."""
+        init, x, y = self._loop.init(), task.support_x, task.support_y
+        if self.ways is not None:
+            init = init._replace(ways=y.max() + 1)
+        states = self._loop.trajectory(init, x, y, steps=max(steps), lr=self.inner_lr)
+        for step, state in enumerate(states):
+            if step in steps:
+                ready = self._loop.settled(state, x, y) if step else state
+                with torch.no_grad():
+                    output = self._loop.predict(ready, task.query_x)
+                yield step, output if state.ways is None else output[:, : int(state.ways)]
+
+
+def run_adapter(
+    path: Path | Run, threads: int | None = None, device: torch.device = CPU
+) -> TorchAdapter:
+    """Return the best checkpoint of the run at `path`, ready to be evaluated.
+
+    Args:
+        path: the run's directory, or a run that holds its model.
+        threads: of torch, for the whole process; None for those of the run.
+        device: where to compute.
+
+    Raises:
+        InputError: there is no run, or it has no checkpoint yet.
+    """
+    trained = (path if isinstance(path, Run) else Run(path)).best()
+    torch.set_num_threads(threads or trained.config.cores)
+    rates = trained.rates
+    if isinstance(rates, Mapping):
+        rates = {name: rate.to(device) for name, rate in rates.items()}
+    trained.model.to(device)
+    return TorchAdapter.of(trained.loop(), trained.config, trained.facts, rates)
+
+
+def evaluate_steps(
+    adapter: TorchAdapter,
+    source: TaskSource,
+    size: EpisodeSize,
+    *,
+    steps: Collection[int],
+    episodes: int,
+    seed: int,
+    split: Split = "test",
+    tick: Callable[[], None] | None = None,
+    see: Callable[[int, Episode, Outputs], None] | None = None,
+) -> dict[int, Estimate]:
+    """Measure as `edgemeta.evaluate.evaluate` does, after several numbers of inner steps at once.
+
+    Args:
+        adapter: what adapts.
+        source: where the episodes come from.
+        size: of an episode.
+        steps: after how many inner steps to predict.
+        episodes: how many.
+        seed: of their stream.
+        split: the part.
+        tick: called after each episode.
+        see: called with the number, the episode and what was predicted.
+
+    Returns:
+        The accuracy, or the MSE, by the number of steps; not finite where adapting diverges.
+
+    Raises:
+        InputError: as `evaluate`.
+    """
+    check_fit(adapter, source, size)
+    if episodes < 2:
+        raise InputError("too few episodes", got=episodes, expected="at least 2")
+    scores: dict[int, list[float]] = {step: [] for step in sorted(steps)}
+    with np.errstate(over="ignore", invalid="ignore"):
+        for index in range(episodes):
+            episode = source.episode(split, size, seed, index)
+            outputs = adapter.predict_after(episode, steps)
+            for step, output in outputs.items():
+                scores[step].append(score(adapter.task, output, episode.query_y))
+            if see is not None:
+                see(index, episode, outputs)
+            if tick is not None:
+                tick()
+        return {step: mean_and_ci95(found) for step, found in scores.items()}

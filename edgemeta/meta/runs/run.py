@@ -1,0 +1,295 @@
+"""A training run on disk.
+
+| file | content |
+|---|---|
+| config.toml | every option, as given |
+| metrics.jsonl | one line per validation |
+| checkpoints/best.pt, last.pt | the best by validation, and where to resume |
+| curve.png | outer loss and validation over the outer steps |
+| example.npz | one meta-training episode: the example that export compiles and records |
+| tensorboard/ | the metrics once more, where TensorBoard is installed |
+| result.json | what the best checkpoint reached on the test part |
+| evaluations.json | what `edgemeta eval` found, also on other tasks |
+| baselines.json, baselines/pretrained | what `edgemeta baselines` found, and the run it trained |
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from torch import nn
+
+from edgemeta.errors import EdgemetaError, InputError
+from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.losses import LOSSES
+from edgemeta.meta.inner.shared_head import rest_rows, shared_names
+from edgemeta.meta.inner.updates import Rates
+from edgemeta.meta.models.foreign import OBJECT
+from edgemeta.meta.runs.building import body_sha256, check_body, load_weights, make_model
+from edgemeta.meta.runs.checkpoint import Checkpoint, DataFacts
+from edgemeta.meta.runs.config import TrainConfig, read_config
+from edgemeta.tasks import Episode, TaskSource, open_tasks
+from edgemeta.util.files import write_atomically
+
+
+class Run:
+    """The directory of one run.
+
+    Args:
+        path: the directory.
+        model: what was trained, where that was an object of Python: any with its layers will do.
+        source: what it was trained on, where that was an object of Python.
+
+    Example:
+        run = Run(Path("runs/mine"), model=MyNet())
+        trained = run.best()  # trained.model has the weights that validated best
+    """
+
+    def __init__(
+        self, path: Path, *, model: nn.Module | None = None, source: TaskSource | None = None
+    ) -> None:
+        self.path, self.model, self.source = path, model, source
+        self.config_path = path / "config.toml"
+        self.metrics_path = path / "metrics.jsonl"
+        self.curve_path = path / "curve.png"
+        self.result_path = path / "result.json"
+        self.example_path = path / "example.npz"
+        self.evaluations_path = path / "evaluations.json"
+        self.board_path = path / "tensorboard"
+        self.baselines_path = path / "baselines.json"
+        self.pretrained_path = path / "baselines" / "pretrained"
+
+    def checkpoint_path(self, which: Literal["best", "last"]) -> Path:
+        """Return where the best (by validation) or the last checkpoint lies."""
+        return self.path / "checkpoints" / f"{which}.pt"
+
+    def create(self, config: TrainConfig) -> None:
+        """Make the directory and write the config.
+
+        Raises:
+            InputError: the directory holds a run already, or something else.
+            EdgemetaError: it cannot be written.
+        """
+        if self.config_path.exists():
+            raise InputError(
+                f"{self.path} holds a run already",
+                hint="continue it with --resume, or name another --out",
+            )
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise InputError(f"{self.path} is not empty and no run", hint="name another --out")
+        try:
+            (self.path / "checkpoints").mkdir(parents=True)
+        except OSError as error:
+            raise EdgemetaError(f"cannot make {self.path}", got=error.strerror) from error
+        config.write(self.config_path)
+
+    def config(self) -> TrainConfig:
+        """Read the config."""
+        return read_config(self.config_path)
+
+    def save(self, checkpoint: Checkpoint, which: Literal["best", "last"]) -> None:
+        """Write a checkpoint, whole or not at all."""
+        write_atomically(self.checkpoint_path(which), checkpoint.to_bytes())
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the whole lines of metrics.jsonl; one that a crash cut short does not count."""
+        if not self.metrics_path.exists():
+            return []
+        lines = self.metrics_path.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append a line to metrics.jsonl."""
+        with self.metrics_path.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def rewind_metrics(self, iteration: int) -> None:
+        """Drop the lines after `iteration`, which a resumed run will write again."""
+        kept = [line for line in self.metrics() if line["iteration"] <= iteration]
+        content = "".join(json.dumps(line) + "\n" for line in kept)
+        write_atomically(self.metrics_path, content.encode())
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Write what the best checkpoint reached on the test part."""
+        _write_json(self.result_path, result)
+
+    def result(self) -> dict[str, Any] | None:
+        """Return what `write_result` wrote; None for a run that has not ended.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        hint = "`edgemeta train --resume` writes it anew"
+        result: dict[str, Any] | None = _read_json(self.result_path, hint)
+        return result
+
+    def write_baselines(self, record: dict[str, Any]) -> None:
+        """Write what `edgemeta.meta.baselines.compare` found."""
+        _write_json(self.baselines_path, record)
+
+    def baselines(self) -> dict[str, Any] | None:
+        """Return what `write_baselines` wrote; None where nobody has compared.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        hint = "remove it: `edgemeta baselines` writes it anew"
+        record: dict[str, Any] | None = _read_json(self.baselines_path, hint)
+        return record
+
+    def note_evaluation(self, setting: dict[str, Any], found: dict[str, Any]) -> None:
+        """Keep what an evaluation found, in place of an earlier one with the same setting."""
+        others = [entry for entry in self.evaluations() if entry["setting"] != setting]
+        _write_json(self.evaluations_path, [*others, {"setting": setting, "found": found}])
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        """Return what `note_evaluation` kept, the oldest first.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        kept: list[dict[str, Any]] | None = _read_json(self.evaluations_path, "remove it")
+        return kept or []
+
+    def save_example(self, episode: Episode) -> None:
+        """Keep one meta-training episode, so that export needs no access to the data."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **episode._asdict())
+        write_atomically(self.example_path, buffer.getvalue())
+
+    def example(self) -> Episode:
+        """Return what `save_example` kept.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        try:
+            with np.load(self.example_path, allow_pickle=False) as arrays:
+                return Episode(**arrays)
+        except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+            raise InputError(f"{self.example_path} cannot be read", got=str(error)) from error
+
+    def record(self) -> dict[str, Any]:
+        """Return the training record that goes into a bundle's manifest.
+
+        Where the data lay on this machine is nobody's business on a device: names, not paths.
+        """
+        config = self.config().record()
+        for name in ("tasks", "start", "teacher", "body"):
+            config[name] = Path(config[name]).name
+        del config["root"]
+        if config["body"]:
+            best = Checkpoint.from_file(self.checkpoint_path("best"))
+            config["body_sha256"] = best.body_sha256
+        result = self.result()
+        if result is not None:
+            result["tasks"] = config["tasks"]
+        return {"config": config, "result": result}
+
+    def best(self) -> Trained:
+        """Rebuild the best checkpoint.
+
+        Raises:
+            InputError: there is no run, or it has no checkpoint yet.
+        """
+        config = self.config()
+        checkpoint = Checkpoint.from_file(self.checkpoint_path("best"))
+        model = make_model(config, checkpoint.facts, self.model)
+        check_body(config.body, body_sha256(model), checkpoint.body_sha256)
+        load_weights(model, checkpoint.model, self.path)
+        rest_rows(model, shared_names(model))  # runs of before have let them drift
+        rates = config.inner_lr if checkpoint.rates is None else checkpoint.rates
+        return Trained(config, checkpoint.facts, model, rates)
+
+
+class Trained(NamedTuple):
+    """What a run has learned.
+
+    Attributes:
+        config: of the run.
+        facts: of its data.
+        model: with the init.
+        rates: the inner rates, fixed or learned.
+    """
+
+    config: TrainConfig
+    facts: DataFacts
+    model: nn.Module
+    rates: Rates
+
+    def loop(self) -> InnerLoop:
+        """Return the inner loop that the run adapts with."""
+        return make_loop(self.config, self.facts, self.model)
+
+
+def open_run_tasks(
+    config: TrainConfig, tasks: str | None = None, root: Path | None = None
+) -> TaskSource:
+    """Open what a run was trained on.
+
+    Args:
+        config: of the run.
+        tasks: where the data lie now, if they have moved; None for where they were.
+        root: likewise.
+
+    Raises:
+        InputError: they cannot be opened.
+    """
+    if tasks is None and OBJECT.fullmatch(config.tasks):
+        raise InputError(
+            "the tasks of this run were an object in Python",
+            got=config.tasks,
+            hint="name a file or folder with the data: `edgemeta eval RUN TASKS`",
+        )
+    if root is None and tasks is None and config.root:
+        root = Path(config.root)
+    return open_tasks(tasks or config.tasks, root, by=config.by, options=config.data)
+
+
+def resumed_config(run: Run, given: dict[str, Any]) -> TrainConfig:
+    """Return the config of a run that is to be continued.
+
+    Args:
+        run: the run.
+        given: options that the caller set explicitly.
+
+    Raises:
+        InputError: there is no run, or an option differs from the run's.
+    """
+    if not run.config_path.exists():
+        raise InputError(f"{run.path} holds no run to resume", hint="leave out --resume")
+    config = run.config()
+    for name, value in given.items():
+        if getattr(config, name) != value:
+            raise InputError(
+                f"--{name.replace('_', '-')} differs from the run's",
+                got=value,
+                expected=getattr(config, name),
+                hint="a resumed run keeps its config; start another with --out",
+            )
+    return config
+
+
+def make_loop(config: TrainConfig, facts: DataFacts, model: nn.Module) -> InnerLoop:
+    """Return the inner loop of a run around its model."""
+    return InnerLoop(model, LOSSES[facts.kind], config.adapt, config.inner_update())
+
+
+def _write_json(path: Path, record: Any) -> None:
+    content = json.dumps(record, indent=1)
+    write_atomically(path, (content + "\n").encode())
+
+
+def _read_json(path: Path, hint: str) -> Any:
+    """Return a record; None where there is no file."""
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path} is damaged", got=error, hint=hint) from error
