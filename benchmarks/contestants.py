@@ -166,7 +166,7 @@ class Edgemeta:
 
     def overhead_us(self, calls: int) -> float:
         """Return the median of what `Runner.adapt` adds to the session's own run, microseconds."""
-        adapting = self.runner._adapt
+        adapting = self.runner._model.adapting
         own = adapting._session
         adapting._session = session = _Clock(own)
         try:

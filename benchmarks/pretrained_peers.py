@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from edgemeta.bundle import TensorSpec
+from edgemeta.data.options import UNITS, Unit
 from edgemeta.measure.evaluate import mean_and_ci95
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import LOSSES
@@ -28,7 +29,6 @@ from edgemeta.meta.models.features import on_features
 from edgemeta.meta.outer.work import fit_neck
 from edgemeta.meta.runs.adapter import TorchAdapter
 from edgemeta.tasks import DataOptions, Episode, EpisodeSize, open_tasks
-from edgemeta.tasks.classes import UNITS, Unit
 from edgemeta_export.ready import INNER_LR, INNER_STEPS
 
 Features = NDArray[np.float32]

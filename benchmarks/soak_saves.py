@@ -46,7 +46,7 @@ def soak(kills: int, seed: int = 0) -> dict[str, Any]:
         new: how often the file was the first and the second state; damaged: how often it was
         neither; left_over: temporary files after one more save, in the end.
     """
-    rng, two = random.Random(seed), learners()  # noqa: S311
+    rng, runner, two = random.Random(seed), edgemeta.load("omniglot", threads=1), learners()  # noqa: S311
     wanted = [learner.state_dict() for learner in two]
     found = {"kills": kills, "mid_save": 0, "old": 0, "new": 0, "damaged": 0}
     began = time.monotonic()
@@ -57,7 +57,7 @@ def soak(kills: int, seed: int = 0) -> dict[str, Any]:
             before = set(path.parent.glob(f".{NAME}.*"))
             _save_and_kill(path, two, rng.uniform(0, LONGEST))
             found["mid_save"] += bool(set(path.parent.glob(f".{NAME}.*")) - before)
-            found[_which(path, two[0], wanted)] += 1
+            found[_which(path, runner, wanted)] += 1
         two[0].save(path)
         left_over = len(list(path.parent.iterdir())) - 1
     return {**found, "left_over": left_over, "seconds": round(time.monotonic() - began, 1)}
@@ -75,10 +75,10 @@ def _save_and_kill(path: Path, two: list[edgemeta.Learner], seconds: float) -> N
     os.waitpid(child, 0)
 
 
-def _which(path: Path, learner: edgemeta.Learner, wanted: list[dict[str, Any]]) -> str:
+def _which(path: Path, runner: edgemeta.Runner, wanted: list[dict[str, Any]]) -> str:
     """Say which of the two states a file holds."""
     try:
-        state = learner._runner.load(path).state_dict()
+        state = runner.load(path).state_dict()
     except edgemeta.EdgemetaError as error:
         click.echo(str(error), err=True)
         return "damaged"

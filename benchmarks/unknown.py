@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edgemeta
-from edgemeta.estimators._calibration import softmax
+from edgemeta.device.probabilities import softmax
 from edgemeta.tasks import EpisodeSize, Split, TaskSource, open_tasks
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,7 +17,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from edgemeta.errors import (
-    AdaptationError,
     BundleError,
     EdgemetaError,
     InputError,
@@ -28,13 +27,15 @@ from edgemeta.errors import (
 )
 
 if TYPE_CHECKING:
+    from edgemeta.device.guard import AdaptationError
+    from edgemeta.device.learner import Learner
     from edgemeta.device.packaged import load
-    from edgemeta.device.runner import Learner, Runner
+    from edgemeta.device.runner import Runner
     from edgemeta.estimators.classifier import FewShotClassifier
     from edgemeta.estimators.regressor import FewShotRegressor
-    from edgemeta.meta.api import export, meta_train
+    from edgemeta.meta.api import meta_train
     from edgemeta.meta.models.onnx_module import OnnxModule
-    from edgemeta_export import export_bundle
+    from edgemeta_export import export, export_bundle
 
 # From 1.29 on, onnxruntime's own builds send telemetry from the moment that they are imported, and
 # keep an id of the device in the user's cache. Nothing leaves a device on our account.
@@ -63,12 +64,13 @@ __all__ = [
 
 
 _PLACES = {
+    "AdaptationError": "edgemeta.device.guard",
     "FewShotClassifier": "edgemeta.estimators.classifier",
     "FewShotRegressor": "edgemeta.estimators.regressor",
-    "Learner": "edgemeta.device.runner",
+    "Learner": "edgemeta.device.learner",
     "OnnxModule": "edgemeta.meta.models.onnx_module",
     "Runner": "edgemeta.device.runner",
-    "export": "edgemeta.meta.api",
+    "export": "edgemeta_export",
     "export_bundle": "edgemeta_export",
     "load": "edgemeta.device.packaged",
     "meta_train": "edgemeta.meta.api",

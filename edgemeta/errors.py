@@ -4,13 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from edgemeta.device.runner import Learner
 
 
 class EdgemetaError(Exception):
@@ -55,18 +48,6 @@ class BundleError(EdgemetaError):
     """A bundle or a state file is missing, damaged, or of an unknown version."""
 
     exit_code = 2
-
-
-class AdaptationError(EdgemetaError):
-    """An adaptation made the model worse; nobody who held the learner from before has lost it.
-
-    Attributes:
-        losses: (steps + 1,) float32, the support loss before each step and after the last.
-        learner: the one from before: what was continued from, or the init.
-    """
-
-    losses: NDArray[np.float32]
-    learner: Learner
 
 
 class UnsupportedModelError(EdgemetaError):

@@ -7,7 +7,7 @@
 | `loading` | from these files to what a session is made of |
 | `bake` | a graph with a state as constants |
 | `selftest` | the recorded episode |
-| `signature` | who signed a bundle |
+| `signature`, `signing` | who signed a bundle |
 | `state` | state files: what a device has learned |
 """
 

@@ -20,6 +20,7 @@ from edgemeta.bundle import manifest as bundle
 from edgemeta.bundle._onnx_check import check_graph
 from edgemeta.bundle.files import parse_manifest, read_file, read_manifest_bytes
 from edgemeta.bundle.manifest import Manifest
+from edgemeta.bundle.signature import check_signature
 from edgemeta.errors import BundleError
 from edgemeta.util.strict_json import short
 
@@ -69,8 +70,6 @@ def load_bundle(directory: Path, key: str | os.PathLike[str] | None = None) -> L
     """
     content = read_manifest_bytes(directory)
     if key is not None:
-        from edgemeta.bundle.signature import check_signature
-
         check_signature(directory, content, Path(key))
     manifest, fingerprint = parse_manifest(directory, content)
     files = {name: read_file(directory, name, manifest) for name in bundle.PAYLOAD}

@@ -52,7 +52,7 @@ STATE_WAYS_KEY = "edgemeta.ways"
 """Metadata key of a state file: how many classes its task has."""
 
 STATE_DIGEST_KEY = "edgemeta.sha256"
-"""Metadata key of a state file: the hash of all else in it, see `edgemeta.tensor_file.digest`."""
+"""Metadata key of a state file: the hash of all else in it, see `_tensor_file.digest`."""
 
 STATE_NOTES_KEY = "edgemeta.estimator"
 """Metadata key of a state file: what an estimator notes beside its tensors, as JSON."""

@@ -11,8 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from edgemeta.data.layouts import DATA_NAMES
-from edgemeta.data.options import COLORS, DRAWS, FEATURES, FITS, DataOptions, flag
-from edgemeta.tasks.classes import UNITS
+from edgemeta.data.options import COLORS, DRAWS, FEATURES, FITS, UNITS, DataOptions, flag
 from edgemeta.tasks.opening import NAMES
 
 

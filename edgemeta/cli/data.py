@@ -12,12 +12,11 @@ from edgemeta.cli._data_options import by_option, data_options, root_option
 from edgemeta.cli._groups import HintingGroup
 from edgemeta.cli._options import json_option, say_json
 from edgemeta.cli._table import table
-from edgemeta.data.check import DataReport, check_dataset
 from edgemeta.data.clips import ClipReport
 from edgemeta.data.layouts import recognise
-from edgemeta.data.options import DataOptions
+from edgemeta.data.options import DataOptions, Unit
 from edgemeta.errors import EdgemetaError, InputError
-from edgemeta.tasks.classes import Unit
+from edgemeta.tasks.check import DataReport, check_dataset
 from edgemeta.tasks.opening import NAMES, divided, unknown
 
 

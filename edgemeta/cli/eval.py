@@ -18,13 +18,12 @@ from edgemeta.cli._files import check_out
 from edgemeta.cli._options import BundlePath, json_option, say_json, threads_option
 from edgemeta.cli._table import printable
 from edgemeta.data.layouts import DATA_NAMES
-from edgemeta.data.options import flag
+from edgemeta.data.options import Unit, flag
 from edgemeta.data.recorded import trained_reading, trained_shots
 from edgemeta.device.runner import Runner
 from edgemeta.errors import InputError
 from edgemeta.measure.evaluate import Adapter, BundleAdapter, Evaluation, evaluate
 from edgemeta.tasks import DataOptions, EpisodeSize, TaskSource, open_tasks
-from edgemeta.tasks.classes import Unit
 from edgemeta.tasks.opening import NAMES
 from edgemeta.tasks.source import SPLITS, Split
 from edgemeta.util.files import write_atomically

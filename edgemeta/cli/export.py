@@ -12,13 +12,13 @@ from edgemeta.bundle import Manifest
 from edgemeta.bundle.files import read_manifest
 from edgemeta.cli._data_options import by_option, file_options
 from edgemeta.cli._options import json_option, say_json
+from edgemeta.data.options import Unit
 from edgemeta.errors import InputError
 from edgemeta.meta.api import with_ready_data
 from edgemeta.meta.models.bodies import READY
 from edgemeta.meta.models.neck import Neck
 from edgemeta.meta.runs.run import Run, open_run_tasks
 from edgemeta.tasks import DataOptions, open_tasks
-from edgemeta.tasks.classes import Unit
 from edgemeta_export import export_body, export_run
 from edgemeta_export.ort_format import write_ort_format
 from edgemeta_export.ready import Data

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edgemeta.bundle import SIGNATURE
-from edgemeta.bundle.signature import sign as sign_bundle
+from edgemeta.bundle.signing import sign as sign_bundle
 from edgemeta.cli._options import bundle_argument, json_option, say_json
 
 

@@ -13,10 +13,11 @@ from click.shell_completion import CompletionItem
 
 from edgemeta.cli._data_options import TasksName, data_options
 from edgemeta.cli._options import json_option, say_json
-from edgemeta.data.options import DataOptions
+from edgemeta.data.options import UNITS, DataOptions
 from edgemeta.errors import InputError
 from edgemeta.meta.api import with_ready_data
 from edgemeta.meta.inner.norms import NORM_STATISTICS
+from edgemeta.meta.inner.rates import RATES
 from edgemeta.meta.models.neck import NECKS
 from edgemeta.meta.models.networks import MODELS
 from edgemeta.meta.models.parts import HEADS, NORMS, POOLS
@@ -28,7 +29,6 @@ from edgemeta.meta.runs.algorithms import (
     OPTIMIZERS,
     ORDERS,
     PRESETS,
-    RATES,
     SCHEDULES,
     STRATEGIES,
 )
@@ -41,7 +41,6 @@ from edgemeta.meta.runs.config import (
     read_toml,
 )
 from edgemeta.meta.runs.run import Run, resumed_config
-from edgemeta.tasks.classes import UNITS
 from edgemeta.tasks.opening import EXPECTED
 
 F = TypeVar("F", bound=Callable[..., Any])

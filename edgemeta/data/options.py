@@ -11,10 +11,13 @@ Color = Literal["gray", "rgb"]
 Features = Literal["mfcc", "logmel", "wave"]
 Fit = Literal["squash", "crop"]
 Draw = Literal["subject", "all"]
+Unit = Literal["class", "subject", "both"]
 COLORS: tuple[Color, ...] = get_args(Color)
 FITS: tuple[Fit, ...] = get_args(Fit)
 FEATURES: tuple[Features, ...] = get_args(Features)
 DRAWS: tuple[Draw, ...] = get_args(Draw)
+UNITS: tuple[Unit, ...] = get_args(Unit)
+"""What no two parts of the data share: classes, people, or neither."""
 
 
 @dataclass(frozen=True)

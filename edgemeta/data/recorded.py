@@ -12,10 +12,9 @@ from edgemeta.data import _wav as wav
 from edgemeta.data._images import ImageDecoder
 from edgemeta.data._mfcc import Spectrum
 from edgemeta.data._wav import ClipDecoder
-from edgemeta.data.options import FITS, Color, DataOptions
+from edgemeta.data.options import FITS, UNITS, Color, DataOptions, Unit
 from edgemeta.data.waveform import Waveform
 from edgemeta.errors import BundleError, InputError
-from edgemeta.tasks.classes import UNITS, Unit
 from edgemeta.util.dataclass_fields import as_fields
 from edgemeta.util.strict_json import short
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeta.errors import AdaptationError
+from edgemeta.errors import EdgemetaError
 
 if TYPE_CHECKING:
-    from edgemeta.device.runner import Learner
+    from edgemeta.device.learner import Learner
 
 RISE = 0.5
 """The share by which the support loss may end above its start: one step too long is no divergence.
@@ -22,6 +22,18 @@ to many times their start, or to no number at all."""
 SLACK = 0.01
 """What it may rise by besides, since it may start near zero: nats, or a share of the targets'
 mean square."""
+
+
+class AdaptationError(EdgemetaError):
+    """An adaptation made the model worse; nobody who held the learner from before has lost it.
+
+    Attributes:
+        losses: (steps + 1,) float32, the support loss before each step and after the last.
+        learner: the one from before: what was continued from, or the init.
+    """
+
+    losses: NDArray[np.float32]
+    learner: Learner
 
 
 def check_progress(before: Learner, after: Learner, y: NDArray[Any]) -> None:

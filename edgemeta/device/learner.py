@@ -6,20 +6,18 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta import bundle
 from edgemeta.bundle.state import Label, write_state
+from edgemeta.device._model import Model, ways_input
 from edgemeta.device.events import tell
 from edgemeta.device.inputs import check_samples, is_finite
+from edgemeta.device.probabilities import softmax
 from edgemeta.errors import InputError
-from edgemeta.estimators._calibration import softmax
-
-if TYPE_CHECKING:
-    from edgemeta.device.runner import Runner
 
 
 class Learner:
@@ -36,7 +34,7 @@ class Learner:
 
     def __init__(
         self,
-        runner: Runner,
+        model: Model,
         values: Mapping[str, NDArray[Any]],
         losses: NDArray[np.float32],
         ways: int | None,
@@ -47,13 +45,13 @@ class Learner:
         self.labels = labels
         self.losses = losses
         self.frozen = frozen
-        self._runner = runner
+        self._model = model
         self._values = dict(values)  # empty: the init, which the graphs hold themselves
-        self._session, self._given = runner._predict, self._values
-        if not runner.manifest.any_ways:
+        self._session, self._given = model.predicting, self._values
+        if not model.manifest.any_ways:
             self._given = self._values | ways_input(ways)
         if frozen:
-            self._session, self._given = runner._frozen(self._given), {}
+            self._session, self._given = model.frozen(self._given), {}
 
     def predict(self, x: Any) -> NDArray[Any]:
         """Predict.
@@ -68,7 +66,7 @@ class Learner:
             InputError: the samples cannot be used.
         """
         output = self.predict_logits(x)
-        return output.argmax(1) if self._runner.manifest.task == "classification" else output
+        return output.argmax(1) if self._model.manifest.task == "classification" else output
 
     def predict_logits(self, x: Any) -> NDArray[np.float32]:
         """Return (Q, ways) float32 logits, or the outputs (Q, *target_shape) for regression.
@@ -77,11 +75,10 @@ class Learner:
             InputError: the samples cannot be used.
         """
         began = time.perf_counter()
-        runner = self._runner
-        samples = check_samples(bundle.QUERY_X, x, runner.manifest.input)
-        given = {bundle.QUERY_X: samples, **self._given}
-        (output,) = self._session.run(runner._prediction, given)
-        tell(runner._observe, "predict", runner.path, began, len(samples))
+        model = self._model
+        samples = check_samples(bundle.QUERY_X, x, model.manifest.input)
+        output = model.predict(self._session, {bundle.QUERY_X: samples, **self._given})
+        tell(model.observe, "predict", model.path, began, len(samples))
         return output if self.ways is None else output[:, : self.ways]
 
     def predict_proba(self, x: Any) -> NDArray[np.float32]:
@@ -90,7 +87,7 @@ class Learner:
         Raises:
             InputError: the samples cannot be used, or the task is regression.
         """
-        if self._runner.manifest.task != "classification":
+        if self._model.manifest.task != "classification":
             raise InputError("predict_proba is for classification", hint="use predict")
         return softmax(self.predict_logits(x))
 
@@ -105,8 +102,8 @@ class Learner:
         if self.frozen:
             return self
         began = time.perf_counter()
-        frozen = Learner(self._runner, self._state(), self.losses, self.ways, True, self.labels)
-        tell(self._runner._observe, "freeze", self._runner.path, began)
+        frozen = Learner(self._model, self._state(), self.losses, self.ways, True, self.labels)
+        tell(self._model.observe, "freeze", self._model.path, began)
         return frozen
 
     def state_dict(self) -> dict[str, NDArray[np.float32]]:
@@ -117,10 +114,10 @@ class Learner:
         if self._values:
             return self._values
         # No steps hand back the init, whatever the support set is.
-        manifest = self._runner.manifest
+        manifest = self._model.manifest
         x = np.zeros((1, *manifest.input.shape), manifest.input.dtype)
         y = np.zeros((1, *manifest.target.shape), manifest.target.dtype)
-        return self._runner._adapted(x, y, 0, 1.0, None, None)._values
+        return self._model.adapt(x, y, 0, 1.0, {}, None).values
 
     def save(self, path: str | os.PathLike[str], labels: Sequence[Label] | None = None) -> None:
         """Write the state to a `.safetensors` file, whole or not at all.
@@ -132,32 +129,36 @@ class Learner:
         Raises:
             EdgemetaError: the file cannot be written.
         """
-        fingerprint = self._runner.fingerprint
+        fingerprint = self._model.fingerprint
         labels = self.labels if labels is None else labels
         write_state(Path(path), self.state_dict(), fingerprint, self.ways, labels=labels)
 
+    def _with_state(
+        self,
+        values: Mapping[str, NDArray[Any]],
+        losses: NDArray[np.float32],
+        ways: int | None,
+    ) -> Learner:
+        """Return a learner of the same bundle with another state."""
+        return Learner(self._model, values, losses, ways)
+
     def _loss(self, x: NDArray[Any], y: NDArray[Any]) -> float:
         """Return the bundle's own loss on checked samples."""
-        return float(self._runner._adapted(x, y, 0, 1.0, self, None).losses[0])
+        return float(self._model.adapt(x, y, 0, 1.0, self._values, None).losses[0])
 
     def _is_finite(self) -> bool:
         return all(map(is_finite, self._values.values()))
 
-    def _values_for(self, runner: Runner) -> dict[str, NDArray[Any]]:
-        if runner.fingerprint != self._runner.fingerprint:
+    def _values_for(self, model: Model) -> dict[str, NDArray[Any]]:
+        if model.fingerprint != self._model.fingerprint:
             raise InputError(
                 "state is a learner of another bundle",
-                got=self._runner.path,
-                expected=runner.path,
+                got=self._model.path,
+                expected=model.path,
                 hint="adapt this bundle to the support set again",
             )
         return self._values
 
     def __reduce__(self) -> tuple[Any, ...]:
         settings = (self.losses, self.ways, self.frozen, self.labels)
-        return Learner, (self._runner, self._values, *settings)
-
-
-def ways_input(ways: int | None) -> dict[str, NDArray[Any]]:
-    """Return what tells a graph the number of classes; nothing for None."""
-    return {} if ways is None else {bundle.WAYS: np.array(ways, np.int64)}
+        return Learner, (self._model, self._values, *settings)

@@ -12,37 +12,26 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgemeta import bundle
-from edgemeta.bundle.bake import bake
-from edgemeta.bundle.loading import LoadedGraph, load_bundle
+from edgemeta.bundle import Manifest
 from edgemeta.bundle.state import StateFile, read_state
+from edgemeta.device._model import Model
 from edgemeta.device.events import Observer, tell
 from edgemeta.device.guard import check_holdout, check_progress
 from edgemeta.device.inputs import (
     check_lr_scale,
     check_steps,
     check_support,
-    check_threads,
     check_ways,
 )
-from edgemeta.device.learner import Learner, ways_input
-from edgemeta.device.sessions import Session, checked_providers, open_graph
-from edgemeta.errors import BundleError
+from edgemeta.device.learner import Learner
 
 __all__ = ["Learner", "Runner"]
-
-# An adaptation of so many steps, or floating point operations, takes some 10 ms, in which the start
-# of a thread is lost.
-LONG_STEPS = 100
-LONG_FLOPS = 1e9
 
 
 class Runner:
@@ -55,12 +44,7 @@ class Runner:
         key: a public key, a PEM file: the bundle must be signed with its private key (`edgemeta
             sign`). None takes unsigned bundles too.
         observe: is called after each load, adaptation, freezing and prediction, with an
-            `edgemeta.events.Event`. The logger "edgemeta" gets the same without being asked.
-
-    Attributes:
-        path: the bundle's directory.
-        manifest: what the bundle says of itself.
-        fingerprint: sha256 of the manifest, which state files are bound to.
+            `edgemeta.device.events.Event`. The logger "edgemeta" gets the same without being asked.
 
     Raises:
         BundleError: the bundle is missing, damaged, of an unknown version, or not signed by `key`.
@@ -75,37 +59,22 @@ class Runner:
         key: str | os.PathLike[str] | None = None,
         observe: Observer | None = None,
     ) -> None:
-        began = time.perf_counter()
-        self.path = Path(bundle_path)
-        loaded = load_bundle(self.path, key)
-        self.manifest, self.fingerprint = loaded.manifest, loaded.fingerprint
-        self._threads = check_threads(threads)
-        self._providers = checked_providers(providers)
-        self._key, self._observe = key, observe
-        # Kept for the sake of speed: an adaptation may take less than half a millisecond.
-        self._names = [tensor.name for tensor in self.manifest.state]
-        self._results = [*map(bundle.next_name, self._names), bundle.LOSSES]
-        self._prediction = [bundle.prediction_name(self.manifest.task)]
-        fixed_head = self.manifest.ways is not None and not self.manifest.any_ways
-        state = {*self._names, *([bundle.WAYS] if fixed_head else [])}
-        support = {bundle.SUPPORT_X, bundle.SUPPORT_Y, bundle.STEPS, bundle.LR_SCALE}
-        ways = {bundle.WAYS} if self.manifest.any_ways else set()
-        self._loaded = loaded  # the sessions use its tensors where they are
-        self._adapt = self._session(loaded.adapt, support | state | ways, self._results)
-        self._predict = self._session(loaded.predict, {bundle.QUERY_X, *state}, self._prediction)
-        tell(observe, "load", self.path, began)
+        self._model = Model(Path(bundle_path), threads, providers, key, observe)
 
-    def _session(self, graph: LoadedGraph, inputs: set[str], outputs: Sequence[str]) -> Session:
-        return Session(
-            partial(
-                open_graph,
-                graph,
-                self._threads,
-                self._providers,
-                inputs=inputs,
-                outputs=set(outputs),
-            )
-        )
+    @property
+    def path(self) -> Path:
+        """The bundle's directory."""
+        return self._model.path
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself."""
+        return self._model.manifest
+
+    @property
+    def fingerprint(self) -> str:
+        """Sha256 of the manifest, which state files are bound to."""
+        return self._model.fingerprint
 
     def __deepcopy__(self, memo: object) -> Self:
         """Return the runner itself: it never changes."""
@@ -115,7 +84,7 @@ class Runner:
     def init(self) -> Learner:
         """The learner before any adaptation."""
         ways = 1 if self.manifest.any_ways else self.manifest.ways
-        return Learner(self, {}, np.empty(0, np.float32), ways)
+        return Learner(self._model, {}, np.empty(0, np.float32), ways)
 
     def adapt(
         self,
@@ -151,15 +120,20 @@ class Runner:
 
         Raises:
             InputError: the support set or a number cannot be used.
-            AdaptationError: the adaptation diverged (`edgemeta.guard` says when), or made the
-                holdout worse; it holds the losses and the learner from before.
+            AdaptationError: the adaptation diverged (`edgemeta.device.guard` says when), or made
+                the holdout worse; it holds the losses and the learner from before.
         """
         began = time.perf_counter()
         ways = self._ways(ways, state)
         support_x, support_y = check_support(x, y, self.manifest, ways or self.manifest.most_ways)
         steps = check_steps(self.manifest.inner_steps if steps is None else steps)
-        learner = self._adapted(support_x, support_y, steps, check_lr_scale(lr_scale), state, ways)
-        tell(self._observe, "adapt", self.path, began, len(support_x), learner.losses)
+        start = {} if state is None else state._values_for(self._model)
+        labels = None if state is None else state.labels
+        adapted = self._model.adapt(
+            support_x, support_y, steps, check_lr_scale(lr_scale), start, ways
+        )
+        learner = Learner(self._model, *adapted, labels=labels)
+        tell(self._model.observe, "adapt", self.path, began, len(support_x), learner.losses)
         before = self.init if state is None else state
         if guard and steps:
             check_progress(before, learner, support_y)
@@ -169,33 +143,6 @@ class Runner:
                 before, learner, *check_support(*holdout, self.manifest, known, "holdout")
             )
         return learner
-
-    def _adapted(
-        self,
-        x: NDArray[Any],
-        y: NDArray[Any],
-        steps: int,
-        lr_scale: float,
-        state: Learner | None,
-        ways: int | None,
-    ) -> Learner:
-        """Adapt to a checked support set."""
-        given = {
-            bundle.SUPPORT_X: x,
-            bundle.SUPPORT_Y: y,
-            bundle.STEPS: np.array(steps, np.int64),
-            bundle.LR_SCALE: np.array(lr_scale, np.float32),
-            **ways_input(ways),
-        }
-        if state is not None:
-            given |= state._values_for(self)
-        long = steps > LONG_STEPS or steps * self.manifest.flops_per_step > LONG_FLOPS
-        *values, losses = self._adapt.run(self._results, given, long)
-        adapted = dict(zip(self._names, values, strict=True))
-        if self.manifest.any_ways:
-            ways = next(len(adapted[t.name]) for t in self.manifest.state if t.per_class)
-        labels = None if state is None else state.labels
-        return Learner(self, adapted, losses, ways, labels=labels)
 
     def _ways(self, ways: int | None, state: Learner | None) -> int | None:
         """Return how many classes a task has; None for regression, or to leave it to the labels."""
@@ -216,27 +163,14 @@ class Runner:
 
     def _learner_of(self, found: StateFile) -> Learner:
         no_losses = np.empty(0, np.float32)
-        return Learner(self, found.tensors, no_losses, found.ways, labels=found.labels)
-
-    def _frozen(self, values: Mapping[str, NDArray[Any]]) -> Session:
-        """Open the predicting graph with all of its inputs but the samples baked in."""
-        graph = bake(self._loaded.predict, values)
-        return self._session(graph, {bundle.QUERY_X}, self._prediction)
+        return Learner(self._model, found.tensors, no_losses, found.ways, labels=found.labels)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _loaded_again, (
-            self.fingerprint,
-            self.path.absolute(),
-            self._threads or None,
-            self._providers,
-            self._key,
-            self._observe,
-        )
+        return _around, (self._model,)
 
 
-def _loaded_again(fingerprint: str, *settings: Any) -> Runner:
-    """Load the bundle that another process had loaded."""
-    runner = Runner(*settings)
-    if runner.fingerprint != fingerprint:
-        raise BundleError(f"{runner.path} is another bundle now", hint="load it again")
+def _around(model: Model) -> Runner:
+    """Return a runner of a model that another process had."""
+    runner = Runner.__new__(Runner)
+    runner._model = model
     return runner

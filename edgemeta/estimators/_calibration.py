@@ -9,10 +9,11 @@ by a standard normal prior.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgemeta.device.probabilities import log_softmax
 
 MOST_FOLDS = 5
 COLDEST, HOTTEST = 0.01, 100.0
@@ -65,17 +66,3 @@ def find_temperature(logits: NDArray[np.float64], y: NDArray[np.int64]) -> float
             right = low + _GOLDEN * (high - low)
             cost_right = cost(right)
     return float(np.exp((low + high) / 2))
-
-
-def softmax(logits: NDArray[Any]) -> NDArray[Any]:
-    """Return the probabilities (n, ways) that logits (n, ways) stand for, in their dtype."""
-    exp = np.exp(logits - logits.max(1, keepdims=True))
-    probabilities: NDArray[Any] = exp / exp.sum(1, keepdims=True)
-    return probabilities
-
-
-def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the logarithms of the probabilities (n, ways) that logits (n, ways) stand for."""
-    logits = logits - logits.max(1, keepdims=True)
-    found: NDArray[np.float64] = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    return found

@@ -91,7 +91,7 @@ def merge(
         weights = [(1 - shares) * (old_classes / classes), shares * (new_classes / classes)]
         parts = [_times(lead, weight) for lead, weight in zip(leads, weights, strict=True)]
         after[name] = _rows(init[name], parts[0] + parts[1])
-    return Learner(runner, after, new.losses, new.ways)
+    return new._with_state(after, new.losses, new.ways)
 
 
 def forgotten(runner: Runner, learner: Learner, row: int, scale: float) -> Learner:
@@ -110,7 +110,7 @@ def forgotten(runner: Runner, learner: Learner, row: int, scale: float) -> Learn
     for name in (tensor.name for tensor in runner.manifest.state if tensor.per_class):
         rows = np.delete(state[name], row, 0)
         state[name] = _rows(init[name], _leads(rows, len(rows) - 1) * np.float32(scale))
-    return Learner(runner, state, learner.losses, learner.ways and learner.ways - 1)
+    return learner._with_state(state, learner.losses, learner.ways and learner.ways - 1)
 
 
 def without_spare(runner: Runner, learner: Learner) -> Learner:
@@ -118,7 +118,9 @@ def without_spare(runner: Runner, learner: Learner) -> Learner:
     state = learner.state_dict()
     per_class = [tensor.name for tensor in runner.manifest.state if tensor.per_class]
     state |= {name: state[name][:-1] for name in per_class}
-    return Learner(runner, state, learner.losses, learner.ways and learner.ways - bool(per_class))
+    return learner._with_state(
+        state, learner.losses, learner.ways and learner.ways - bool(per_class)
+    )
 
 
 def _leads(rows: NDArray[Any], classes: int) -> NDArray[Any]:
@@ -150,4 +152,4 @@ def with_spare(runner: Runner, learner: Learner, rows: dict[str, NDArray[Any]]) 
     state = learner.state_dict()
     for name, row in rows.items():
         state[name] = np.concatenate([state[name], row])
-    return Learner(runner, state, learner.losses, learner.ways and learner.ways + bool(rows))
+    return learner._with_state(state, learner.losses, learner.ways and learner.ways + bool(rows))

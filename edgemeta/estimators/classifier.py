@@ -8,11 +8,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemeta.device.probabilities import softmax
 from edgemeta.device.runner import Runner
 from edgemeta.errors import InputError, did_you_mean
 from edgemeta.estimators import _merging as merging
 from edgemeta.estimators._base import Bundle, FewShot
-from edgemeta.estimators._calibration import find_temperature, folds, softmax
+from edgemeta.estimators._calibration import find_temperature, folds
 from edgemeta.estimators._familiarity import compared, familiarity, own_lead
 from edgemeta.estimators._labels import as_array, as_label, as_labels, distinct
 from edgemeta.estimators._saved import Notes, Saved

@@ -124,7 +124,7 @@ def measure(runner: Runner, *, shots: int, steps: int | None, repeats: int) -> S
 def measure_cold_start(
     runner: Runner, *, shots: int, steps: int | None, threads: int | None
 ) -> ColdStart:
-    """Measure fresh processes; see `edgemeta.cold_start`.
+    """Measure fresh processes; see `edgemeta.measure.cold_start`.
 
     Raises:
         EdgemetaError: a process failed.

@@ -1,6 +1,28 @@
-"""Meta-training on the desk: inner loop, outer loop, models, checkpoints (torch)."""
+"""Meta-training on the desk: inner loop, outer loop, models, runs (torch)."""
 
-from edgemeta.meta.inner.loop import InnerLoop, State
-from edgemeta.meta.models.networks import build_model
+import sys
+from importlib import import_module
 
-__all__ = ["InnerLoop", "State", "build_model"]
+from edgemeta.meta.inner import InnerLoop, Rates, SharedHead, State, Update
+from edgemeta.meta.models import CenteredCosine, OnnxModule, build_model
+
+__all__ = [
+    "CenteredCosine",
+    "InnerLoop",
+    "OnnxModule",
+    "Rates",
+    "SharedHead",
+    "State",
+    "Update",
+    "build_model",
+]
+
+# Where documents that are older than the rooms say that these are.
+for _old, _new in {
+    "low_rank": "inner._low_rank",
+    "neck": "models.neck",
+    "onnx_module": "models.onnx_module",
+    "shared_head": "inner.shared_head",
+    "updates": "inner.updates",
+}.items():
+    sys.modules[f"{__name__}.{_old}"] = import_module(f"{__name__}.{_new}")

@@ -37,9 +37,9 @@ def meta_train(
         source: of the tasks; or what `edgemeta train` takes, such as a path.
         out: the run's directory.
         resume: continue the run that is there, with the same model, source and choices.
-        **choices: fields of `edgemeta.meta.config.TrainConfig`, such as `adapt` (what adapts on the
-            device), `trained` (what meta-training moves; all parameters that require a gradient),
-            `inner_lr`, `iterations`.
+        **choices: fields of `edgemeta.meta.runs.TrainConfig`, such as `adapt` (what adapts on
+            the device), `trained` (what meta-training moves; all parameters that require a
+            gradient), `inner_lr`, `iterations`.
 
     Returns:
         The run, which holds the model and the source for as long as this process lives. Another
@@ -95,25 +95,3 @@ def with_ready_data(choices: dict[str, Any]) -> dict[str, Any]:
     data = choices.get("data", AS_IT_IS)
     layout = recognise(tasks, Path(root) if root else None, data)
     return choices | {"data": reading_for(body, data, layout.options if layout else ())}
-
-
-def export(run: Run | str | os.PathLike[str], out: str | os.PathLike[str], **choices: Any) -> Path:
-    """Compile the best checkpoint of a run into a bundle, and check it against PyTorch.
-
-    Args:
-        run: what `meta_train` returned, or the path of a run.
-        out: the directory to write; a bundle that is there is replaced.
-        **choices: see `edgemeta_export.export_run`.
-
-    Returns:
-        The bundle's path.
-
-    Raises:
-        InputError, UnsupportedModelError, ParityError: see `edgemeta_export.export_run`.
-
-    Example:
-        edgemeta.export("runs/glyphs", "bundles/glyphs", adapt=("head.*",))
-    """
-    from edgemeta_export import export_run
-
-    return export_run(run, out, **choices)

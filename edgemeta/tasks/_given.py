@@ -10,9 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgemeta.data.array_file import checked_arrays
 from edgemeta.data.dataset import ArraySamples, Samples
-from edgemeta.data.options import Draw
+from edgemeta.data.options import Draw, Unit
 from edgemeta.errors import InputError
-from edgemeta.tasks.classes import Unit
 from edgemeta.tasks.dataset_source import DatasetSource
 
 

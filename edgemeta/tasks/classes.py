@@ -6,11 +6,12 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemeta.data.options import Unit
 from edgemeta.errors import InputError
 from edgemeta.tasks.source import (
     SPLITS,
@@ -21,9 +22,6 @@ from edgemeta.tasks.source import (
     TaskSource,
     episode_rng,
 )
-
-Unit = Literal["class", "subject", "both"]
-UNITS: tuple[Unit, ...] = get_args(Unit)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta.data.dataset import Dataset, Samples
-from edgemeta.data.options import Draw
+from edgemeta.data.options import UNITS, Draw, Unit
 from edgemeta.errors import InputError
 from edgemeta.tasks._dividing import Rows, all_test, divide
-from edgemeta.tasks.classes import UNITS, ClassSource, Pool, Unit, group_rows
+from edgemeta.tasks.classes import ClassSource, Pool, group_rows
 from edgemeta.tasks.source import SPLITS, Split
 
 

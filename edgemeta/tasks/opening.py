@@ -6,12 +6,11 @@ from pathlib import Path
 
 from edgemeta.data.dataset import Dataset
 from edgemeta.data.layouts import DATA_NAMES, recognise
-from edgemeta.data.options import DataOptions
+from edgemeta.data.options import DataOptions, Unit
 from edgemeta.errors import InputError, did_you_mean
 from edgemeta.tasks._glyphs import GlyphSource
 from edgemeta.tasks._omniglot import open_omniglot
 from edgemeta.tasks._sinusoid import SinusoidSource
-from edgemeta.tasks.classes import Unit
 from edgemeta.tasks.dataset_source import DatasetSource
 from edgemeta.tasks.source import TaskSource
 from edgemeta.tasks.table_source import TableSource

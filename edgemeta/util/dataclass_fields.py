@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
 
-from edgemeta.data.options import DataOptions
 from edgemeta.errors import InputError, did_you_mean
 
 
@@ -16,32 +15,39 @@ def as_fields(record: Mapping[str, Any], where: str, known: type[Any]) -> dict[s
     Args:
         record: by the name of the field.
         where: how errors name the record.
-        known: a dataclass of numbers, strings, flags, tuples of them, literals, and `DataOptions`.
+        known: a dataclass of numbers, strings, flags, tuples of them, literals, and such
+            dataclasses.
 
     Returns:
-        The values, by field; lists as tuples, tables as `DataOptions`.
+        The values, by field; lists as tuples, tables as records.
 
     Raises:
         InputError: a name is unknown, or a value has the wrong type.
     """
-    types = {field.name: field.type for field in fields(known)}
+    types = {field.name: str(field.type) for field in fields(known)}
+    records = {name: kind for name, kind in get_type_hints(known).items() if is_dataclass(kind)}
     checked: dict[str, Any] = {}
     for name, value in record.items():
         if name not in types:
             raise InputError(
                 f"{where} sets an unknown option", got=name, hint=did_you_mean(name, types)
             )
-        checked[name] = _converted(name, value, str(types[name]), where)
+        if name in records:
+            checked[name] = _record(name, value, records[name], where)
+        else:
+            checked[name] = _converted(name, value, types[name], where)
     return checked
+
+
+def _record(name: str, value: Any, kind: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: {name} is no table", got=repr(value))
+    return kind(**as_fields(value, f"{where}: [{name}]", kind))
 
 
 def _converted(name: str, value: Any, kind: str, where: str) -> Any:
     """Return a plain value as the type that a field has."""
     kind = kind.removesuffix(" | None")
-    if kind == "DataOptions":
-        if not isinstance(value, dict):
-            raise InputError(f"{where}: {name} is no table", got=repr(value))
-        return DataOptions(**as_fields(value, f"{where}: [{name}]", DataOptions))
     if kind.startswith("tuple"):
         item, content = (int, "integers") if "int" in kind else (str, "strings")
         if not isinstance(value, list) or any(type(v) is not item for v in value):

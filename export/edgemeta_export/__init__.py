@@ -34,4 +34,6 @@ from edgemeta_export.api import export_bundle, export_run
 from edgemeta_export.ready import export_body
 from edgemeta_export.tune import fastest
 
-__all__ = ["export_body", "export_bundle", "export_run", "fastest"]
+export = export_run  # as `edgemeta.export`
+
+__all__ = ["export", "export_body", "export_bundle", "export_run", "fastest"]

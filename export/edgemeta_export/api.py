@@ -85,10 +85,10 @@ def export_bundle(
             the bundle's input. They are also recorded in the selftest.
         task: "classification" or "regression".
         ways: classes of the head; None takes them from the model's output. With a
-            `edgemeta.meta.shared_head.SharedHead` those of the training, or None for those of
+            `edgemeta.meta.inner.SharedHead` those of the training, or None for those of
             `example_y`: the bundle takes any number.
         inner_lr: inner learning rate, on the mean support loss; or learned rates, for each adapted
-            parameter an array whose axis 0 counts steps: see `edgemeta.meta.updates.Rates`.
+            parameter an array whose axis 0 counts steps: see `edgemeta.meta.inner.Rates`.
         inner_steps: steps that a device takes unless told otherwise.
         update: how a step moves the parameters: plain SGD, or with momentum, weight decay or
             clipping, or Adam. What it remembers from step to step begins anew with each adaptation.

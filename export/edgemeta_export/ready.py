@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgemeta.bundle import TensorSpec
+from edgemeta.data.options import Unit
 from edgemeta.data.waveform import Waveform
 from edgemeta.errors import InputError
 from edgemeta.meta.models.bodies import (
@@ -25,7 +26,6 @@ from edgemeta.meta.models.bodies import (
 from edgemeta.meta.models.neck import CenteredCosine, Neck
 from edgemeta.meta.outer.work import fit_neck
 from edgemeta.tasks import DataOptions, EpisodeSize, TaskSource
-from edgemeta.tasks.classes import Unit
 from edgemeta_export.api import export_bundle
 from edgemeta_export.int8 import calibration_samples, quantize_front
 from edgemeta_export.int8_accuracy import Setting, before_and_after, validated
@@ -70,7 +70,7 @@ def export_body(
     are softmax regression. Without a neck the features may have any size, and there is one step.
 
     Args:
-        body: one of `edgemeta.meta.bodies.READY`, or the path of an .onnx file.
+        body: one of `edgemeta.meta.models.bodies.READY`, or the path of an .onnx file.
         out: the directory to write.
         data: samples of one's own. Their training part gives the mean that the neck subtracts, if
             the validation part agrees that subtracting one is better.

@@ -50,7 +50,7 @@ def kept(
 
 
 def sampled(name: str, array: NDArray[np.float32], rng: np.random.Generator) -> Arrays:
-    """Return what is kept of a large result, by its names: see `edgemeta.selftest.Sampled`."""
+    """Return what is kept of a large result, by its names: see `Sampled` of the reader."""
     flat = array.reshape(-1)
     starts = np.arange(0, flat.size, BLOCK)
     places = starts + rng.integers(np.minimum(BLOCK, flat.size - starts))

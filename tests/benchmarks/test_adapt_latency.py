@@ -86,7 +86,7 @@ def test_a_wrong_learning_rate_exceeds_the_tolerance(monkeypatch: pytest.MonkeyP
 
 def test_overhead_is_what_the_runner_adds(tmp_path: Path) -> None:
     edgemeta = Edgemeta(CASES["mlp"], 1, tmp_path)
-    session = edgemeta.runner._adapt
+    session = edgemeta.runner._model.adapting
     whole = float(np.median(edgemeta.run(20))) * 1e6
     assert 0 < edgemeta.overhead_us(20) < whole
-    assert edgemeta.runner._adapt is session
+    assert edgemeta.runner._model.adapting is session

@@ -27,7 +27,7 @@ def test_only_the_state_and_the_places_of_tensors_change(compiled: Compile, name
     values: dict[str, NDArray[np.generic]] = dict(learner.state_dict())
     if name == "mlp-classes":
         values[WAYS] = np.array(3, np.int64)
-    baked = onnx.load_from_string(bake(made.runner._loaded.predict, values).content)
+    baked = onnx.load_from_string(bake(made.runner._model._loaded.predict, values).content)
     onnx.checker.check_model(baked, full_check=True)
     want = onnx.load(made.runner.path / PREDICT)  # with its external data read
     for model in (baked, want):
@@ -46,9 +46,9 @@ def test_only_the_state_and_the_places_of_tensors_change(compiled: Compile, name
 
 def test_a_name_that_is_no_input_is_refused(classifier: Runner) -> None:
     with pytest.raises(BundleError, match="no input with a default is called nothing"):
-        bake(classifier._loaded.predict, {"nothing": np.zeros(1, np.float32)})
+        bake(classifier._model._loaded.predict, {"nothing": np.zeros(1, np.float32)})
     with pytest.raises(BundleError, match=f"no input with a default is called {QUERY_X}"):
-        bake(classifier._loaded.predict, {QUERY_X: np.zeros(1, np.float32)})
+        bake(classifier._model._loaded.predict, {QUERY_X: np.zeros(1, np.float32)})
 
 
 def test_tensors_outside_of_the_graph_are_taken_in(compiled: Compile) -> None:
@@ -56,7 +56,7 @@ def test_tensors_outside_of_the_graph_are_taken_in(compiled: Compile) -> None:
     # All tensors of this model are state or inline: leave one of the state outside.
     first, *_ = runner.init.state_dict()
     others = {k: v for k, v in runner.init.state_dict().items() if k != first}
-    baked = onnx.load_from_string(bake(runner._loaded.predict, others).content)
+    baked = onnx.load_from_string(bake(runner._model._loaded.predict, others).content)
     (taken,) = (t for t in baked.graph.initializer if t.name == first)
     assert np.array_equal(numpy_helper.to_array(taken), runner.init.state_dict()[first])
 
@@ -64,7 +64,7 @@ def test_tensors_outside_of_the_graph_are_taken_in(compiled: Compile) -> None:
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_a_damaged_graph_is_baked_or_refused(classifier: Runner, data: st.DataObject) -> None:
-    graph = classifier._loaded.predict
+    graph = classifier._model._loaded.predict
     model = graph.content
     values = classifier.init.state_dict()
     if data.draw(st.booleans()):

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgemeta.estimators._calibration import MOST_FOLDS, find_temperature, folds, log_softmax
+from edgemeta.device.probabilities import log_softmax
+from edgemeta.estimators._calibration import MOST_FOLDS, find_temperature, folds
 
 
 @given(st.lists(st.integers(2, 9), min_size=1, max_size=5), st.randoms(use_true_random=False))

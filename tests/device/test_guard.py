@@ -22,7 +22,7 @@ WAVE_X, WAVE_Y = SINUSOID.samples(10, seed=1)
 
 
 def with_losses(runner: Runner, losses: Any, **values: Any) -> Learner:
-    return Learner(runner, values, np.array(losses, np.float32), runner.manifest.ways)
+    return runner.init._with_state(values, np.array(losses, np.float32), runner.manifest.ways)
 
 
 def test_a_rate_too_high_is_refused_and_the_learner_from_before_is_there(

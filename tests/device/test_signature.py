@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from edgemeta import BundleError, InputError, Runner
 from edgemeta.bundle import INIT, MANIFEST, SIGNATURE
 from edgemeta.bundle.loading import load_bundle
-from edgemeta.bundle.signature import sign
+from edgemeta.bundle.signing import sign
 from tests.device.crafting import crafted
 
 

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgemeta.data.array_file import read_array_file
-from edgemeta.data.options import DRAWS, Draw
+from edgemeta.data.options import DRAWS, UNITS, Draw, Unit
 from edgemeta.errors import InputError
-from edgemeta.tasks.classes import UNITS, Unit
 from edgemeta.tasks.dataset_source import DatasetSource
 from edgemeta.tasks.source import SPLITS, EpisodeSize, Split
 

@@ -22,7 +22,7 @@ class PrototypeAdapter:
 
     The prototype of a class is the mean of its support samples' features, and minus the squared
     Euclidean distance to it is the class's logit: Snell et al. 2017, "Prototypical Networks for
-    Few-shot Learning", equations 1 and 2. See `edgemeta.evaluate.Adapter`.
+    Few-shot Learning", equations 1 and 2. See `edgemeta.measure.evaluate.Adapter`.
 
     Args:
         model: makes the features; it is copied, and its head has no influence.

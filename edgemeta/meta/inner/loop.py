@@ -1,7 +1,7 @@
 """The inner loop, written once: meta-training differentiates it, export traces it.
 
 One inner step is MAML's equation 1 (Finn et al. 2017, https://arxiv.org/abs/1703.03400), unless
-another update is chosen (see `edgemeta.meta.updates`):
+another update is chosen (see `edgemeta.meta.inner.updates`):
 
     params' = params - lr * d loss(params, support) / d params
 

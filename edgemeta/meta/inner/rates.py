@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from edgemeta.meta.inner.updates import Rates
-from edgemeta.meta.runs.algorithms import LearnedRates
+
+LearnedRates = Literal["fixed", "tensor", "step", "weight", "step-weight"]
+RATES: tuple[LearnedRates, ...] = get_args(LearnedRates)
 
 
 def start_rates(

@@ -218,7 +218,7 @@ def make_body_model(
     Args:
         name: see `make_body`.
         input: one raw sample.
-        neck: see `edgemeta.meta.neck`.
+        neck: see `edgemeta.meta.models.neck`.
         head: "shared" for any number of classes, "linear" for `ways`.
         ways: of a linear head.
 

@@ -10,7 +10,7 @@ Where only the head adapts, and the body sees each sample alone, the body runs o
 of a chunk (Raghu et al. 2020, "Rapid Learning or Feature Reuse?", section 4: ANIL).
 
 What is computed for a chunk is the same in each outer step, so it may be recorded once, and run
-without Python and autograd from then on (`edgemeta.meta.flat`).
+without Python and autograd from then on (`edgemeta.meta.outer._recorded_step`).
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Engine:
     Args:
         loop: the inner loop of the model that is trained.
         rates: the inner rates; where they are learned, they get gradients too.
-        objective: "query" or "displacement", see `edgemeta.meta.objective`.
+        objective: "query" or "displacement", see `edgemeta.meta.inner.objective`.
         plan: how to compute a batch.
         threads: CPU threads at hand; the workers of a plan share them. 0 on a GPU.
         precision: "bf16" computes the forwards of a GPU in bfloat16.

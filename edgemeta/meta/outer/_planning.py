@@ -104,7 +104,7 @@ def recorded(engine: Engine, tasks: Tasks, ask: Ask) -> Plan:
 
     Args:
         engine: keeps to its plan where the model cannot be recorded, because it draws at random, or
-            this PyTorch lacks what `edgemeta.meta.flat` builds on. Gradients of its leaves are
+            this PyTorch lacks what `_recorded_step` builds on. Gradients of its leaves are
             dropped.
         tasks: a batch.
         ask: what a step asks for.

@@ -51,7 +51,7 @@ class Trainer:
         source: of the tasks; None for those that `config` names.
 
     Attributes:
-        memory_estimate: bytes that an outer step needs (see `edgemeta.meta.memory`), once `train`
+        memory_estimate: bytes that an outer step needs (see `_memory`), once `train`
             has chosen a plan; None before, for a resumed run, and for a pre-training.
 
     Raises:

@@ -146,7 +146,7 @@ def evaluate_steps(
     tick: Callable[[], None] | None = None,
     see: Callable[[int, Episode, Outputs], None] | None = None,
 ) -> dict[int, Estimate]:
-    """Measure as `edgemeta.evaluate.evaluate` does, after several numbers of inner steps at once.
+    """Measure as `measure.evaluate` does, after several numbers of inner steps at once.
 
     Args:
         adapter: what adapts.

@@ -18,7 +18,6 @@ from __future__ import annotations
 from typing import Any, Literal
 
 Order = Literal["second", "first"]
-LearnedRates = Literal["fixed", "tensor", "step", "weight", "step-weight"]
 Objective = Literal["query", "displacement", "classes"]
 InnerUpdate = Literal["sgd", "adam"]
 Optimizer = Literal["adam", "adamw", "sgd"]
@@ -26,7 +25,6 @@ Schedule = Literal["cosine", "linear", "constant"]
 Strategy = Literal["auto", "loop", "workers", "vmap"]
 
 ORDERS: tuple[Order, ...] = ("second", "first")
-RATES: tuple[LearnedRates, ...] = ("fixed", "tensor", "step", "weight", "step-weight")
 OBJECTIVES: tuple[Objective, ...] = ("query", "displacement", "classes")
 INNER_UPDATES: tuple[InnerUpdate, ...] = ("sgd", "adam")
 OPTIMIZERS: tuple[Optimizer, ...] = ("adam", "adamw", "sgd")

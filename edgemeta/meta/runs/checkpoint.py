@@ -22,7 +22,7 @@ class DataFacts:
         kind: "classification" or "regression".
         input: one raw sample.
         target_shape: of one regression target; () for classification.
-        mean: subtracted from the input, see `edgemeta.meta.models.Preprocess`.
+        mean: subtracted from the input, see `edgemeta.meta.models.networks.Preprocess`.
         std: the input is divided by it.
     """
 

@@ -10,9 +10,10 @@ from typing import Any, Literal, get_args
 
 import tomli_w
 
-from edgemeta.data.options import DataOptions
+from edgemeta.data.options import UNITS, DataOptions, Unit
 from edgemeta.errors import InputError
 from edgemeta.meta.inner.norms import NORM_STATISTICS, NormStatistics
+from edgemeta.meta.inner.rates import RATES, LearnedRates
 from edgemeta.meta.inner.updates import Update
 from edgemeta.meta.models.foreign import is_foreign, unknown
 from edgemeta.meta.models.neck import NECKS, Neck
@@ -25,18 +26,15 @@ from edgemeta.meta.runs.algorithms import (
     OPTIMIZERS,
     ORDERS,
     PRESETS,
-    RATES,
     SCHEDULES,
     STRATEGIES,
     InnerUpdate,
-    LearnedRates,
     Objective,
     Optimizer,
     Order,
     Schedule,
     Strategy,
 )
-from edgemeta.tasks.classes import UNITS, Unit
 from edgemeta.util.dataclass_fields import as_fields
 from edgemeta.util.files import write_atomically
 
@@ -90,9 +88,9 @@ class TrainConfig:
             require a gradient. What adapts on the device need not be trained, nor the reverse.
         model: one of `MODELS`, or "package.module:function", which is called with the shape of a
             sample and the ways; "<Class>" where it was an object of Python.
-        body: a pre-trained body in place of `model`: a name of `edgemeta.meta.bodies.READY`, or the
+        body: a pre-trained body in place of `model`: a name of `meta.models.bodies.READY`, or the
             path of an .onnx file; "" for none.
-        neck: behind a body: see `edgemeta.meta.neck.NECKS`.
+        neck: behind a body: see `edgemeta.meta.models.neck.NECKS`.
         norm_statistics: of batch norms: "as is" (running statistics for those in eval mode, the
             support set's for those in training mode), "running" or "support" for all.
         width: conv4, ds-cnn: filters per convolution.
@@ -122,11 +120,11 @@ class TrainConfig:
         threads: CPU threads of one process; 0 for all cores.
         strategy: how a batch of tasks is computed: "loop", one after the other; "workers", one in
             each thread; "vmap", several at once; "auto", what a short measurement finds fastest,
-            as a record that runs without Python (`edgemeta.meta.flat`, `edgemeta.meta.capture`).
+            as a record that runs without Python (`meta.outer._recorded_step`, `_cuda_graph`).
         chunk: vmap: tasks at once; 0 for all of them, shared among the threads.
         checkpointing: keep no activations of inner steps, compute them twice: less memory.
         cache: "auto" computes what no trained tensor reaches once per sample and keeps it in a
-            file, see `edgemeta.meta.features`; "off" computes it in each outer step.
+            file, see `edgemeta.meta.models.features`; "off" computes it in each outer step.
         precision: "float32"; on CUDA also "tf32" for products, or "bf16" for the forward.
     """
 

@@ -129,7 +129,7 @@ class Run:
         return result
 
     def write_baselines(self, record: dict[str, Any]) -> None:
-        """Write what `edgemeta.meta.baselines.compare` found."""
+        """Write what `edgemeta.meta.compare.baselines.compare` found."""
         _write_json(self.baselines_path, record)
 
     def baselines(self) -> dict[str, Any] | None:

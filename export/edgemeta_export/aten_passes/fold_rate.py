@@ -15,7 +15,7 @@ def fold_rate(module: GraphModule) -> None:
     of 1, one product with a number replaces one for each parameter, and a bare sum remains of the
     update, which the product that makes the gradient can do on the way.
 
-    Before: a step of plain gradient descent with one rate, as `edgemeta.meta.inner` writes it;
+    Before: a step of plain gradient descent with one rate, as `edgemeta.meta.inner.loop` writes it;
     any other is left alone. It is for the caller to know that the update is linear in the gradient.
     """
     graph = module.graph

@@ -19,7 +19,7 @@ DOMAIN, OP_TYPE, KEY = "edgemeta", "OnnxGraph", "key"
 
 @rule(torch.ops.edgemeta.onnx_graph.default)
 def onnx_graph(inputs: Any, key: str) -> Sequence[Any]:
-    """An `edgemeta.meta.onnx_module.OnnxModule`: a placeholder that `inline` replaces at the end.
+    """An `edgemeta.OnnxModule`: a placeholder that `inline` replaces at the end.
 
     So the passes move and share a body of a thousand nodes as one. No op of onnxscript's has
     another domain, hence the node is made as PyTorch makes those of `torch.onnx.ops.symbolic`.
