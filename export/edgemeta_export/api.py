@@ -6,7 +6,6 @@ import copy
 import importlib.metadata
 import math
 import os
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -22,7 +21,11 @@ from edgemeta.bundle import FileRecord, Manifest, StateTensor, TensorSpec
 from edgemeta.errors import InputError, UnsupportedModelError
 from edgemeta.meta.inner.loop import InnerLoop, matching
 from edgemeta.meta.inner.losses import LOSSES, Loss, Task
-from edgemeta.meta.inner.norms import NormStatistics, frozen_in_training, with_norm_statistics
+from edgemeta.meta.inner.norms import (
+    NormStatistics,
+    warn_of_frozen_in_training,
+    with_norm_statistics,
+)
 from edgemeta.meta.inner.updates import SGD, Rates, Update, checked_rates
 from edgemeta.meta.models.onnx_module import OnnxModule
 from edgemeta.meta.runs.building import head_ways
@@ -300,15 +303,8 @@ def _copy(model: nn.Module, adapt: Sequence[str], norm_statistics: NormStatistic
             hint="pass it as it was made, or run it under torch.no_grad() before",
         ) from error
     adapted = matching(dict(model.named_parameters()), adapt)
-    norms = frozen_in_training(model, adapted) if norm_statistics == "as is" else []
-    if norms:
-        shown = ", ".join(norms[:3]) + (f" and {len(norms) - 3} more" if len(norms) > 3 else "")
-        warnings.warn(
-            f"{len(norms)} batch norms of frozen layers are in training mode ({shown}): they will "
-            "normalise by the support set's statistics, not by their own. Call model.eval() first "
-            'to keep theirs, or pass norm_statistics="support" to say that this is meant.',
-            stacklevel=3,
-        )
+    if norm_statistics == "as is":
+        warn_of_frozen_in_training(model, adapted, stacklevel=3)
     return model
 
 

@@ -140,6 +140,27 @@ def test_statistics_of_norms_are_in_the_config(source: TaskSource, tmp_path: Pat
     assert run.record()["config"]["norm_statistics"] == "support"
 
 
+def test_a_frozen_norm_in_training_mode_is_warned_of_once(
+    source: TaskSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choices: dict[str, Any] = SMALL | {"adapt": ("head.*",), "trained": ("neck.*",)}
+    (tmp_path / "nets.py").write_text(
+        "from tests.meta.test_meta_train import Net\ndef make(shape, ways): return Net()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    for out, model in (("object", Net()), ("function", "nets:make")):
+        with pytest.warns(UserWarning, match=r"1 batch norm .*body\.1.*model\.eval\(\)") as said:
+            edgemeta.meta_train(model, source, out=out, **choices)
+        assert len(said) == 1
+        assert 'norm_statistics="running"' in str(said[0].message)
+    # pytest makes an error of a warning: to go on or to look at the run says nothing again
+    edgemeta.meta_train(Net(), source, out="object", resume=True, **choices)
+    Run(Path("function")).best()
+    for meant in ({"norm_statistics": "support"}, {"trained": ("body.*",)}, {"adapt": ("*",)}):
+        out = str(tmp_path / str(next(iter(meant))))
+        edgemeta.meta_train(Net(), source, out=out, **choices | meant)
+
+
 def test_baselines_of_a_foreign_model_are_its_start(source: TaskSource, tmp_path: Path) -> None:
     record = compare(train(source, tmp_path / "run"), episodes=4)
     named = [(entry["init"], entry["method"]) for entry in record["contestants"]]

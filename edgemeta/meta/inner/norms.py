@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection
 from typing import Literal, get_args
 
@@ -132,17 +133,37 @@ def takes_batch_statistics(module: nn.Module) -> bool:
     return isinstance(module, SupportNorm)
 
 
-def frozen_in_training(model: nn.Module, adapted: Collection[str]) -> list[str]:
-    """Return the names of batch norms in training mode none of whose parameters adapts.
+def warn_of_frozen_in_training(model: nn.Module, moving: Collection[str], stacklevel: int) -> None:
+    """Warn of batch norms in training mode none of whose parameters moves.
 
     Such a norm takes the support set's statistics, although it is part of what is kept: rarely
     what the maker of a pre-trained network had in mind.
+
+    Args:
+        model: before `with_norm_statistics`.
+        moving: names of the parameters that adapt or are trained.
+        stacklevel: of the caller's caller, as for `warnings.warn`.
+
+    Warns:
+        UserWarning: there are some.
     """
-    return [
-        name
+    every = {name for name, _ in model.named_parameters()} <= set(moving)
+    norms = [
+        name or "the model"
         for name, module in model.named_modules()
         if isinstance(module, nn.modules.batchnorm._BatchNorm)
         and module.training
         and module.track_running_stats
-        and not any(f"{name}.{own}".lstrip(".") in adapted for own, _ in module.named_parameters())
+        and not every  # one without parameters of its own goes with the others
+        and not any(f"{name}.{own}".lstrip(".") in moving for own, _ in module.named_parameters())
     ]
+    if not norms:
+        return
+    shown = ", ".join(norms[:3]) + (f" and {len(norms) - 3} more" if len(norms) > 3 else "")
+    counted = "1 batch norm" if len(norms) == 1 else f"{len(norms)} batch norms"
+    warnings.warn(
+        f"{counted} of frozen layers in training mode ({shown}): the support set's statistics "
+        "will be taken in place of their own. To keep theirs, call model.eval() first or pass "
+        'norm_statistics="running"; norm_statistics="support" says that this is meant.',
+        stacklevel=stacklevel + 1,
+    )

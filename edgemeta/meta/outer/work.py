@@ -90,7 +90,7 @@ def begin(
         InputError: the model does not fit the data or the checkpoint.
     """
     size = EpisodeSize(config.ways, config.shots, config.queries)
-    model = make_model(config, facts, given)
+    model = make_model(config, facts, given, new=checkpoint is None)
     trained, body = trained_names(model, config.trained), body_sha256(model)
     if checkpoint:
         check_body(config.body, body, checkpoint.body_sha256)

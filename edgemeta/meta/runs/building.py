@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from edgemeta.errors import InputError
 from edgemeta.meta.inner.loop import matching
-from edgemeta.meta.inner.norms import with_norm_statistics
+from edgemeta.meta.inner.norms import warn_of_frozen_in_training, with_norm_statistics
 from edgemeta.meta.models.bodies import BodyModel, body_digest, make_body_model
 from edgemeta.meta.models.foreign import OBJECT, check_output, import_model, is_foreign, not_given
 from edgemeta.meta.models.networks import build_model
@@ -25,7 +25,9 @@ def head_ways(config: TrainConfig, facts: DataFacts) -> int | None:
     return config.ways if facts.kind == "classification" else None
 
 
-def make_model(config: TrainConfig, facts: DataFacts, given: nn.Module | None = None) -> nn.Module:
+def make_model(
+    config: TrainConfig, facts: DataFacts, given: nn.Module | None = None, *, new: bool = False
+) -> nn.Module:
     """Build the model of a run with the weights that it starts from.
 
     Its batch norms are already what `config.norm_statistics` says.
@@ -34,9 +36,13 @@ def make_model(config: TrainConfig, facts: DataFacts, given: nn.Module | None = 
         config: of the run.
         facts: of its data.
         given: the model where it is an object of Python; it is copied.
+        new: whether the run begins with it. That is the time to warn.
 
     Raises:
         InputError: the model does not fit the data, cannot be imported, or is not given.
+
+    Warns:
+        UserWarning: batch norms in training mode belong to what neither adapts nor is trained.
     """
     model: nn.Module
     if config.body:
@@ -54,6 +60,10 @@ def make_model(config: TrainConfig, facts: DataFacts, given: nn.Module | None = 
         else:
             model = import_model(config.model, facts.input, outputs)
         check_output(f"--model {config.model}", model, facts.input, outputs)
+        if new and config.norm_statistics == "as is":
+            adapted = matching(dict(model.named_parameters()), config.adapt)
+            moving = {*adapted, *trained_names(model, config.trained)}
+            warn_of_frozen_in_training(model, moving, stacklevel=2)
     else:
         model = build_model(
             config.model,
