@@ -7,14 +7,18 @@ from typing import Any
 
 import click
 
+from edgemeta.cli._data_options import root_option
 from edgemeta.cli._options import json_option, say_json
 from edgemeta.cli._table import table
 from edgemeta.measure.evaluate import plus_minus
 from edgemeta.meta.compare.baselines import compare
+from edgemeta.meta.runs.run import Run, open_run_tasks
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
+@click.option("--tasks", help="Where the run's data lie now. [default: as trained]")
+@root_option
 @click.option(
     "--episodes",
     type=click.IntRange(min=2),
@@ -36,6 +40,8 @@ from edgemeta.meta.compare.baselines import compare
 @json_option
 def baselines(
     run: Path,
+    tasks: str | None,
+    root: Path | None,
     episodes: int,
     seed: int,
     shots: int | None,
@@ -54,9 +60,12 @@ def baselines(
     Example:
       edgemeta baselines runs/glyphs --episodes 600
     """
+    told = Run(run)
+    if tasks is not None or root is not None:
+        told.source = open_run_tasks(told.config(), tasks, root)
     try:
         record = compare(
-            run,
+            told,
             episodes=episodes,
             seed=seed,
             shots=shots,

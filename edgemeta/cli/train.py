@@ -18,6 +18,7 @@ from edgemeta.errors import InputError
 from edgemeta.meta.api import with_ready_data
 from edgemeta.meta.inner.norms import NORM_STATISTICS
 from edgemeta.meta.inner.rates import RATES
+from edgemeta.meta.models.foreign import OBJECT
 from edgemeta.meta.models.neck import NECKS
 from edgemeta.meta.models.networks import MODELS
 from edgemeta.meta.models.parts import HEADS, NORMS, POOLS
@@ -247,6 +248,12 @@ def train(
     given = {name: value for name, value in chosen.items() if value not in (None, ())}
     if resume or Ranks.restarted():
         settings = resumed_config(Run(out), given)
+        if begun := [name for name in (settings.model, settings.tasks) if OBJECT.fullmatch(name)]:
+            raise InputError(
+                f"{out} was begun with objects in Python",
+                got=", ".join(begun),
+                hint=f"continue there: meta_train(model, source, out={str(out)!r}, resume=True)",
+            )
     else:
         given = (read_toml(config) if config else {}) | given
         if "tasks" not in given:

@@ -113,7 +113,8 @@ def not_given(name: str) -> InputError:
     return InputError(
         "the model of this run was an object in Python, which cannot be made again",
         got=name,
-        hint="pass one: Run(path, model=...), or train with --model package.module:function",
+        hint="in Python pass Run(path, model=...) in place of the path, or train with "
+        "--model package.module:function",
     )
 
 

@@ -62,7 +62,7 @@ class Subject:
 
 
 def make_page(
-    path: Path,
+    path: Path | Run,
     *,
     tasks: str | None = None,
     root: Path | None = None,
@@ -72,7 +72,7 @@ def make_page(
     """Measure a run on test episodes and describe it.
 
     Args:
-        path: the run's directory.
+        path: the run's directory, or a run that holds its model or source.
         tasks: where its data lie now, if they have moved.
         root: likewise.
         episodes: of the test part, at least 2.
@@ -83,15 +83,18 @@ def make_page(
 
     Raises:
         InputError: there is no run, it has no checkpoint yet, or its tasks cannot be opened.
+
+    Example:
+        html = make_page(Run(Path("runs/mine"), model=MyNet(), source=source))
     """
-    run = Run(path)
+    run = path if isinstance(path, Run) else Run(path)
     config = run.config()
-    adapter = run_adapter(path)
-    source = open_run_tasks(config, tasks, root)
+    adapter = run_adapter(run)
+    source = run.source or open_run_tasks(config, tasks, root)
     size = EpisodeSize(config.ways, config.shots, config.evaluation_queries)
     found = measure(adapter, source, size, episodes=episodes, seed=seed)
     subject = Subject(run, config, adapter, source, size, episodes, seed, found)
-    name = path.resolve().name
+    name = run.path.resolve().name
     return Template(PAGE).substitute(
         title=text(f"{name} - edgemeta"),
         heading=text(f"Run {name}"),

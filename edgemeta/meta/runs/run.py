@@ -244,7 +244,8 @@ def open_run_tasks(
         raise InputError(
             "the tasks of this run were an object in Python",
             got=config.tasks,
-            hint="name a file or folder with the data: `edgemeta eval RUN TASKS`",
+            hint="name a file or folder with the data (eval RUN TASKS; report, baselines: --tasks "
+            "TASKS), or in Python pass Run(path, source=...)",
         )
     if root is None and tasks is None and config.root:
         root = Path(config.root)
