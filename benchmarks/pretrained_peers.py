@@ -14,7 +14,6 @@ from dataclasses import replace
 
 import click
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import nn
@@ -25,9 +24,10 @@ from edgemeta.measure.evaluate import mean_and_ci95
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import LOSSES
 from edgemeta.meta.models.bodies import READY, BodyModel, make_body_model
-from edgemeta.meta.models.features import on_features
+from edgemeta.meta.models.features import FeatureCache
 from edgemeta.meta.outer.work import fit_neck
 from edgemeta.meta.runs.adapter import TorchAdapter
+from edgemeta.meta.runs.devices import CPU
 from edgemeta.tasks import DataOptions, Episode, EpisodeSize, open_tasks
 from edgemeta_export.ready import INNER_LR, INNER_STEPS
 
@@ -85,8 +85,9 @@ def main(data: str, body: str, by: Unit, episodes: int) -> None:
     spec = TensorSpec(tuple(source.input_shape), source.input_dtype.name)
     size = EpisodeSize(5, 1, 15)
     plain, centred = (make_body_model(body, spec).eval() for _ in range(2))
-    fit_neck(centred, source, size, torch.device("cpu"))
-    features = on_features(source, plain.body, torch.device("cpu"))
+    cache = FeatureCache(source)
+    fit_neck(centred, cache, size, CPU)
+    features = cache.behind(plain.body, CPU)
     assert features is not None  # noqa: S101  # files stay what they are
     width = features.input_shape[0]
     contestants: dict[str, Contestant] = {

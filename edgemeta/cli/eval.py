@@ -99,6 +99,8 @@ def eval_(
         _note_reading(trained)
         source = open_tasks(tasks, root, by=trained.by, options=trained.data)
     size = EpisodeSize(adapter.ways or 1 if ways is None else ways, shots, queries)
+    if runtime == "torch":
+        adapter, source = _on_features(adapter, source, size, episodes)
     with click.progressbar(
         length=episodes, label="episodes", file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as progress:
@@ -161,6 +163,16 @@ def _open(what: Path, threads: int | None) -> tuple[str, Adapter, _Trained]:
     config = Run(what).config()
     trained = _Trained(config.shots, config.by, config.data)
     return "torch", run_adapter(what, threads=threads), trained
+
+
+def _on_features(
+    adapter: Adapter, source: TaskSource, size: EpisodeSize, episodes: int
+) -> tuple[Adapter, TaskSource]:
+    """Return a run and a source without what is frozen in front, as far as that pays."""
+    from edgemeta.meta.runs.adapter import TorchAdapter
+
+    assert isinstance(adapter, TorchAdapter)  # noqa: S101  # see _open
+    return adapter.on_features(source, size, episodes)
 
 
 def _is_given(option: str) -> bool:

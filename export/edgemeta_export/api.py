@@ -27,6 +27,7 @@ from edgemeta.meta.inner.norms import (
     with_norm_statistics,
 )
 from edgemeta.meta.inner.updates import SGD, Rates, Update, checked_rates
+from edgemeta.meta.models.features import FeatureCache
 from edgemeta.meta.models.onnx_module import OnnxModule
 from edgemeta.meta.runs.building import head_ways
 from edgemeta.meta.runs.run import Run
@@ -258,7 +259,7 @@ def export_run(
         plain, adapted = model.eval(), matching(dict(model.named_parameters()), adapt)
         model = quantize_front(plain, adapted, calibration_samples(int8, size))
         setting = Setting(adapt, config.inner_update(), rates, config.inner_steps, size)
-        record["int8"] = before_and_after(plain, model, int8, setting)
+        record["int8"] = before_and_after(plain, model, FeatureCache(int8), setting)
     export = partial(
         export_bundle,
         model,

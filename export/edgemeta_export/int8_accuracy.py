@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import torch
 from torch import nn
 
-from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
 from edgemeta.measure.evaluate import Evaluation, evaluate
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import LOSSES
 from edgemeta.meta.inner.updates import SGD, Rates, Update
-from edgemeta.meta.models.bodies import BodyModel
-from edgemeta.meta.models.features import on_features
-from edgemeta.meta.runs.adapter import TorchAdapter
-from edgemeta.tasks import EpisodeSize, TaskSource
+from edgemeta.meta.models.features import FeatureCache
+from edgemeta.meta.runs.adapter import TorchAdapter, input_of, samples_of
+from edgemeta.meta.runs.devices import CPU
+from edgemeta.meta.runs.frozen import behind_frozen
+from edgemeta.tasks import EpisodeSize
 
 EPISODES = 300
 QUERIES = 15, 5, 1  # samples of each class that are predicted: as many as the part has
@@ -43,17 +42,29 @@ class Setting(NamedTuple):
 
 
 def before_and_after(
-    plain: nn.Module, quantized: nn.Module, source: TaskSource, setting: Setting
+    plain: nn.Module,
+    quantized: nn.Module,
+    cache: FeatureCache,
+    setting: Setting,
+    *,
+    before: Evaluation | None = None,
 ) -> dict[str, Any]:
     """Evaluate a model and its quantized form on the same episodes of the validation part.
+
+    Args:
+        plain: the model.
+        quantized: its other form.
+        cache: of the data.
+        setting: how they adapt.
+        before: what `validated` says of the plain model, where that is known.
 
     Returns:
         The record for the manifest: the metric of both, and what of; with neither where the part is
         too small.
     """
     found = {
-        name: validated(model, source, setting)
-        for name, model in (("float32", plain), ("int8", quantized))
+        "float32": before or validated(plain, cache, setting),
+        "int8": validated(quantized, cache, setting),
     }
     known = {name: each for name, each in found.items() if each is not None}
     if not known:
@@ -63,18 +74,17 @@ def before_and_after(
     return {"metric": one.metric, **scores, "split": "val", "episodes": one.episodes}
 
 
-def validated(model: nn.Module, source: TaskSource, setting: Setting) -> Evaluation | None:
+def validated(model: nn.Module, cache: FeatureCache, setting: Setting) -> Evaluation | None:
     """Evaluate on episodes of the validation part; None where it is too small.
 
-    The features of a body are computed once for each sample.
+    What is frozen in front is computed once for each sample.
     """
-    if isinstance(model, BodyModel):
-        features = on_features(source, model.body, torch.device("cpu"))
-        if features is not None:
-            source, model = features, BodyModel(nn.Identity(), model.neck, model.head)
+    loop = InnerLoop(model.eval(), LOSSES[cache.source.kind], setting.adapt, setting.update)
+    looks = samples_of(replace(setting.size, queries=max(QUERIES)), EPISODES)
+    loop, source = behind_frozen(loop, (), cache, CPU, looks=looks)
     adapter = TorchAdapter(
-        InnerLoop(model.eval(), LOSSES[source.kind], setting.adapt, setting.update),
-        input=TensorSpec(tuple(source.input_shape), source.input_dtype.name),
+        loop,
+        input=input_of(source),
         ways=setting.size.ways if source.kind == "classification" else None,
         inner_steps=setting.steps,
         inner_lr=setting.rates,

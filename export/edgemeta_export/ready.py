@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.data.options import Unit
 from edgemeta.data.waveform import Waveform
 from edgemeta.errors import InputError
+from edgemeta.measure.evaluate import Evaluation
 from edgemeta.meta.models.bodies import (
     BodyModel,
     body_digest,
@@ -23,8 +23,10 @@ from edgemeta.meta.models.bodies import (
     reading_for,
     unknown_body,
 )
+from edgemeta.meta.models.features import FeatureCache
 from edgemeta.meta.models.neck import CenteredCosine, Neck
 from edgemeta.meta.outer.work import fit_neck
+from edgemeta.meta.runs.devices import CPU
 from edgemeta.tasks import DataOptions, EpisodeSize, TaskSource
 from edgemeta_export.api import export_bundle
 from edgemeta_export.int8 import calibration_samples, quantize_front
@@ -116,13 +118,15 @@ def export_body(
         size = setting.size
         example = data.source.episode("train", replace(size, queries=1), 0, 0)
         x, y = example.support_x, example.support_y
+        cache, before = FeatureCache(data.source), None
         if isinstance(model.neck, CenteredCosine):
-            result |= _centre(model, model.neck, data.source, setting)
+            centring, before = _centre(model, model.neck, cache, setting)
+            result["centring"] = centring
         if int8:
             plain = model
             samples = calibration_samples(data.source, replace(size, queries=1))
             model = quantize_front(plain, ["head.weight", "head.bias"], samples)  # type: ignore[assignment]
-            training["int8"] = before_and_after(plain, model, data.source, setting)
+            training["int8"] = before_and_after(plain, model, cache, setting, before=before)
     config = {
         "tasks": Path(data.source.name).name if data else "",
         "by": data.by if data else "class",
@@ -189,16 +193,21 @@ def _made_up(input: TensorSpec, ways: int) -> tuple[NDArray[Any], NDArray[np.int
 
 
 def _centre(
-    model: BodyModel, neck: CenteredCosine, source: TaskSource, setting: Setting
-) -> dict[str, Any]:
-    """Subtract the mean of the training part's features, where validation is better with it."""
-    fit_neck(model, source, setting.size, torch.device("cpu"))
-    found = {"centred": validated(model, source, setting)}
+    model: BodyModel, neck: CenteredCosine, cache: FeatureCache, setting: Setting
+) -> tuple[dict[str, Any], Evaluation | None]:
+    """Subtract the mean of the training part's features, where validation is better with it.
+
+    Returns:
+        The record, and what validation says of the choice; None where it cannot say anything.
+    """
+    fit_neck(model, cache, setting.size, CPU)
+    found = {"centred": validated(model, cache, setting)}
     mean = neck.mean.clone()
     neck.mean.zero_()
-    found["as they are"] = validated(model, source, setting)
+    found["as they are"] = validated(model, cache, setting)
     known = {name: each for name, each in found.items() if each is not None}
     if not known or known["centred"].mean >= known["as they are"].mean:
         neck.mean.copy_(mean)
     chosen = "centred" if bool(neck.mean.any()) else "as they are"
-    return {"centring": {"chosen": chosen, **{name: each.mean for name, each in known.items()}}}
+    scores = {name: each.mean for name, each in known.items()}
+    return {"chosen": chosen, **scores}, found[chosen]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import wave
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,6 +17,8 @@ from PIL import Image
 
 from edgemeta import Runner
 from edgemeta.bundle import TensorSpec
+from edgemeta.meta.models import features
+from edgemeta_export import int8_accuracy
 from tests.cli.conftest import Call
 from tests.cli.test_bad_input import assert_refused
 from tests.onnx_files import perceptron
@@ -36,6 +41,17 @@ def is_right(printed: str) -> list[bool]:
     record = json.loads(printed)
     pairs = zip(record["files"], record["labels"], strict=True)
     return [label == file.split("/")[0] for file, label in pairs]
+
+
+def counting(function: Callable[..., Any], calls: Counter[str]) -> Callable[..., Any]:
+    """Return a function that also counts how often it gives something."""
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        found = function(*arguments, **options)
+        calls[function.__name__] += 1
+        return found
+
+    return counted
 
 
 @pytest.fixture
@@ -76,11 +92,17 @@ def test_data_gives_the_mean_and_calibrates_int8(
     call: Call, tmp_path: Path, sounds: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGEMETA_CACHE", str(tmp_path / "cache"))
+    calls: Counter[str] = Counter()
+    for module, name in ((features, "fingerprint"), (int8_accuracy, "evaluate")):
+        monkeypatch.setattr(module, name, counting(getattr(module, name), calls))
     bundle = tmp_path / "words"
     arguments = ("--body", "speech", sounds, "--int8", sounds, "--by", "subject")
     made = call("export", *arguments, "--out", bundle)
     assert made.code == 0, made.err
     assert "int8: accuracy" in made.out
+    # All files are looked at once; centred, as they are, and in 8 bits.
+    assert calls == {"fingerprint": 1, "evaluate": 3}
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 2
     record = Runner(bundle).manifest.training
     assert record is not None
     assert record["int8"]["split"] == "val"

@@ -15,13 +15,14 @@ from edgemeta import InputError, Runner
 from edgemeta.bundle import ADAPT, INIT, PREDICT
 from edgemeta.meta.inner.shared_head import SharedHead
 from edgemeta.meta.models.bodies import BodyModel
+from edgemeta.meta.models.features import FeatureCache
 from edgemeta.meta.models.neck import CenteredCosine
 from edgemeta.meta.models.onnx_module import OnnxModule
 from edgemeta.tasks import EpisodeSize
 from edgemeta.tasks._given import from_arrays
 from edgemeta_export import export_bundle
 from edgemeta_export.int8 import calibration_samples, quantize_front
-from edgemeta_export.int8_accuracy import Setting, before_and_after
+from edgemeta_export.int8_accuracy import Setting, before_and_after, validated
 
 WAYS = 3
 
@@ -108,7 +109,10 @@ def test_calibrating_twice_gives_the_same(tmp_path: Path) -> None:
     assert (tmp_path / "a" / ADAPT).read_bytes() == (tmp_path / "b" / ADAPT).read_bytes()
 
 
-def test_accuracy_before_and_after_is_on_validation_episodes() -> None:
+def test_accuracy_before_and_after_is_on_validation_episodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEMETA_CACHE", str(tmp_path))
     x, y = samples(180)
     split = np.repeat([0, 1, 2], 60)
     source = from_arrays(x, y, subject=np.repeat(np.arange(6), 30), split=split, by="subject")
@@ -116,11 +120,15 @@ def test_accuracy_before_and_after_is_on_validation_episodes() -> None:
     body = network()[:8]
     model = BodyModel(body, CenteredCosine(64), SharedHead(64)).eval()
     made = quantize_front(model, ["head.weight", "head.bias"], calibration_samples(source, size))
-    found = before_and_after(model, made, source, Setting(("head.*",), size=size))
+    cache, setting = FeatureCache(source), Setting(("head.*",), size=size)
+    found = before_and_after(model, made, cache, setting)
     assert found["split"] == "val"
     assert found["metric"] == "accuracy"
     assert found["float32"] > 0.8
     assert abs(found["float32"] - found["int8"]) < 0.05
+    other = validated(made, cache, setting)
+    again = before_and_after(model, made, cache, setting, before=other)
+    assert again["float32"] == found["int8"]  # what is known is not measured again
 
 
 def test_nothing_frozen_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from edgemeta.data.dataset import ArraySamples, Samples
 from edgemeta.errors import EdgemetaError
 from edgemeta.meta.models import features
-from edgemeta.meta.models.features import digest, fingerprint, on_features
+from edgemeta.meta.models.features import FeatureCache, digest, fingerprint
 from edgemeta.meta.runs.devices import CPU
 from edgemeta.tasks import EpisodeSize, TaskSource, open_tasks
 
@@ -64,7 +64,7 @@ def found(source: TaskSource | None) -> TaskSource:
 
 def test_episodes_show_the_features_of_the_same_samples(source: TaskSource) -> None:
     front = Front()
-    made = found(on_features(source, front, CPU))
+    made = found(FeatureCache(source).behind(front, CPU))
     assert made.input_shape == (3,)
     for split in ("train", "val", "test"):
         raw, cooked = (s.episode(split, SIZE, 7, 3) for s in (source, made))
@@ -76,25 +76,55 @@ def test_episodes_show_the_features_of_the_same_samples(source: TaskSource) -> N
 
 def test_each_sample_is_seen_once(source: TaskSource, folder: Path) -> None:
     front = Front()
-    on_features(source, front, CPU)
+    FeatureCache(source).behind(front, CPU)
     first = front.seen.count
     assert 100 <= first <= 110
     assert len(list(folder.glob("*.npy"))) == 1
-    on_features(source, Front(), CPU)
+    FeatureCache(source).behind(Front(), CPU)
     assert front.seen.count == first
     again = Front()
-    on_features(source, again, CPU)
+    FeatureCache(source).behind(again, CPU)
     assert again.seen.count < 10  # the shape, and whether the file is true
+
+
+def test_the_data_is_looked_through_once(
+    source: TaskSource, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+
+    def spy(samples: Samples) -> str | None:
+        looked.append(len(samples))
+        return fingerprint(samples)
+
+    monkeypatch.setattr(features, "fingerprint", spy)
+    cache, front = FeatureCache(source), Front()
+    made = cache.behind(front, CPU)
+    seen = front.seen.count
+    assert cache.behind(front, CPU) is made
+    assert front.seen.count == seen
+    front.linear.weight.data[0, 0] += 1
+    assert cache.behind(front, CPU) is not made
+    assert looked == [100]
+    assert len(list(folder.glob("*.npy"))) == 2
+
+
+def test_a_few_looks_are_not_worth_features_of_all(source: TaskSource, folder: Path) -> None:
+    cache, front = FeatureCache(source), Front()
+    assert cache.behind(front, CPU, looks=99) is None
+    assert front.seen.count < 10
+    assert not list(folder.glob("*.npy"))
+    assert cache.behind(front, CPU, looks=100) is not None
+    assert FeatureCache(source).behind(front, CPU, looks=1) is not None  # they are there
 
 
 def test_an_interruption_costs_a_batch(source: TaskSource, folder: Path) -> None:
     front = Front()
     front.seen.limit = 60
     with pytest.raises(KeyboardInterrupt):
-        on_features(source, front, CPU)
+        FeatureCache(source).behind(front, CPU)
     assert not list(folder.glob("*.npy"))
     second = Front()
-    made = found(on_features(source, second, CPU))
+    made = found(FeatureCache(source).behind(second, CPU))
     assert second.seen.count < 70
     assert not list(folder.glob("*.part"))
     raw, cooked = (s.episode("test", SIZE, 0, 0) for s in (source, made))
@@ -106,29 +136,30 @@ def test_an_interruption_costs_a_batch(source: TaskSource, folder: Path) -> None
 def test_other_weights_or_samples_have_another_file(
     source: TaskSource, folder: Path, write_npz: Callable[..., Path]
 ) -> None:
-    on_features(source, Front(), CPU)
+    FeatureCache(source).behind(Front(), CPU)
     changed = Front()
     changed.linear.weight.data[0, 0] += 1
-    on_features(source, changed, CPU)
+    FeatureCache(source).behind(changed, CPU)
     x = np.zeros((100, 4), np.float32)
-    on_features(open_tasks(str(write_npz(x=x, y=np.arange(100) % 20))), Front(), CPU)
+    zeros = open_tasks(str(write_npz(x=x, y=np.arange(100) % 20)))
+    FeatureCache(zeros).behind(Front(), CPU)
     assert len(list(folder.glob("*.npy"))) == 3
 
 
 def test_a_damaged_or_untrue_file_is_made_anew(source: TaskSource, folder: Path) -> None:
-    expected = found(on_features(source, Front(), CPU)).episode("test", SIZE, 0, 0)
+    expected = found(FeatureCache(source).behind(Front(), CPU)).episode("test", SIZE, 0, 0)
     (path,) = folder.glob("*.npy")
     path.write_bytes(b"nothing")
-    made = found(on_features(source, Front(), CPU))
+    made = found(FeatureCache(source).behind(Front(), CPU))
     np.testing.assert_array_equal(made.episode("test", SIZE, 0, 0).query_x, expected.query_x)
     np.save(path, np.zeros((100, 3), np.float32))
-    made = found(on_features(source, Front(), CPU))
+    made = found(FeatureCache(source).behind(Front(), CPU))
     np.testing.assert_array_equal(made.episode("test", SIZE, 0, 0).query_x, expected.query_x)
 
 
 def test_sources_without_fixed_samples_have_no_features() -> None:
-    assert on_features(open_tasks("glyphs"), nn.Flatten(), CPU) is None
-    assert on_features(open_tasks("sinusoid"), nn.Flatten(), CPU) is None
+    assert FeatureCache(open_tasks("glyphs")).behind(nn.Flatten(), CPU) is None
+    assert FeatureCache(open_tasks("sinusoid")).behind(nn.Flatten(), CPU) is None
 
 
 def test_samples_that_change_at_random_have_no_fingerprint() -> None:
@@ -161,4 +192,4 @@ def test_a_folder_that_cannot_be_written_is_named(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("EDGEMETA_CACHE", str(tmp_path / "file"))
     with pytest.raises(EdgemetaError, match=r"cannot keep features in .*; set EDGEMETA_CACHE"):
-        on_features(source, Front(), CPU)
+        FeatureCache(source).behind(Front(), CPU)

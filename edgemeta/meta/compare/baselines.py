@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -36,10 +36,13 @@ from edgemeta.meta.compare._prototype import PrototypeAdapter
 from edgemeta.meta.compare._supervised import pretrained_twin, twin_config
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import LOSSES
+from edgemeta.meta.models.features import FeatureCache
 from edgemeta.meta.models.parts import FewShotModel
-from edgemeta.meta.runs.adapter import TorchAdapter, evaluate_steps
+from edgemeta.meta.runs.adapter import TorchAdapter, evaluate_steps, input_of, samples_of
 from edgemeta.meta.runs.algorithms import HEAD
-from edgemeta.meta.runs.building import head_ways, make_model
+from edgemeta.meta.runs.building import head_ways, make_model, trained_names
+from edgemeta.meta.runs.devices import CPU
+from edgemeta.meta.runs.frozen import behind_frozen
 from edgemeta.meta.runs.run import Run, Trained, open_run_tasks
 from edgemeta.tasks import EpisodeSize, TaskSource
 from edgemeta.tasks.source import TaskKind
@@ -135,9 +138,10 @@ class _Comparison:
         shots: int,
     ) -> None:
         self._run, self._inits, self._seed = run, inits, seed
+        self._cache = FeatureCache(source)
+        self._grounds: dict[Contestant, tuple[InnerLoop, TaskSource]] = {}
         config, facts = inits["meta-learned"].config, inits["meta-learned"].facts
         self._kind = facts.kind
-        self._source = source
         self._size = EpisodeSize(config.ways, shots, config.evaluation_queries)
         self._contestants = [
             contestant
@@ -204,11 +208,11 @@ class _Comparison:
             entry["grid"] = self._search(contestant, progress)
             self._run.write_baselines(self._record)
         if "scores" not in entry:
-            adapter = self._adapter(contestant, entry)
+            adapter, source = self._adapter(contestant, entry)
             with np.errstate(over="ignore", invalid="ignore"):  # a divergence is a result, too
                 found = evaluate(
                     adapter,
-                    self._source,
+                    source,
                     self._size,
                     episodes=self._record["setting"]["episodes"],
                     seed=self._seed,
@@ -226,8 +230,7 @@ class _Comparison:
         figures = []
         for rate in grid["inner_lr"]:
             found = evaluate_steps(
-                self._fine_tuning(contestant, max(grid["steps"]), rate),
-                self._source,
+                *self._fine_tuning(contestant, max(grid["steps"]), rate),
                 self._size,
                 steps=grid["steps"],
                 episodes=grid["episodes"],
@@ -238,31 +241,58 @@ class _Comparison:
             figures += [{"steps": n, "inner_lr": rate} | _finite(e) for n, e in found.items()]
         return figures
 
-    def _adapter(self, contestant: Contestant, entry: dict[str, Any]) -> Adapter:
-        """Return a contestant as something to evaluate, and note its choices in the entry."""
-        config, facts, model, rates = trained = self._inits[contestant.init]
+    def _adapter(self, contestant: Contestant, entry: dict[str, Any]) -> tuple[Adapter, TaskSource]:
+        """Return a contestant as something to evaluate, on what, and note its choices."""
+        config, facts, _, rates = trained = self._inits[contestant.init]
         if contestant.method == "prototype":
-            return PrototypeAdapter(model, input=facts.input, ways=config.ways)
+            loop, source = self._ground(contestant)
+            if not isinstance(loop.model, FewShotModel):  # features that cannot be told apart
+                loop, source = trained.loop(), self._cache.source
+            ways = config.ways
+            return PrototypeAdapter(loop.model, input=input_of(source), ways=ways), source
         if contestant.method == "as trained":
             learned = isinstance(rates, Mapping)
             entry |= {
                 "steps": config.inner_steps,
                 "inner_lr": f"learned per {config.rates}" if learned else config.inner_lr,
             }
-            return TorchAdapter.of(trained.loop(), config, facts, rates)
+            loop, source = self._ground(contestant)
+            facts = replace(facts, input=input_of(source))
+            return TorchAdapter.of(loop, config, facts, rates), source
         chosen = best_point(entry["grid"], self._kind)
         entry |= chosen
         return self._fine_tuning(contestant, **chosen)
 
-    def _fine_tuning(self, contestant: Contestant, steps: int, inner_lr: float) -> TorchAdapter:
-        config, facts, model, _ = self._inits[contestant.init]
+    def _fine_tuning(
+        self, contestant: Contestant, steps: int, inner_lr: float
+    ) -> tuple[TorchAdapter, TaskSource]:
+        config, facts, _, _ = self._inits[contestant.init]
+        loop, source = self._ground(contestant)
         return TorchAdapter(
-            InnerLoop(model, LOSSES[facts.kind], ADAPTED[contestant.method]),
-            input=facts.input,
+            loop,
+            input=input_of(source),
             ways=head_ways(config, facts),
             inner_steps=steps,
             inner_lr=inner_lr,
-        )
+        ), source
+
+    def _ground(self, contestant: Contestant) -> tuple[InnerLoop, TaskSource]:
+        """Return a contestant's inner loop, and the source, without what is frozen in front."""
+        if contestant not in self._grounds:
+            trained = self._inits[contestant.init]
+            config, facts, model, _ = trained
+            if contestant.method == "as trained":
+                loop = trained.loop()
+            else:  # prototypes adapt nothing: a head has no influence
+                loop = InnerLoop(model, LOSSES[facts.kind], ADAPTED.get(contestant.method, HEAD))
+            ground = loop, self._cache.source
+            if config.cache != "off":
+                asked = sum(self._record[name]["episodes"] for name in ("grid", "setting"))
+                moved = trained_names(model, config.trained)
+                looks = samples_of(self._size, asked)
+                ground = behind_frozen(loop, moved, self._cache, CPU, looks=looks)
+            self._grounds[contestant] = ground
+        return self._grounds[contestant]
 
 
 def gain(run: dict[str, Any], baseline: dict[str, Any], kind: TaskKind) -> dict[str, float] | None:

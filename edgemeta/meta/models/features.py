@@ -8,6 +8,7 @@ another file. It can be removed at any time.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import inspect
 import json
@@ -47,40 +48,79 @@ def cache_folder() -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "edgemeta" / "features"
 
 
-def on_features(source: TaskSource, front: nn.Module, device: torch.device) -> TaskSource | None:
-    """Return a source whose samples are features; its episodes show the same samples.
+class FeatureCache:
+    """The features of one source, which is looked through once, whatever makes features of it.
 
     Args:
         source: of raw samples.
-        front: maps raw samples (N, *shape) to features (N, ...), in eval mode on the device.
-        device: where to compute.
 
-    Returns:
-        None where samples have no fixed place in the source (it makes them, or changes them at
-        random when they are read), and where the features would fill more than half of the disk.
+    Attributes:
+        source: as given.
 
-    Raises:
-        EdgemetaError: the folder cannot be written to.
+    Example:
+        features = FeatureCache(source).behind(model.body, CPU) or source
     """
-    if not isinstance(source, DatasetSource | TableSource):
-        return None
-    raw = source.dataset.samples
-    data = fingerprint(raw)
-    if data is None:
-        return None
-    reading = json.dumps([edgemeta.__version__, source.preprocessing], sort_keys=True, default=str)
-    key = _hash(digest(front), data, reading)
-    try:
-        features = _Cache(front, raw, device, cache_folder(), key).features()
-    except OSError as error:
-        raise EdgemetaError(
-            f"cannot keep features in {cache_folder()}",
-            got=error.strerror or str(error),
-            hint="set EDGEMETA_CACHE to another folder, or train with --cache off",
-        ) from error
-    if features is None:
-        return None
-    return source.on(ArraySamples(f"the features of {source.name}", features))
+
+    def __init__(self, source: TaskSource) -> None:
+        self.source = source
+        self._made: dict[str, TaskSource] = {}
+
+    def first(self, count: int) -> NDArray[Any] | None:
+        """Return up to so many raw samples; None where samples have no fixed place."""
+        if not isinstance(self.source, DatasetSource | TableSource):
+            return None
+        raw = self.source.dataset.samples
+        return np.ascontiguousarray(raw.read(np.arange(min(count, len(raw)))))
+
+    def behind(
+        self, front: nn.Module, device: torch.device, *, looks: int | None = None
+    ) -> TaskSource | None:
+        """Return a source whose samples are features; its episodes show the same samples.
+
+        Args:
+            front: maps raw samples (N, *shape) to features (N, ...), in eval mode on the device.
+            device: where to compute.
+            looks: how many samples will be looked at, if that is known.
+
+        Returns:
+            None where samples have no fixed place in the source (it makes them, or changes them at
+            random when they are read), where the features would fill more than half of the disk,
+            and where none are kept yet and the looks are fewer than the samples.
+
+        Raises:
+            EdgemetaError: the folder cannot be written to.
+        """
+        source = self.source
+        if not isinstance(source, DatasetSource | TableSource) or self._data is None:
+            return None
+        key = _hash(digest(front), self._data)
+        if key in self._made:
+            return self._made[key]
+        cache = _Cache(front, source.dataset.samples, device, cache_folder(), key)
+        try:
+            features = cache.features(looks)
+        except OSError as error:
+            raise EdgemetaError(
+                f"cannot keep features in {cache_folder()}",
+                got=error.strerror or str(error),
+                hint="set EDGEMETA_CACHE to another folder, or train with --cache off",
+            ) from error
+        if features is None:
+            return None
+        made = source.on(ArraySamples(f"the features of {source.name}", features))
+        self._made[key] = made
+        return made
+
+    @functools.cached_property
+    def _data(self) -> str | None:
+        """A hash of the samples, and of how they were read; None where they change at random."""
+        source = self.source
+        assert isinstance(source, DatasetSource | TableSource)  # noqa: S101  # see behind
+        data = fingerprint(source.dataset.samples)
+        if data is None:
+            return None
+        reading = [edgemeta.__version__, source.preprocessing]
+        return _hash(data, json.dumps(reading, sort_keys=True, default=str))
 
 
 def fingerprint(samples: Samples) -> str | None:
@@ -149,14 +189,20 @@ class _Cache:
             folder / f"{key[:40]}.{suffix}" for suffix in ("npy", "part", "rows", "lock")
         )
 
-    def features(self) -> NDArray[np.float32] | None:
-        """Return (N, ...) float32, memory-mapped; None where the disk has too little room."""
+    def features(self, looks: int | None = None) -> NDArray[np.float32] | None:
+        """Return (N, ...) float32, memory-mapped; None where that cannot be, or does not pay.
+
+        Args:
+            looks: see `FeatureCache.behind`.
+        """
         few = self._compute(np.arange(min(2, len(self._samples))))
         shape = (len(self._samples), *few.shape[1:])
         self._folder.mkdir(parents=True, exist_ok=True)
         with _alone(self._lock):
             if (kept := self._kept(shape)) is not None:
                 return kept
+            if looks is not None and looks < len(self._samples):
+                return None
             size = int(np.prod(shape)) * few.itemsize
             if size > shutil.disk_usage(self._folder).free / 2:
                 return None

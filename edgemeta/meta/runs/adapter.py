@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from edgemeta.measure.evaluate import Estimate, check_fit, mean_and_ci95, score
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.objective import Tasks, stack_episodes
 from edgemeta.meta.inner.updates import Rates
-from edgemeta.meta.runs.building import head_ways
+from edgemeta.meta.models.features import FeatureCache
+from edgemeta.meta.runs.building import head_ways, trained_names
 from edgemeta.meta.runs.checkpoint import DataFacts
 from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.meta.runs.devices import CPU
+from edgemeta.meta.runs.frozen import behind_frozen
 from edgemeta.meta.runs.run import Run
 from edgemeta.tasks import Episode, EpisodeSize, Split, TaskSource
 
@@ -37,6 +40,10 @@ class TorchAdapter:
         input: one raw sample.
         inner_steps: steps taken unless told otherwise.
         inner_lr: the inner rates.
+
+    Args:
+        trained: names of the parameters that meta-training moved, beside those that adapt; None
+            for a run whose features are not to be kept.
     """
 
     def __init__(
@@ -47,16 +54,22 @@ class TorchAdapter:
         ways: int | None,
         inner_steps: int,
         inner_lr: Rates,
+        trained: Collection[str] | None = None,
     ) -> None:
         self.task = "regression" if ways is None else "classification"
         self.ways, self.input = ways, input
         self.most_ways = MAX_WAYS if loop.per_class else ways
         self.inner_steps, self.inner_lr = inner_steps, inner_lr
-        self._loop = loop
+        self._loop, self._trained = loop, trained
 
     @classmethod
     def of(
-        cls, loop: InnerLoop, config: TrainConfig, facts: DataFacts, rates: Rates
+        cls,
+        loop: InnerLoop,
+        config: TrainConfig,
+        facts: DataFacts,
+        rates: Rates,
+        trained: Collection[str] | None = None,
     ) -> TorchAdapter:
         """Adapt as a run does."""
         return cls(
@@ -65,7 +78,41 @@ class TorchAdapter:
             ways=head_ways(config, facts),
             inner_steps=config.inner_steps,
             inner_lr=rates,
+            trained=trained,
         )
+
+    def on_features(
+        self, source: TaskSource, size: EpisodeSize, episodes: int
+    ) -> tuple[TorchAdapter, TaskSource]:
+        """Return what predicts the same of features that are computed once per sample.
+
+        Args:
+            source: of raw samples.
+            size: of an episode.
+            episodes: how many will be looked at.
+
+        Returns:
+            What adapts, and a source of features; both as they are where nothing is frozen in
+            front, or where that would not pay.
+
+        Raises:
+            InputError: the source does not fit.
+        """
+        check_fit(self, source, size)
+        if self._trained is None:
+            return self, source
+        loop, source = behind_frozen(
+            self._loop,
+            self._trained,
+            FeatureCache(source),
+            self._device,
+            looks=samples_of(size, episodes),
+        )
+        if loop is self._loop:
+            return self, source
+        made = copy.copy(self)
+        made._loop, made.input = loop, input_of(source)
+        return made, source
 
     def adapt_and_predict(self, episode: Episode, steps: int | None = None) -> NDArray[np.float32]:
         """Adapt the init to the support set, predict the queries.
@@ -112,6 +159,16 @@ class TorchAdapter:
                 yield step, output if state.ways is None else output[:, : int(state.ways)]
 
 
+def samples_of(size: EpisodeSize, episodes: int) -> int:
+    """Return how many samples so many episodes show."""
+    return episodes * size.ways * (size.shots + size.queries)
+
+
+def input_of(source: TaskSource) -> TensorSpec:
+    """Return one sample of a source."""
+    return TensorSpec(tuple(source.input_shape), source.input_dtype.name)
+
+
 def run_adapter(
     path: Path | Run, threads: int | None = None, device: torch.device = CPU
 ) -> TorchAdapter:
@@ -131,7 +188,9 @@ def run_adapter(
     if isinstance(rates, Mapping):
         rates = {name: rate.to(device) for name, rate in rates.items()}
     trained.model.to(device)
-    return TorchAdapter.of(trained.loop(), trained.config, trained.facts, rates)
+    config = trained.config
+    moved = None if config.cache == "off" else trained_names(trained.model, config.trained)
+    return TorchAdapter.of(trained.loop(), config, trained.facts, rates, moved)
 
 
 def evaluate_steps(
