@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,14 +36,35 @@ def decode(path: Path) -> tuple[NDArray[np.float32], int]:
                 raise ValueError(f"{file.frames} samples")
             rate = int(file.samplerate)
             samples: NDArray[np.float32] = file.read(dtype="float32", always_2d=True)
-        if not len(samples) or not np.isfinite(samples).all():
-            raise ValueError("nan or infinity" if len(samples) else "no samples")
     # RuntimeError: whatever libsndfile complains of
     except (OSError, RuntimeError, ValueError, TypeError, MemoryError) as error:
         raise InputError(
             f"{path} cannot be read as a recording", got=error, hint="repair or remove it"
         ) from error
+    check_sound(path, samples, rate)
     return samples, rate
+
+
+def check_sound(path: Path, samples: NDArray[Any], rate: int) -> None:
+    """Check what was decoded, by whatever.
+
+    Args:
+        path: of the recording.
+        samples: (n,) or (n, channels).
+        rate: in Hz.
+
+    Raises:
+        InputError: it is empty, or no sound.
+    """
+    wrong = "" if np.isfinite(samples).all() else "nan or infinity"
+    if not len(samples):
+        wrong = "no samples"
+    elif rate < 1:
+        wrong = f"{rate} Hz"
+    if wrong:
+        raise InputError(
+            f"{path} cannot be read as a recording", got=wrong, hint="repair or remove it"
+        )
 
 
 def length(path: Path) -> tuple[int, int]:

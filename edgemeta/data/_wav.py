@@ -150,12 +150,13 @@ def read_wav(path: Path) -> Recording:
     raw: NDArray[np.uint8] = np.frombuffer(
         content[: len(content) // frame * frame], np.uint8
     ).reshape(-1, width)
-    if not len(raw) or rate < 1 or width > 4:
+    if width > 4:
         raise InputError(
-            f"{path} holds no sound that can be used",
-            got=f"{len(raw)} samples of {width} bytes at {rate} Hz",
-            expected="some samples of 1 to 4 bytes",
+            f"{path} cannot be read as a recording",
+            got=f"samples of {width} bytes",
+            expected="1 to 4 bytes",
         )
+    audio.check_sound(path, raw, rate)
     if width == 2:  # nearly all files, so without a detour
         samples = raw.view("<i2")[:, 0] / np.float64(2**15)
     else:

@@ -17,7 +17,6 @@ from edgemeta.errors import InputError
 from edgemeta.measure.evaluate import Evaluation
 from edgemeta.meta.models.bodies import (
     BodyModel,
-    body_digest,
     make_body_model,
     own_input,
     reading_for,
@@ -25,6 +24,7 @@ from edgemeta.meta.models.bodies import (
 )
 from edgemeta.meta.models.features import FeatureCache
 from edgemeta.meta.models.neck import CenteredCosine, Neck
+from edgemeta.meta.models.weights import weights_digest
 from edgemeta.meta.outer.work import fit_neck
 from edgemeta.meta.runs.devices import CPU
 from edgemeta.tasks import DataOptions, EpisodeSize, TaskSource
@@ -107,7 +107,7 @@ def export_body(
         size=EpisodeSize(ways, SHOTS),
     )
     model = make_body_model(body, input, neck=neck).eval().requires_grad_(False)
-    sha256 = body_digest(model.body)
+    sha256 = weights_digest(model.body)
     result: dict[str, Any] = {"preprocessing": preprocessing, "statistics": "inductive"}
     training: dict[str, Any] = {}
     if data is None:

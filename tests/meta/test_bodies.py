@@ -15,12 +15,12 @@ from edgemeta import InputError, UnsupportedModelError
 from edgemeta.bundle import TensorSpec
 from edgemeta.meta.models.bodies import (
     READY,
-    body_digest,
     count_features,
     make_body,
     make_body_model,
     own_input,
 )
+from edgemeta.meta.models.weights import weights_digest
 from tests.onnx_files import convolution, model, perceptron
 
 PICTURES = TensorSpec((64, 64, 3), "uint8")
@@ -133,11 +133,11 @@ def test_the_digest_is_that_of_the_weights(tmp_path: Path) -> None:
     first = make_body(str(tmp_path / "a.onnx"), TensorSpec((6,), "float32"))
     again = make_body(str(tmp_path / "a.onnx"), TensorSpec((6,), "float32"))
     other = make_body(str(tmp_path / "b.onnx"), TensorSpec((2, 8, 8), "float32"))
-    assert body_digest(first) == body_digest(again) != body_digest(other)
+    assert weights_digest(first) == weights_digest(again) != weights_digest(other)
     linear = nn.Linear(2, 2)
-    before = body_digest(linear)
+    before = weights_digest(linear)
     nn.init.zeros_(linear.bias)
-    assert body_digest(linear) != before
+    assert weights_digest(linear) != before
 
 
 def test_a_body_model_has_a_neck_and_a_head_of_zeros(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from edgemeta.data.dataset import ArraySamples, Samples
 from edgemeta.errors import EdgemetaError
 from edgemeta.meta.models import features
 from edgemeta.meta.models.features import FeatureCache, digest, fingerprint
+from edgemeta.meta.models.weights import weights_digest
 from edgemeta.meta.runs.devices import CPU
 from edgemeta.tasks import EpisodeSize, TaskSource, open_tasks
 
@@ -184,6 +185,18 @@ def test_a_digest_sees_what_decides_the_output() -> None:
     one = nn.LayerNorm(4, eps=1e-5)
     assert digest(one) == digest(nn.LayerNorm(4, eps=1e-5))
     assert digest(one) != digest(nn.LayerNorm(4, eps=1e-3))
+
+
+def test_a_digest_sees_buffers_that_no_checkpoint_has() -> None:
+    def scaled(by: float) -> nn.Module:
+        module = nn.Linear(2, 2)
+        nn.init.zeros_(module.weight)
+        nn.init.zeros_(module.bias)
+        module.register_buffer("scale", torch.tensor(by), persistent=False)
+        return module
+
+    assert digest(scaled(1)) == digest(scaled(1)) != digest(scaled(2))
+    assert weights_digest(scaled(1)) == weights_digest(scaled(2))  # as runs have recorded it
 
 
 def test_a_folder_that_cannot_be_written_is_named(

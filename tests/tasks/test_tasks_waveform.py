@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgemeta.data import waveform
+from edgemeta.data._audio import check_sound
 from edgemeta.data._mfcc import Spectrum
 from edgemeta.data._wav import ClipDecoder, length, read_recording, read_wav, resample
 from edgemeta.data.waveform import Waveform
@@ -247,6 +248,18 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
             with pytest.raises(InputError, match="cannot be read as a recording") as caught:
                 read_recording(tmp_path / name)
             assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "wrong"),
+    [([], RATE, "no samples"), ([0.5], 0, "0 Hz"), ([np.nan], RATE, "nan or infinity")],
+)
+def test_what_is_no_sound_is_said_whoever_decoded_it(
+    samples: list[float], rate: int, wrong: str
+) -> None:
+    with pytest.raises(InputError, match=rf"a\.wav cannot be read as a recording: got {wrong}"):
+        check_sound(Path("a.wav"), np.array(samples), rate)
+    check_sound(Path("a.wav"), np.zeros(1), 1)
 
 
 @pytest.mark.parametrize("rate", [1, 2**31 - 1])

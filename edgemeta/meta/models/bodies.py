@@ -10,7 +10,6 @@ Nothing is downloaded, and no weights of others are part of this package.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -288,18 +287,6 @@ def count_features(body: nn.Module, input: TensorSpec) -> int:
         got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise UnsupportedModelError("a body must return features", got=got, expected="(N, D)")
     return int(found.shape[1])
-
-
-def body_digest(body: nn.Module) -> str:
-    """Return the sha256 of a body's weights, those of ONNX files included."""
-    found = hashlib.sha256()
-    for name, module in body.named_modules():
-        if isinstance(module, OnnxModule):
-            found.update(f"{name} {module.graph.key}".encode())
-    for name, tensor in sorted(body.state_dict().items()):
-        found.update(name.encode())
-        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()
 
 
 def _check_input(name: str, input: TensorSpec, *, axes: int, dtype: str, what: str) -> None:

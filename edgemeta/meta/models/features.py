@@ -30,6 +30,7 @@ from edgemeta.data.file_samples import FileSamples
 from edgemeta.errors import EdgemetaError
 from edgemeta.meta.models.onnx_module import OnnxModule
 from edgemeta.meta.models.split import ROUNDING
+from edgemeta.meta.models.weights import tensor_bytes, weights_digest
 from edgemeta.tasks import TaskSource
 from edgemeta.tasks.dataset_source import DatasetSource
 from edgemeta.tasks.table_source import TableSource
@@ -143,15 +144,17 @@ def fingerprint(samples: Samples) -> str | None:
 
 
 def digest(module: nn.Module) -> str:
-    """Return a hash of what a module computes: its weights, its code, its plain attributes."""
+    """Return a hash of what a module computes: its weights, its code, its plain attributes.
+
+    Unlike `weights_digest`, which runs and bundles record, it changes with the code and with torch.
+    """
     parts: list[str | bytes] = [torch.__version__]
     for name, part in module.named_modules():
         if isinstance(part, fx.GraphModule):
             parts.append(f"{name} {part.code}")
             continue
         if isinstance(part, OnnxModule):
-            parts.append(part.graph.key)  # a hash of its content
-            continue
+            continue  # weights_digest has its content
         kind = type(part)
         parts.append(f"{name} {kind.__module__}.{kind.__qualname__} {part.extra_repr()}")
         if not kind.__module__.startswith("torch."):
@@ -159,10 +162,12 @@ def digest(module: nn.Module) -> str:
                 parts.append(inspect.getsource(kind))
         plain = {k: v for k, v in vars(part).items() if isinstance(v, _SCALARS)}
         parts.append(repr(sorted(plain.items())))
+    kept = module.state_dict()
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         parts.append(f"{name} {tuple(tensor.shape)} {tensor.dtype}")
-        parts.append(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return _hash(*parts)
+        if name not in kept:  # a buffer that no checkpoint has
+            parts.append(tensor_bytes(tensor))
+    return _hash(weights_digest(module), *parts)
 
 
 def _hash(*parts: str | bytes) -> str:

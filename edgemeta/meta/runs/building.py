@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from edgemeta.errors import InputError
 from edgemeta.meta.inner.loop import matching
 from edgemeta.meta.inner.norms import warn_of_frozen_in_training, with_norm_statistics
-from edgemeta.meta.models.bodies import BodyModel, body_digest, make_body_model
+from edgemeta.meta.models.bodies import BodyModel, make_body_model
 from edgemeta.meta.models.foreign import OBJECT, check_output, import_model, is_foreign, not_given
 from edgemeta.meta.models.networks import build_model
+from edgemeta.meta.models.weights import weights_digest
 from edgemeta.meta.runs.checkpoint import Checkpoint, DataFacts
 from edgemeta.meta.runs.config import TrainConfig
 
@@ -110,7 +111,7 @@ def start_from(model: nn.Module, path: Path) -> None:
 
 def body_sha256(model: nn.Module) -> str:
     """Return the hash of a pre-trained body's weights; "" for a model without one."""
-    return body_digest(model.body) if isinstance(model, BodyModel) else ""
+    return weights_digest(model.body) if isinstance(model, BodyModel) else ""
 
 
 def check_body(name: str, now: str, before: str) -> None:
