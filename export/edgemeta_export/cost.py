@@ -12,8 +12,8 @@ from onnx import numpy_helper, shape_inference
 
 from edgemeta import bundle
 from edgemeta_export.assemble import INNER_LOOP, WAYS_DIM
+from edgemeta_export.bodies import bodies_of, graphs_in
 from edgemeta_export.slices import PART
-from edgemeta_export.storage import bodies_of, graphs_in
 
 CUTS = tuple(PART.format(name) for name in (bundle.SUPPORT_X, bundle.SUPPORT_Y))
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from safetensors.numpy import save
@@ -17,6 +16,7 @@ from edgemeta.errors import InputError, ParityError
 from edgemeta.meta.inner.loop import InnerLoop, State
 from edgemeta.meta.inner.updates import Rates
 from edgemeta_export.recording import WHOLE, WHOLE_SHARE, kept
+from edgemeta_export.replay import Episode, Replay, SplitLoop, replayed
 
 # What a runtime may differ from PyTorch in one tensor: ATOL + RTOL * its largest value. float32
 # rounds at 1.2e-7, a step sums up to 10^4 products in another order, and the steps hand errors on.
@@ -48,37 +48,11 @@ JITTER = 1e-6  # ten times float32's rounding: what PyTorch repeats under it has
 ROUNDING = 1.2e-7  # float32's own
 JITTERED_RUNS = 3
 
+# What a split model may be from the whole, in units of a runtime's tolerance: it runs the same
+# layers one after the other, and is not used where it gives anything else.
+SPLIT = 0.01
 
-class Replay(NamedTuple):
-    """What adapting and predicting gives.
-
-    Attributes:
-        state: the adapted state.
-        losses: (steps + 1,).
-        output: (Q, ways) or (Q, *target_shape).
-    """
-
-    state: State
-    losses: Tensor
-    output: Tensor
-
-
-class Episode(NamedTuple):
-    """What is adapted to, and asked about afterwards.
-
-    Attributes:
-        x: (S, *input_shape) support samples.
-        y: (S,) labels or (S, *target_shape) targets.
-        query_x: (Q, *input_shape) samples to predict; None for the support samples.
-        steps: inner steps.
-        lr_scale: multiplies the inner learning rate; a float32.
-    """
-
-    x: Tensor
-    y: Tensor
-    query_x: Tensor | None
-    steps: int
-    lr_scale: float = 1.0
+Loop = InnerLoop | SplitLoop
 
 
 @dataclass(frozen=True)
@@ -133,10 +107,12 @@ def record(
     whole = _affordable(loop, Episode(x[first], y[first], x, steps), least, weights)
     lowest, best = math.inf, None
     for candidate in _candidates(whole):
-        replayed = _replayed(loop, loop.init(), candidate, lr)
-        spread = _spread(loop, candidate, lr, replayed, lowest)
+        wanted = replayed(loop, loop.init(), candidate, lr)  # by the model as it is
+        if best is None:
+            repeats = _repeats(loop, candidate, lr, wanted)
+        spread = _spread(repeats, candidate, lr, wanted, lowest)
         if best is None or spread < lowest:
-            lowest, best = spread, (candidate, replayed)
+            lowest, best = spread, (candidate, wanted)
         if MARGIN * spread <= 1:
             break
     assert best is not None  # noqa: S101  # there is always a candidate
@@ -165,33 +141,10 @@ def record_episode(loop: InnerLoop, task: str, episode: Episode, lr: Rates) -> b
         A file like `selftest.safetensors`; None where PyTorch, with a jittered init, differs from
         itself by more than a runtime may: there a runtime cannot be checked.
     """
-    found = _replayed(loop, loop.init(), episode, lr)
+    found = replayed(loop, loop.init(), episode, lr)
     if _jittered(loop, episode, lr, found, JITTER, 1.0) > 1:
         return None
     return _content(task, episode, found)
-
-
-def replay(
-    loop: InnerLoop, init: State, x: Tensor, y: Tensor, steps: int, *, query_x: Tensor, lr: Rates
-) -> Replay:
-    """Adapt `init` and predict with PyTorch, noting the losses on the way."""
-    state, losses = loop.grow_for(init, y), []
-    for index in range(steps):
-        state, loss = loop.step(state.as_leaves(), x, y, lr, index)
-        losses.append(loss.detach())
-    with torch.no_grad():
-        state, loss = loop.finish(state, x, y)
-        return Replay(state, torch.stack([*losses, loss]), loop.predict(state, query_x))
-
-
-def _replayed(loop: InnerLoop, init: State, episode: Episode, lr: Rates) -> Replay:
-    x, y, query_x, steps, scale = episode
-    if isinstance(lr, Mapping):
-        lr = {name: rate * scale for name, rate in lr.items()}
-    else:
-        lr = lr * scale
-    query_x = x if query_x is None else query_x
-    return replay(loop, init, x, y, steps, query_x=query_x, lr=lr)
 
 
 def _affordable(loop: InnerLoop, whole: Episode, least: int, weights: int) -> Episode:
@@ -239,7 +192,15 @@ def _candidates(whole: Episode) -> Iterator[Episode]:
     yield single._replace(steps=1)
 
 
-def _spread(loop: InnerLoop, episode: Episode, lr: Rates, found: Replay, least: float) -> float:
+def _repeats(loop: InnerLoop, episode: Episode, lr: Rates, found: Replay) -> Loop:
+    """Return a loop that repeats what was found, in less time if it can be split."""
+    split = SplitLoop.of(loop, episode.x)
+    if split is None or _apart(replayed(split, loop.init(), episode, lr), found) > SPLIT:
+        return loop
+    return split
+
+
+def _spread(loop: Loop, episode: Episode, lr: Rates, found: Replay, least: float) -> float:
     """How far rounding leads PyTorch from what was found, in units of a runtime's tolerance.
 
     None at all is said of an episode that PyTorch repeats even when jittered by more than that.
@@ -247,14 +208,14 @@ def _spread(loop: InnerLoop, episode: Episode, lr: Rates, found: Replay, least: 
     """
     if _jittered(loop, episode, lr, found, JITTER, 1.0) <= 1:
         return 0.0
-    spread = _from_float64(loop, episode, lr, found)
-    if spread >= least:
+    spread = _jittered(loop, episode, lr, found, ROUNDING, least)
+    if spread >= least:  # float64 takes several times as long
         return spread
-    return max(spread, _jittered(loop, episode, lr, found, ROUNDING, least))
+    return max(spread, _from_float64(loop, episode, lr, found))
 
 
 def _jittered(
-    loop: InnerLoop, episode: Episode, lr: Rates, found: Replay, jitter: float, least: float
+    loop: Loop, episode: Episode, lr: Rates, found: Replay, jitter: float, least: float
 ) -> float:
     """How far jittered weights, those that stay frozen too, lead from what was found."""
     generator = torch.Generator().manual_seed(0)
@@ -264,20 +225,21 @@ def _jittered(
         tensor = tensor.detach()
         if not tensor.is_floating_point():
             return tensor
-        return tensor * (1 + jitter * torch.randn(tensor.shape, generator=generator))
+        noise = torch.randn(tensor.shape, generator=generator)
+        return noise.mul_(jitter).add_(1).mul_(tensor)  # in place: weights may take half a GB
 
     spread = 0.0
     for _ in range(JITTERED_RUNS):
         params = {name: moved(tensor) for name, tensor in init.params.items()}
         frozen = {name: moved(tensor) for name, tensor in init.frozen.items()}
         start = init._replace(params=params, frozen=frozen)
-        spread = max(spread, _apart(_replayed(loop, start, episode, lr), found))
+        spread = max(spread, _apart(replayed(loop, start, episode, lr), found))
         if spread > least:
             break
     return spread
 
 
-def _from_float64(loop: InnerLoop, episode: Episode, lr: Rates, found: Replay) -> float:
+def _from_float64(loop: Loop, episode: Episode, lr: Rates, found: Replay) -> float:
     """How far what was found is from float64's; zero where the model computes in float32 alone."""
 
     def exact(tensor: Tensor) -> Tensor:
@@ -297,7 +259,7 @@ def _from_float64(loop: InnerLoop, episode: Episode, lr: Rates, found: Replay) -
     query_x = None if episode.query_x is None else exact(episode.query_x)
     inputs = episode._replace(x=exact(episode.x), y=exact(episode.y), query_x=query_x)
     try:
-        return _apart(found, _replayed(loop, start, inputs, lr))
+        return _apart(found, replayed(loop, start, inputs, lr))
     except (RuntimeError, InputError):  # a cast to float32 in the model's code, an ONNX graph
         return 0.0
 
@@ -305,7 +267,9 @@ def _from_float64(loop: InnerLoop, episode: Episode, lr: Rates, found: Replay) -
 def _apart(got: Replay, wanted: Replay) -> float:
     """Return the largest difference in units of a runtime's tolerance; infinity for no number."""
     most = 0.0
-    for one, other in zip(_results(got), _results(wanted), strict=True):
+    results = _results(got)
+    for name, other in _results(wanted).items():
+        one = results[name]
         ratio = float((one - other).abs().max() / (ATOL + RTOL * other.abs().max()))
         most = max(most, ratio if math.isfinite(ratio) else math.inf)
     return most
@@ -334,8 +298,9 @@ def _content(task: str, episode: Episode, found: Replay, weights: int | None = N
     )
 
 
-def _results(found: Replay) -> list[Tensor]:
-    return [*_tensors(found.state).values(), found.losses, found.output]
+def _results(found: Replay) -> dict[str, Tensor]:
+    given = {bundle.LOSSES: found.losses, bundle.LOGITS: found.output}
+    return {bundle.next_name(n): t for n, t in _tensors(found.state).items()} | given
 
 
 def _tensors(state: State) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from copy import copy
 from pathlib import Path
 
@@ -11,6 +11,8 @@ import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
 from edgemeta import bundle
+from edgemeta_export.bodies import graphs_in
+from edgemeta_export.short_names import shorten_names
 
 ALIGNMENT = 64  # bytes: a cache line, so that a mapped tensor is as good as an allocated one
 
@@ -63,33 +65,17 @@ def pack_init(models: Iterable[ir.Model], names: Iterable[str]) -> bytes:
 
 
 def to_bytes(model: ir.Model) -> bytes:
-    """Serialise a model, without the compiler's own notes on each node.
+    """Serialise a model, without the compiler's own notes on each node, and with short names.
 
-    Shapes of inner values are left out, which whoever wants them can infer, and names of nodes that
-    are those of what they make: a third of a graph's bytes.
+    Shapes of inner values are left out, which whoever wants them can infer.
     """
     ClearMetadataAndDocStringPass()(model)
     proto = ir.to_proto(model)
     for graph in graphs_in(proto.graph):
         del graph.value_info[:]
-        for node in graph.node:
-            if list(node.output) == [node.name]:
-                node.ClearField("name")
+    shorten_names(proto.graph)
     content: bytes = proto.SerializeToString(deterministic=True)
     return content
-
-
-def graphs_in(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """Yield a graph and those inside of it, such as bodies of Loops."""
-    yield graph
-    for node in graph.node:
-        for body in bodies_of(node):
-            yield from graphs_in(body)
-
-
-def bodies_of(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    """Return the graphs that a node holds itself."""
-    return [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
 
 
 def ops_used(model: ir.Model) -> list[str]:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from edgemeta import bundle
 from edgemeta.errors import ParityError
 from edgemeta_export import export_bundle
+from edgemeta_export.replay import replay
 from edgemeta_export.rules import RULES
 from edgemeta_export.rules.registry import constant, op
-from edgemeta_export.selftest import replay
 from tests.cases import CASES, INNER_LR, Case, Compile
 from tests.tolerance import Tensors, assert_most, excess, numpy_state
 

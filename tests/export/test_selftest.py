@@ -19,7 +19,8 @@ from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import LOSSES
 from edgemeta_export import export_bundle, selftest
 from edgemeta_export.recording import kept
-from edgemeta_export.selftest import ATOL, MARGIN, RTOL, Episode, record, record_episode, replay
+from edgemeta_export.replay import Episode, replay
+from edgemeta_export.selftest import ATOL, MARGIN, RTOL, record, record_episode
 
 X = torch.linspace(-1, 1, 16).reshape(4, 4)
 Y = torch.tensor([0, 1, 2, 0])
