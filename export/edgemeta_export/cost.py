@@ -13,9 +13,7 @@ from onnx import numpy_helper, shape_inference
 from edgemeta import bundle
 from edgemeta_export.assemble import INNER_LOOP, WAYS_DIM
 from edgemeta_export.bodies import bodies_of, graphs_in
-from edgemeta_export.slices import PART
-
-CUTS = tuple(PART.format(name) for name in (bundle.SUPPORT_X, bundle.SUPPORT_Y))
+from edgemeta_export.short_names import CUTS
 
 VIEWS = {"Reshape", "Squeeze", "Unsqueeze", "Identity"}
 """Operators whose output lies where their input does."""

@@ -7,9 +7,14 @@ from itertools import count
 
 import onnx
 
+from edgemeta import bundle
 from edgemeta_export.bodies import bodies_of
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+PART = "slice/{}"
+"""How the names of nodes end that cut a slice from the support set."""
+CUTS = tuple(PART.format(name) for name in (bundle.SUPPORT_X, bundle.SUPPORT_Y))
+
 SIGNS = LETTERS + "0123456789"  # behind the first letter
 
 
@@ -19,7 +24,7 @@ def shorten_names(graph: onnx.GraphProto) -> None:
     Inputs, outputs and tensors in `init.bin` keep their names: callers use them. Any other value
     gets a letter or two, the same in all bodies that read it. A node keeps its long name only where
     another layer begins: those that follow it without a name belong to the same layer. What has a
-    body, such as a Loop, always keeps its name.
+    body, such as a Loop, always keeps its name, and what cuts slices, which `cost` looks for.
 
     Args:
         graph: the main graph, with names that are unique in it and its bodies.
@@ -50,7 +55,7 @@ def _rename(graph: onnx.GraphProto, names: dict[str, str], fresh: Iterator[str])
         bodies = bodies_of(node)
         name = node.name or next(filter(None, node.output))
         layer = name.rpartition("/")[0]
-        if bodies or layer != last:
+        if bodies or layer != last or name.endswith(CUTS):
             node.name = name
         else:
             node.ClearField("name")

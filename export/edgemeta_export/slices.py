@@ -20,9 +20,7 @@ from edgemeta_export.building import (
     zeros_like,
 )
 from edgemeta_export.pieces import GRADIENT, LOSS, SHARE
-
-PART = "slice/{}"
-"""How the names of the values end that are cut from the support set."""
+from edgemeta_export.short_names import PART
 
 
 @dataclass(frozen=True)
