@@ -2,7 +2,8 @@
 
 python -m benchmarks.bundle_size [--out FILE]
 
-The bound is 5 % of the weights and 100 kB; the exit code is 1 where a bundle is above it. Times are of the whole export, with PyTorch's replays and the check on onnxruntime: of the processor, and
+The bound is 5 % of the weights and 100 kB; the exit code is 1 where a bundle is above it. Times
+are of the whole export, with PyTorch's replays and the check on onnxruntime: of the processor, and
 as the clock shows them, which on a machine with other work is longer.
 """
 

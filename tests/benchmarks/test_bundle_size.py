@@ -16,13 +16,13 @@ def check(case: Case, folder: Path) -> None:
     assert found.beside <= found.limit, found.files
 
 
-@pytest.mark.parametrize("case", [CASES["mlp"], SMALL], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [CASES["mlp"], CASES["ds-cnn"], SMALL], ids=lambda case: case.name)
 def test_small_networks(case: Case, tmp_path: Path) -> None:
     check(case, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mobilenet-v2", "resnet12"])
+@pytest.mark.parametrize("name", ["mobilenet-v2", "resnet12", "transformer"])
 def test_large_networks(name: str, tmp_path: Path) -> None:
     check(CASES[name], tmp_path)
 
