@@ -27,8 +27,9 @@ from edgemeta_export import export_bundle
 
 RESULT = Path(__file__).parent / "results" / "bundle_size.md"
 SMALL = Case("conv4-128-bn", partial(conv4, 128, norm=True), (1, 28, 28), 5, 5)
-NAMES = ("mlp", "mobilenet-v2", "resnet12", "ds-cnn", "conv4-64-bn", "transformer")
-MEASURED = (SMALL, *(CASES[name] for name in NAMES))
+NAMES = ("mobilenet-v2", "resnet12", "ds-cnn", "conv4-64-bn", "transformer")
+# The first one also pays for imports, which take longest beside a small network.
+MEASURED = (CASES["mlp"], SMALL, *(CASES[name] for name in NAMES))
 
 SHARE, ROOM = 0.05, 100_000
 INNER_STEPS, INNER_LR = 5, 0.01
