@@ -142,6 +142,35 @@ def test_a_model_that_holds_what_it_computed_is_refused(tmp_path: Path) -> None:
         export(tmp_path / "bundle", model)
 
 
+class Caching(nn.Module):
+    """Computes something from a parameter that adapts, and in eval mode never again."""
+
+    def __init__(self, *, caches: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.caches = caches
+        self.linear = nn.Linear(4, 3)
+        self.biases = nn.Parameter(torch.tensor([0.3, -0.2]))
+        self.cache: dict[str, Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.caches or "cpu" not in self.cache:
+            self.cache["cpu"] = self.biases[torch.tensor([0, 1, 1])]
+        output: Tensor = self.linear(x)
+        return output + self.cache["cpu"]
+
+
+def test_what_a_model_computed_once_adapts_all_the_same(tmp_path: Path) -> None:
+    adapted = []
+    for caches in (False, True):
+        path = export(tmp_path / "bundle", Caching(caches=caches).eval(), example_y=[0, 1, 2] * 2)
+        adapted.append(Runner(path).adapt(X, np.arange(6) % 3).state_dict())
+    want, got = adapted
+    assert np.abs(want["biases"] - [0.3, -0.2]).min() > 1e-3
+    for name, value in want.items():
+        np.testing.assert_allclose(got[name], value, rtol=1e-6, atol=1e-7, err_msg=name)
+
+
 def test_an_existing_bundle_is_replaced_whole(tmp_path: Path) -> None:
     first = Runner(export(tmp_path / "bundle")).fingerprint
     second = Runner(export(tmp_path / "bundle", inner_lr=0.2))

@@ -28,6 +28,7 @@ from edgemeta.meta.inner.losses import Loss, balanced_cross_entropy
 from edgemeta.meta.inner.norms import SupportNorm, with_support_norms
 from edgemeta.meta.inner.shared_head import shared_names
 from edgemeta.meta.inner.updates import SGD, Rates, Update
+from edgemeta.meta.kept_tensors import KeptTensors
 
 OUT_OF_REACH = 1e9  # subtracted from a logit: far beyond what exp can see, far from overflow
 
@@ -93,6 +94,7 @@ class InnerLoop:
         self.model = with_support_norms(model).eval()
         self.loss = loss
         self.update = update
+        self._kept = KeptTensors(self.model)
         self._norms = [m for m in self.model.modules() if isinstance(m, SupportNorm)]
         self.adapted = matching(dict(self.model.named_parameters()), adapt)
         self.per_class = shared_names(self.model)
@@ -142,10 +144,7 @@ class InnerLoop:
 
     def predict(self, state: State, x: Tensor) -> Tensor:
         """Return the model's output for `x` (N, *input_shape), using the state's statistics."""
-        output: Tensor = functional_call(
-            self.model, {**state.frozen, **state.params, **state.buffers}, (x,)
-        )
-        return _masked(output, state.ways)
+        return _masked(self._call({**state.frozen, **state.params, **state.buffers}, x), state.ways)
 
     def step(
         self,
@@ -302,9 +301,14 @@ class InnerLoop:
         """Return the output under x's own norm statistics, and those statistics."""
         tensors = {**state.frozen, **state.params, **state.buffers}
         with self.collecting_statistics():
-            output = functional_call(self.model, tensors, (x,))
+            output = self._call(tensors, x)
         # functional_call writes the buffers that the forward replaced back into `tensors`.
         return _masked(output, state.ways), {name: tensors[name] for name in state.buffers}
+
+    def _call(self, tensors: dict[str, Tensor], x: Tensor) -> Tensor:
+        self._kept.drop()
+        output: Tensor = functional_call(self.model, tensors, (x,))
+        return output
 
     def _support_loss(self, output: Tensor, y: Tensor, share: Tensor | None) -> Tensor:
         if share is None:
