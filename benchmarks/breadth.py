@@ -1,6 +1,6 @@
 """Networks of timm and torchvision, compiled: how long it takes, and how far from PyTorch it is.
 
-python -m benchmarks.breadth [NETWORK]... [--only head|"last block"]
+python -m benchmarks.breadth [NETWORK]... [--only head|"last block"|all]
 
 Writes benchmarks/results/breadth.json, where the networks that are not named keep their numbers.
 `docs.support_table` makes a table of it; tests/export/test_breadth.py says what must be installed.
@@ -19,6 +19,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,17 @@ from torch import nn
 from benchmarks.timing import machine, write_json
 from edgemeta import Runner
 from edgemeta_export import export_bundle
-from tests.networks import NETWORKS, QUERIES, SAMPLES, STEPS, Network, difference, rate, references
+from tests.networks import (
+    KINDS,
+    NETWORKS,
+    QUERIES,
+    SAMPLES,
+    STEPS,
+    Network,
+    difference,
+    rate,
+    references,
+)
 
 RESULT = Path(__file__).parent / "results" / "breadth.json"
 CALLS = 5  # of which the fastest counts, after one that does not
@@ -41,7 +52,7 @@ def measured(network: Network, what: str) -> dict[str, float]:
 
     Args:
         network: the network.
-        what: what adapts: "head" or "last block".
+        what: what adapts: one of `KINDS`.
     """
     model, patterns = network.model(), network.adapt(what)
     x, y = network.samples(SAMPLES, seed=0)
@@ -88,7 +99,7 @@ def measured(network: Network, what: str) -> dict[str, float]:
     }
 
 
-def main(names: list[str], kinds: list[str]) -> None:
+def main(names: Sequence[str], kinds: Sequence[str]) -> None:
     """Measure, print a line each, and write the result after each."""
     torch.set_num_threads(1)
     found: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.exists() else {"networks": {}}
@@ -108,7 +119,7 @@ def main(names: list[str], kinds: list[str]) -> None:
             "parameters": sum(p.numel() for p in network.model().parameters()),
             "input": [3, network.size, network.size],
         }
-        for what in kinds:
+        for what in (kind for kind in network.kinds if kind in kinds):
             entry.pop(what, None)
             try:
                 entry[what] = measured(network, what)
@@ -128,6 +139,6 @@ def main(names: list[str], kinds: list[str]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*", metavar="NETWORK")
-    parser.add_argument("--only", choices=["head", "last block"])
+    parser.add_argument("--only", choices=KINDS)
     chosen = parser.parse_args()
-    main(chosen.names, [chosen.only] if chosen.only else ["head", "last block"])
+    main(chosen.names, [chosen.only] if chosen.only else KINDS)

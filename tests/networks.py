@@ -1,8 +1,8 @@
 """Networks of timm and torchvision, and what fine-tuning one in PyTorch gives.
 
 The reference is an ordinary loop with `torch.optim.SGD` on a network in eval mode, not our own
-`InnerLoop`. Weights are random, and running statistics fit no data: whoever mixes them up with the
-support set's is far off. See `test_breadth` for what these packages need.
+`InnerLoop`. Weights are random, and running statistics fit no data: with the support set's instead
+(`with_statistics_of`) the result is another. See `test_breadth` for what these packages need.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ WAYS, STEPS = 5, 3
 SAMPLES, QUERIES = 10, 6
 MOVE = 0.1  # length of the first step, as a share of the weights that move
 
+KINDS = ("head", "last block", "all")
+
 Package = Literal["timm", "torchvision"]
 
 
@@ -39,6 +41,7 @@ class Network:
         last: patterns over those of its last block.
         size: height and width of an image: small, to save time.
         settings: what else its maker takes.
+        whole: whether it is looked at with all its weights adapting, too.
     """
 
     package: Package
@@ -47,6 +50,12 @@ class Network:
     last: tuple[str, ...]
     size: int = 64
     settings: tuple[tuple[str, Any], ...] = ()
+    whole: bool = False
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What adapts, each in turn: see `adapt`."""
+        return KINDS if self.whole else KINDS[:2]
 
     def model(self) -> nn.Module:
         """Return it in eval mode, with seeded weights and statistics."""
@@ -69,28 +78,50 @@ class Network:
         return (patterns.repeat(self.size // 4, -2)[y] + noise).astype(np.float32), y
 
     def adapt(self, what: str) -> tuple[str, ...]:
-        """Return the patterns of what adapts: "head", or "last block", which has the head in it."""
-        return self.head if what == "head" else (*self.last, *self.head)
+        """Return the patterns of one of `KINDS`; the last block has the head in it."""
+        return {"head": self.head, "last block": (*self.last, *self.head), "all": ("*",)}[what]
 
 
 def _disturb_norms(model: nn.Module, x: Tensor) -> None:
     """Give batch norms random parameters, and statistics far from those of any data.
 
-    They begin with those of `x`, or what a deep network computes would vanish or overflow.
+    One after the other, each as far from those of what now reaches it, in units of its deviation,
+    as the next: statistics of a network whose earlier norms were still undisturbed would be
+    further off with every layer. Norms shrink what they normalise, for where attention is sharp or
+    layers are many, a gain above 1 magnifies rounding until float32 is noise.
     """
+
+    def disturb(norm: nn.modules.batchnorm._BatchNorm, inputs: tuple[Tensor]) -> None:
+        (seen,) = inputs
+        variance, mean = torch.var_mean(seen, [0, *range(2, seen.ndim)], correction=0)
+        # What is dead in `x` would be divided by nothing where it is not.
+        variance = variance.clamp(min=0.05 * float(variance.mean()))
+        deviation = variance.sqrt()
+        if norm.running_mean is not None and norm.running_var is not None:
+            norm.running_mean.copy_(mean + 0.3 * deviation * torch.randn_like(deviation))
+            norm.running_var.copy_(variance * torch.empty_like(variance).uniform_(1, 2.5))
+        if norm.affine:
+            nn.init.uniform_(norm.weight, 0.25, 0.75)
+            nn.init.normal_(norm.bias, 0.0, 0.3)
+
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    for norm in norms:
-        norm.momentum = 1.0
+    handles = [norm.register_forward_pre_hook(disturb) for norm in norms]
     with torch.no_grad():
-        model.train()(x)
-        for norm in norms:
-            if norm.affine:
-                nn.init.uniform_(norm.weight, 0.5, 1.5)
-                nn.init.normal_(norm.bias, 0.0, 0.3)
-            if norm.running_mean is not None and norm.running_var is not None:
-                deviation = norm.running_var.sqrt()
-                norm.running_mean += 0.3 * deviation * torch.randn_like(deviation)
-                norm.running_var *= torch.empty_like(deviation).uniform_(0.4, 2.5)
+        model.eval()(x)
+    for handle in handles:
+        handle.remove()
+
+
+def with_statistics_of(model: nn.Module, x: Tensor) -> nn.Module:
+    """Return a copy in eval mode whose batch norms have the statistics of `x`."""
+    model = copy.deepcopy(model)
+    for norm in model.modules():
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+            norm.momentum = 1.0
+            norm.train()
+    with torch.no_grad():
+        model(x)
+    return model.eval()
 
 
 def rate(model: nn.Module, patterns: Sequence[str], x: Tensor, y: Tensor) -> float:
@@ -168,15 +199,28 @@ NETWORKS = (
     Network("timm", "regnetx_002", ("head.fc.*",), ("s4.b7.*",)),
     Network("timm", "resnet10t", ("fc.*",), ("layer4.*",)),
     Network("timm", "mobilevitv2_050", ("head.fc.*",), ("stages.4.1.*",)),
-    Network("timm", "edgenext_xx_small", ("head.fc.*",), ("stages.3.blocks.1.*", "head.norm.*")),
-    Network("timm", "convnextv2_atto", ("head.fc.*",), ("stages.3.blocks.1.*", "head.norm.*")),
+    Network(
+        "timm",
+        "edgenext_xx_small",
+        ("head.fc.*",),
+        ("stages.3.blocks.1.*", "head.norm.*"),
+        whole=True,
+    ),
+    Network(
+        "timm",
+        "convnextv2_atto",
+        ("head.fc.*",),
+        ("stages.3.blocks.1.*", "head.norm.*"),
+        whole=True,
+    ),
     Network("timm", "inception_next_atto", ("head.fc2.*",), ("stages.3.blocks.1.*", "head.fc1.*")),
     Network("timm", "poolformer_s12", ("head.fc.*",), ("stages.3.blocks.1.*", "head.norm.*")),
     Network(
         "timm",
         "levit_128s",
         ("head.linear.*", "head_dist.linear.*"),
-        ("stages.2.blocks.3.mlp.*",),  # it keeps its attention's biases from call to call
+        # In eval mode it keeps its attention's biases from call to call: PyTorch learns none.
+        ("stages.2.blocks.3.*", "!stages.2.blocks.3.attn.attention_biases"),
         size=224,  # its tables of positions are made for this one
     ),
     Network("timm", "xcit_nano_12_p16_224", ("head.*",), ("cls_attn_blocks.1.*", "norm.*")),
@@ -191,7 +235,7 @@ NETWORKS = (
     Network("timm", "ghostnet_050", ("classifier.*",), ("blocks.9.*", "conv_head.*")),
     Network("timm", "fastvit_t8", ("head.fc.*",), ("stages.3.blocks.1.*", "final_conv.*")),
     Network("timm", "hgnetv2_b0", ("head.fc.*",), ("stages.3.*", "head.last_conv.*")),
-    Network("timm", "starnet_s1", ("head.*",), ("stages.3.4.*", "norm.*")),
+    Network("timm", "starnet_s1", ("head.*",), ("stages.3.3.*", "norm.*")),
     Network("torchvision", "resnet18", ("fc.*",), ("layer4.1.*",)),
     Network("torchvision", "mobilenet_v2", ("classifier.1.*",), ("features.17.*", "features.18.*")),
     Network(

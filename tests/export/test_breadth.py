@@ -17,21 +17,37 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgemeta import Runner
 from edgemeta_export import export_bundle
-from tests.networks import NETWORKS, QUERIES, SAMPLES, STEPS, Network, difference, rate, references
+from tests.networks import (
+    NETWORKS,
+    QUERIES,
+    SAMPLES,
+    STEPS,
+    Network,
+    difference,
+    fine_tuned,
+    rate,
+    references,
+    with_statistics_of,
+)
 
 pytest.importorskip("timm", reason="see the module's docstring", exc_type=ImportError)
 pytest.importorskip("torchvision", reason="see the module's docstring", exc_type=ImportError)
 
 # Relative to the largest logit: deep networks of random weights magnify rounding; most seen 5e-5.
 LIMIT = 2e-4
+CONFUSED = 500 * LIMIT  # what the support set's statistics must change; least seen 0.59
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["head", "last block"])
-@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
+@pytest.mark.parametrize(
+    ("network", "what"),
+    [(network, what) for network in NETWORKS for what in network.kinds],
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_a_network_agrees_with_fine_tuning(network: Network, what: str, tmp_path: Path) -> None:
     model, patterns = network.model(), network.adapt(what)
     x, y = network.samples(SAMPLES, seed=0)
@@ -46,6 +62,11 @@ def test_a_network_agrees_with_fine_tuning(network: Network, what: str, tmp_path
     wanted = references(model, patterns, *support, lr, torch.tensor(query_x))
     with torch.no_grad():
         before = model(torch.tensor(query_x)).numpy()
-    # Or nothing was learned, and anything would do.
+    # Or nothing was learned, and anything would do ...
     assert np.abs(wanted[0] - before).max() > 0.05 * np.abs(wanted[0]).max()
+    if any(isinstance(module, _BatchNorm) for module in model.modules()):
+        # ... and so would the support set's statistics.
+        confused = fine_tuned(with_statistics_of(model, support[0]), patterns, *support, lr)
+        with torch.no_grad():
+            assert difference(confused(torch.tensor(query_x)).numpy(), wanted) > CONFUSED
     assert difference(runner.adapt(x, y).predict_logits(query_x), wanted) < LIMIT
