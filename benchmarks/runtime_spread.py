@@ -33,6 +33,7 @@ from edgemeta import Runner
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import LOSSES
 from edgemeta_export import export_bundle, selftest
+from edgemeta_export.replay import Episode, replayed
 from tests.tolerance import Tensors, excess, numpy_state
 from tests.zoo import ROWS, Row
 
@@ -67,8 +68,8 @@ def report(row: Row) -> None:
     """Print the line of one model."""
     x, y = row.samples(SAMPLES, seed=0)
     loop = InnerLoop(row.model(), row.loss or LOSSES[row.task])
-    episode = selftest.Episode(torch.from_numpy(x), torch.from_numpy(y), None, STEPS)
-    recorded = selftest._replayed(loop, loop.init(), episode, INNER_LR)
+    episode = Episode(torch.from_numpy(x), torch.from_numpy(y), None, STEPS)
+    recorded = replayed(loop, loop.init(), episode, INNER_LR)
     exact = selftest._from_float64(loop, episode, INNER_LR, recorded)
     jitter = selftest._jittered(loop, episode, INNER_LR, recorded, selftest.ROUNDING, np.inf)
     want = numpy_state(recorded.state)
