@@ -24,7 +24,7 @@ from benchmarks.guard import UNDISTURBED
 from benchmarks.models import CASES
 from benchmarks.timing import machine, markdown
 from edgemeta import Runner
-from edgemeta.device.events import LOG, tell
+from edgemeta.device.events import LOG, emit
 from edgemeta.device.guard import check_progress
 
 CASE = CASES["mlp"]
@@ -56,7 +56,7 @@ def main(out: Path | None) -> None:
         learner, init = runner.adapt(x, y, STEPS, guard=False), runner.init
 
         def event(observe: Callable[[Any], None] | None = None) -> None:
-            tell(observe, "adapt", runner.path, time.perf_counter(), len(x), learner.losses)
+            emit(observe, "adapt", runner.path, time.perf_counter(), len(x), learner.losses)
 
         found = {
             "an adaptation": fastest_us(lambda: runner.adapt(x, y, STEPS, guard=False)),

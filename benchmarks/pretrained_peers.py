@@ -29,7 +29,7 @@ from edgemeta.meta.outer.work import fit_neck
 from edgemeta.meta.runs.adapter import TorchAdapter
 from edgemeta.meta.runs.devices import CPU
 from edgemeta.tasks import DataOptions, Episode, EpisodeSize, open_tasks
-from edgemeta_export.ready import INNER_LR, INNER_STEPS
+from edgemeta_export.body_export import INNER_LR, INNER_STEPS
 
 Features = NDArray[np.float32]
 Contestant = Callable[[Episode], NDArray[np.int64]]

@@ -43,17 +43,21 @@ def measure(case: MetaCase, rounds: int) -> dict[str, float]:
     gradients = {}
     recording = 0.0
     for k in range(rounds + 1):
-        for flat in spent:
-            engine.use(Plan(chunk, 1, flat))
+        for is_recorded in spent:
+            engine.use(Plan(chunk, 1, is_recorded))
             seconds = [timed(step, time.process_time)[1] for _ in range(CALLS)]
-            gradients[flat] = [leaf.grad.clone() for leaf in engine.leaves if leaf.grad is not None]
+            gradients[is_recorded] = [
+                leaf.grad.clone() for leaf in engine.leaves if leaf.grad is not None
+            ]
             if k:  # the first round warms up, and records
-                spent[flat] += seconds
-            elif flat:
+                spent[is_recorded] += seconds
+            elif is_recorded:
                 recording = seconds[0]
     if not all(map(torch.equal, gradients[False], gradients[True])):
         raise SystemExit(f"{case}: a record gives other gradients")
-    plain, recorded = (float(np.median(spent[flat])) * 1e3 * share for flat in (False, True))
+    plain, recorded = (
+        float(np.median(spent[is_recorded])) * 1e3 * share for is_recorded in (False, True)
+    )
     return {"plain_ms": plain, "recorded_ms": recorded, "recording_s": recording}
 
 

@@ -32,7 +32,7 @@ from onnxruntime import GraphOptimizationLevel, SessionOptions
 from edgemeta import Runner
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import LOSSES
-from edgemeta_export import export_bundle, selftest
+from edgemeta_export import export_bundle, recorded_episode
 from edgemeta_export.replay import Episode, replayed
 from tests.tolerance import Tensors, excess, numpy_state
 from tests.zoo import ROWS, Row
@@ -70,8 +70,10 @@ def report(row: Row) -> None:
     loop = InnerLoop(row.model(), row.loss or LOSSES[row.task])
     episode = Episode(torch.from_numpy(x), torch.from_numpy(y), None, STEPS)
     recorded = replayed(loop, loop.init(), episode, INNER_LR)
-    exact = selftest._from_float64(loop, episode, INNER_LR, recorded)
-    jitter = selftest._jittered(loop, episode, INNER_LR, recorded, selftest.ROUNDING, np.inf)
+    exact = recorded_episode._from_float64(loop, episode, INNER_LR, recorded)
+    jitter = recorded_episode._jittered(
+        loop, episode, INNER_LR, recorded, recorded_episode.ROUNDING, np.inf
+    )
     want = numpy_state(recorded.state)
     want |= {"losses": recorded.losses.numpy(), "output": recorded.output.numpy()}
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta.meta.inner.loop import State
-from edgemeta_export.selftest import ATOL, RTOL
+from edgemeta_export.recorded_episode import ATOL, RTOL
 
 Tensors = dict[str, NDArray[np.float32]]
 

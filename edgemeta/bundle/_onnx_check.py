@@ -15,7 +15,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeta.bundle._protobuf import BYTES, FIXED32, FIXED64, VARINT, Field, Wire, message
+from edgemeta.bundle._protobuf import (
+    BYTES,
+    FIXED32,
+    FIXED64,
+    VARINT,
+    Field,
+    ProtobufReader,
+    message,
+)
 from edgemeta.bundle.manifest import INIT, MAX_AXES, Manifest
 from edgemeta.util.strict_json import short
 
@@ -136,14 +144,14 @@ def read_graph(content: bytes) -> Graph:
     Raises:
         ValueError: it has something that no compiler of ours writes.
     """
-    wire = Wire(content, MAX_FIELDS)
-    model = wire.fields(0, len(content), MODEL)
+    reader = ProtobufReader(content, MAX_FIELDS)
+    model = reader.fields(0, len(content), MODEL)
     outer = [each for each in model if each[0] == MODEL_GRAPH]
-    opsets = [_opset(wire, each) for each in model if each[0] == OPSET_IMPORT]
+    opsets = [_opset(reader, each) for each in model if each[0] == OPSET_IMPORT]
     if len(outer) != 1 or len(opsets) != 1:
         raise ValueError(f"{len(outer)} graphs and {len(opsets)} opsets")
     graph = Graph(opsets[0])
-    _read_graph(wire, outer[0], graph, MAX_DEPTH, is_outer=True)
+    _read_graph(reader, outer[0], graph, MAX_DEPTH, is_outer=True)
     return graph
 
 
@@ -174,63 +182,67 @@ def check_graph(content: bytes, name: str, manifest: Manifest) -> Graph:
     return graph
 
 
-def _opset(wire: Wire, place: Field) -> int:
-    found = {each[0]: each for each in wire.fields(*place[1:], OPSET)}
-    domain = wire.text(found[OPSET_DOMAIN]) if OPSET_DOMAIN in found else ""
+def _opset(reader: ProtobufReader, place: Field) -> int:
+    found = {each[0]: each for each in reader.fields(*place[1:], OPSET)}
+    domain = reader.text(found[OPSET_DOMAIN]) if OPSET_DOMAIN in found else ""
     if domain or OPSET_VERSION not in found:
         raise ValueError(f"opset of the domain {short(repr(domain))}")
-    return wire.varint(found[OPSET_VERSION][1])[0]
+    return reader.varint(found[OPSET_VERSION][1])[0]
 
 
-def _read_graph(wire: Wire, place: Field, graph: Graph, depth: int, *, is_outer: bool) -> None:
+def _read_graph(
+    reader: ProtobufReader, place: Field, graph: Graph, depth: int, *, is_outer: bool
+) -> None:
     if depth == 0:
         raise ValueError(f"graphs nested deeper than {MAX_DEPTH}")
-    for each in wire.fields(*place[1:], GRAPH):
+    for each in reader.fields(*place[1:], GRAPH):
         if each[0] == NODE:
-            _read_node(wire, each, graph, depth)
+            _read_node(reader, each, graph, depth)
         elif each[0] == INITIALIZER:
-            name, tensor = _read_tensor(wire, each, may_be_external=is_outer)
+            name, tensor = _read_tensor(reader, each, may_be_external=is_outer)
             if is_outer:
                 if not name or name in graph.initializers:
                     raise ValueError(f"an initializer without a name of its own: {short(name)!r}")
                 graph.initializers[name] = tensor
 
 
-def _read_node(wire: Wire, place: Field, graph: Graph, depth: int) -> None:
+def _read_node(reader: ProtobufReader, place: Field, graph: Graph, depth: int) -> None:
     op = ""
-    for each in wire.fields(*place[1:], NODES):
+    for each in reader.fields(*place[1:], NODES):
         if each[0] == ATTRIBUTE:
-            for value in wire.fields(*each[1:], ATTRIBUTES):
+            for value in reader.fields(*each[1:], ATTRIBUTES):
                 if value[0] in TENSORS_OF:
-                    _read_tensor(wire, value, may_be_external=False)
+                    _read_tensor(reader, value, may_be_external=False)
                 elif value[0] in GRAPHS_OF:
-                    _read_graph(wire, value, graph, depth - 1, is_outer=False)
+                    _read_graph(reader, value, graph, depth - 1, is_outer=False)
         elif each[0] == OP_TYPE:
-            op = wire.text(each)
-        elif each[0] == DOMAIN and wire.text(each):
-            raise ValueError(f"an op of the domain {short(repr(wire.text(each)))}")
+            op = reader.text(each)
+        elif each[0] == DOMAIN and reader.text(each):
+            raise ValueError(f"an op of the domain {short(repr(reader.text(each)))}")
     if not op:
         raise ValueError("a node without an op")
     graph.ops.add(op)
 
 
-def _read_tensor(wire: Wire, place: Field, *, may_be_external: bool) -> tuple[str, Tensor]:
-    found = wire.fields(*place[1:], TENSOR)
+def _read_tensor(
+    reader: ProtobufReader, place: Field, *, may_be_external: bool
+) -> tuple[str, Tensor]:
+    found = reader.fields(*place[1:], TENSOR)
     single = {each[0]: each for each in found}
-    name = wire.text(single[NAME]) if NAME in single else ""
-    dims = (wire.integers(each, MAX_AXES) for each in found if each[0] == DIMS)
+    name = reader.text(single[NAME]) if NAME in single else ""
+    dims = (reader.integers(each, MAX_AXES) for each in found if each[0] == DIMS)
     shape = tuple(itertools.chain.from_iterable(dims))
     if len(shape) > MAX_AXES or any(n >= MAX_SIZE for n in shape):
         raise ValueError(f"{short(name)} has shape {short(shape)}")
-    data_type = wire.varint(single[DATA_TYPE][1])[0] if DATA_TYPE in single else 0
+    data_type = reader.varint(single[DATA_TYPE][1])[0] if DATA_TYPE in single else 0
     if data_type not in NUMPY:
         raise ValueError(f"{short(name)} has data type {data_type}")
     tensor = Tensor(NUMPY[data_type], shape, None)
     entries = [each for each in found if each[0] == EXTERNAL_DATA]
     values = [end - start for number, start, end in found if number in TYPED_DATA]
-    location = wire.varint(single[DATA_LOCATION][1])[0] if DATA_LOCATION in single else 0
+    location = reader.varint(single[DATA_LOCATION][1])[0] if DATA_LOCATION in single else 0
     if location == EXTERNAL and may_be_external and not values and RAW_DATA not in single:
-        return name, replace(tensor, offset=_offset(wire, entries, tensor, name))
+        return name, replace(tensor, offset=_offset(reader, entries, tensor, name))
     if location or entries:
         raise ValueError(f"{short(name)} has external data where there can be none")
     if RAW_DATA in single:
@@ -243,11 +255,11 @@ def _read_tensor(wire: Wire, place: Field, *, may_be_external: bool) -> tuple[st
     return name, tensor
 
 
-def _offset(wire: Wire, entries: list[Field], tensor: Tensor, name: str) -> int:
+def _offset(reader: ProtobufReader, entries: list[Field], tensor: Tensor, name: str) -> int:
     """Return where in `init.bin` an external tensor begins."""
     said: dict[str, str] = {}
     for entry in entries:
-        pair = [wire.text(each) for each in sorted(wire.fields(*entry[1:], ENTRY))]
+        pair = [reader.text(each) for each in sorted(reader.fields(*entry[1:], ENTRY))]
         if len(pair) != 2 or pair[0] in said:
             raise ValueError(f"{short(name)} has external data that is said twice, or half")
         said[pair[0]] = pair[1]

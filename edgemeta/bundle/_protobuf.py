@@ -28,17 +28,18 @@ def message(
         skipped: field numbers of BYTES that may be repeated and are of no interest.
 
     Returns:
-        What `Wire.fields` takes: by tag, as it stands in front of a field, a bit of its own for a
-        field that may come once, 0 for one that may be repeated, SKIPPED for one of no interest.
+        What `ProtobufReader.fields` takes: by tag, as it stands in front of a field, a bit of its
+        own for a field that may come once, 0 for one that may be repeated, SKIPPED for one of no
+        interest.
     """
-    kinds = {number << 3 | wire: 1 << number for number, wire in once.items()}
-    for number, wire in many.items():
-        kinds |= {number << 3 | wire: 0, number << 3 | BYTES: 0}
+    kinds = {number << 3 | wire_type: 1 << number for number, wire_type in once.items()}
+    for number, wire_type in many.items():
+        kinds |= {number << 3 | wire_type: 0, number << 3 | BYTES: 0}
     return kinds | {number << 3 | BYTES: SKIPPED for number in skipped}
 
 
-class Wire:
-    """Bytes in wire format.
+class ProtobufReader:
+    """Reads bytes in wire format.
 
     Args:
         data: the bytes.
@@ -81,17 +82,17 @@ class Wire:
                     if seen & once:
                         raise ValueError(f"field {tag >> 3} twice")
                     seen |= once
-                begin, wire = at, tag & 7
-                if wire == BYTES:
+                begin, wire_type = at, tag & 7
+                if wire_type == BYTES:
                     size = data[at]
                     begin = at + 1
                     if size > 0x7F:
                         size, begin = self.varint(at)
                     at = begin + size
-                elif wire == VARINT:
+                elif wire_type == VARINT:
                     _, at = self.varint(at)
                 else:
-                    at += FIXED_WIDTH[wire]
+                    at += FIXED_WIDTH[wire_type]
                 if once != SKIPPED:
                     found.append((tag >> 3, begin, at))
         except IndexError:

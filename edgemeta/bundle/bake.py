@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta.bundle._onnx_check import NUMPY
-from edgemeta.bundle._protobuf import BYTES, FIXED32, FIXED64, VARINT, Wire
+from edgemeta.bundle._protobuf import BYTES, FIXED32, FIXED64, VARINT, ProtobufReader
 from edgemeta.bundle.loading import LoadedGraph
 from edgemeta.errors import BundleError
 
@@ -98,16 +98,16 @@ def _only(message: Any, wanted: int) -> Any:
 
 def _fields(message: Any) -> Iterator[tuple[int, Any, Any]]:
     """Yield each field of a message: its number, its value, and all of its bytes."""
-    wire, at = Wire(message, 0), 0
+    reader, at = ProtobufReader(message, 0), 0
     while at < len(message):
         begin = at
-        key, at = wire.varint(at)
+        key, at = reader.varint(at)
         number, kind = key >> 3, key & 7
         value = None
         if kind == VARINT:
-            value, at = wire.varint(at)
+            value, at = reader.varint(at)
         elif kind == BYTES:
-            size, at = wire.varint(at)
+            size, at = reader.varint(at)
             value, at = message[at : at + size], at + size
         elif kind in (FIXED32, FIXED64):
             at += 4 if kind == FIXED32 else 8

@@ -50,8 +50,8 @@ def baselines(
 ) -> None:
     """Compare RUN with what one would do without meta-learning, on the same test episodes.
 
-    Trains the supervised twin of RUN in RUN/baselines/pretrained: the same data, model and number
-    of samples. Then its head, or all of its weights, adapt to each episode, or the nearest
+    Trains a supervised baseline in RUN/baselines/pretrained: the same data, model and number of
+    samples as RUN. Then its head, or all of its weights, adapt to each episode, or the nearest
     prototype decides; so do random weights. Steps and learning rates of the baselines are chosen on
     the validation part. The figures go to RUN/baselines.json, in place of those of another setting;
     those that are there already, and training that was interrupted, are not done again.

@@ -20,8 +20,8 @@ from edgemeta.meta.models.neck import Neck
 from edgemeta.meta.runs.run import Run, open_run_tasks
 from edgemeta.tasks import DataOptions, open_tasks
 from edgemeta_export import export_body, export_run
+from edgemeta_export.body_export import Data
 from edgemeta_export.ort_format import write_ort_format
-from edgemeta_export.ready import Data
 from edgemeta_export.rules.registry import OPSET
 from edgemeta_export.targets import TARGETS, Target
 

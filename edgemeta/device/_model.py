@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgemeta import bundle
 from edgemeta.bundle.bake import bake
 from edgemeta.bundle.loading import LoadedGraph, load_bundle
-from edgemeta.device.events import Observer, tell
+from edgemeta.device.events import Observer, emit
 from edgemeta.device.inputs import check_threads
 from edgemeta.device.sessions import Session, checked_providers, open_graph
 from edgemeta.errors import BundleError
@@ -84,7 +84,7 @@ class Model:
         self._loaded = loaded  # the sessions use its tensors where they are
         self.adapting = self._session(loaded.adapt, support | state | ways, self._results)
         self.predicting = self._session(loaded.predict, {bundle.QUERY_X, *state}, self._prediction)
-        tell(observe, "load", path, began)
+        emit(observe, "load", path, began)
 
     def adapt(
         self,

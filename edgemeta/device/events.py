@@ -57,7 +57,7 @@ Observer = Callable[[Event], Any]
 """Is called with each event, in the thread that did the work."""
 
 
-def tell(
+def emit(
     observe: Observer | None,
     action: Literal["load", "adapt", "freeze", "predict"],
     bundle: object,

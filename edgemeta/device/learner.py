@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgemeta import bundle
 from edgemeta.bundle.state import Label, write_state
 from edgemeta.device._model import Model, ways_input
-from edgemeta.device.events import tell
+from edgemeta.device.events import emit
 from edgemeta.device.inputs import check_samples, is_finite
 from edgemeta.device.probabilities import softmax
 from edgemeta.errors import InputError
@@ -78,7 +78,7 @@ class Learner:
         model = self._model
         samples = check_samples(bundle.QUERY_X, x, model.manifest.input)
         output = model.predict(self._session, {bundle.QUERY_X: samples, **self._given})
-        tell(model.observe, "predict", model.path, began, len(samples))
+        emit(model.observe, "predict", model.path, began, len(samples))
         return output if self.ways is None else output[:, : self.ways]
 
     def predict_proba(self, x: Any) -> NDArray[np.float32]:
@@ -103,7 +103,7 @@ class Learner:
             return self
         began = time.perf_counter()
         frozen = Learner(self._model, self._state(), self.losses, self.ways, True, self.labels)
-        tell(self._model.observe, "freeze", self._model.path, began)
+        emit(self._model.observe, "freeze", self._model.path, began)
         return frozen
 
     def state_dict(self) -> dict[str, NDArray[np.float32]]:

@@ -21,7 +21,7 @@ import numpy as np
 from edgemeta.bundle import Manifest
 from edgemeta.bundle.state import StateFile, read_state
 from edgemeta.device._model import Model
-from edgemeta.device.events import Observer, tell
+from edgemeta.device.events import Observer, emit
 from edgemeta.device.guard import check_holdout, check_progress
 from edgemeta.device.inputs import (
     check_lr_scale,
@@ -133,7 +133,7 @@ class Runner:
             support_x, support_y, steps, check_lr_scale(lr_scale), start, ways
         )
         learner = Learner(self._model, *adapted, labels=labels)
-        tell(self._model.observe, "adapt", self.path, began, len(support_x), learner.losses)
+        emit(self._model.observe, "adapt", self.path, began, len(support_x), learner.losses)
         before = self.init if state is None else state
         if guard and steps:
             check_progress(before, learner, support_y)

@@ -10,28 +10,28 @@
 | `rules/` | translations of ATen ops that PyTorch's exporter lacks |
 | `lower` | ATen graphs to ONNX graphs |
 | `simplify` | what PyTorch's exporter writes, without what does nothing |
-| `pieces` | the inner loop as three lowered functions |
-| `assemble` | the pieces as `adapt.onnx` and `predict.onnx` |
+| `lowered_loop` | the inner loop as three lowered functions |
+| `assemble` | the lowered loop as `adapt.onnx` and `predict.onnx` |
 | `slices` | a support set taken slice by slice |
-| `building` | what building a graph by hand needs |
+| `graph_building` | what building a graph by hand needs |
 | `passes/` | clean-ups of a finished graph |
 | `opset` | a finished graph in an older or newer opset |
 | `ort_format` | the graphs in onnxruntime's own format |
 | `operators` | what a reduced build of onnxruntime has to contain |
 | `cost` | operations per step, and the peak-memory estimate |
 | `storage` | graphs to bytes, the init in one file |
-| `selftest` | the recorded episode |
+| `recorded_episode` | the recorded episode |
 | `staging`, `publish` | writing, checking and renaming the bundle |
 | `tune` | variants of an export, measured here |
 | `targets` | the form of a bundle for a kind of device |
-| `coupling` | whether samples see each other in somebody's ONNX graph |
+| `graph_coupling` | whether samples see each other in somebody's ONNX graph |
 | `inline` | such graphs in the place of their placeholders |
-| `api` | `export_bundle` and `export_run` |
-| `ready` | `export_body`: a pre-trained body, without training |
+| `bundle_export` | `export_bundle` and `export_run` |
+| `body_export` | `export_body`: a pre-trained body, without training |
 """
 
-from edgemeta_export.api import export_bundle, export_run
-from edgemeta_export.ready import export_body
+from edgemeta_export.body_export import export_body
+from edgemeta_export.bundle_export import export_bundle, export_run
 from edgemeta_export.tune import fastest
 
 export = export_run  # as `edgemeta.export`

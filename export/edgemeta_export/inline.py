@@ -10,7 +10,7 @@ import onnx_ir as ir
 from torch import nn
 
 from edgemeta.meta.models.onnx_module import GRAPHS, OnnxGraph, OnnxModule
-from edgemeta_export.building import constant, typed
+from edgemeta_export.graph_building import constant, typed
 from edgemeta_export.rules.onnx_graph import DOMAIN, KEY
 from edgemeta_export.rules.registry import OPSET
 

@@ -27,7 +27,7 @@ from edgemeta.meta.models.bodies import BodyModel
 from edgemeta.meta.models.onnx_module import OnnxModule
 from edgemeta.meta.models.split import split_frozen
 from edgemeta.tasks import EpisodeSize, TaskSource
-from edgemeta_export.building import initializer
+from edgemeta_export.graph_building import initializer
 from edgemeta_export.inline import inline_graphs
 from edgemeta_export.lower import lower
 from edgemeta_export.passes import optimize

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgemeta_export.building import constant
+from edgemeta_export.graph_building import constant
 
 
 class ObstacleError(Exception):

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgemeta import bundle
-from edgemeta_export.building import (
+from edgemeta_export.graph_building import (
     Values,
     append,
     append_loop,
@@ -19,7 +19,7 @@ from edgemeta_export.building import (
     start_body,
     zeros_like,
 )
-from edgemeta_export.pieces import GRADIENT, LOSS, SHARE
+from edgemeta_export.lowered_loop import GRADIENT, LOSS, SHARE
 from edgemeta_export.short_names import PART
 
 
@@ -60,18 +60,18 @@ def append_slices(graph: ir.Graph, x: ir.Value, size: int, params: Values) -> Sl
 def over_slices(
     target: ir.Graph,
     outer: ir.Graph,
-    piece: ir.Graph,
+    function: ir.Graph,
     given: Mapping[str, ir.Value],
     slices: Slices,
     names: Iterable[str],
     prefix: str,
 ) -> Values:
-    """Append a Loop that runs `piece` on each slice of the support set, and adds up its outputs.
+    """Append a Loop that runs `function` on each slice of the support set, and adds up its outputs.
 
     Args:
         target: the graph that gets the Loop.
         outer: the graph that gets the constants.
-        piece: a lowered function of a slice and of its share; it is used up.
+        function: a lowered function of a slice and of its share; it is used up.
         given: a value for each of its other inputs; the support set whole. Without a share in it,
             a slice's is that of the samples.
         slices: how to cut it.
@@ -104,7 +104,7 @@ def over_slices(
         ]
         part = append(body, "Div", counts, f"{prefix}/slice/part")
         parts[SHARE] = append(body, "Squeeze", [part], f"{prefix}/slice/share")
-    found = splice(body, outer, piece, {**given, **parts}, f"{prefix}/slice")
+    found = splice(body, outer, function, {**given, **parts}, f"{prefix}/slice")
     added = [
         append(body, "Add", [sums[name], found[name]], f"{prefix}/added/{name}") for name in zeros
     ]

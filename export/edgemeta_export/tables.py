@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from edgemeta_export.building import initializer
+from edgemeta_export.graph_building import initializer
 
 LEAST = 512  # bytes; below, the node that widens a constant again takes as much as it saves
 MOST_INDEX = np.iinfo(np.uint16).max

@@ -19,7 +19,7 @@ from edgemeta.bundle import ADAPT, PREDICT, QUERY_X, next_name
 from edgemeta.errors import InputError, UnsupportedModelError
 from edgemeta_export.opset import OLDEST, newest_opset, to_opset
 from edgemeta_export.opset_adapters import ADAPTERS
-from edgemeta_export.selftest import ATOL, RTOL
+from edgemeta_export.recorded_episode import ATOL, RTOL
 from tests.cases import CASE, Compile
 
 Tensors = dict[str, NDArray[Any]]

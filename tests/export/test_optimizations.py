@@ -14,7 +14,7 @@ from edgemeta import Runner
 from edgemeta.bundle import ADAPT
 from edgemeta.errors import InputError
 from edgemeta_export import export_bundle
-from edgemeta_export.api import OPTIMIZATIONS
+from edgemeta_export.bundle_export import OPTIMIZATIONS
 from tests.export.passes.models import normal
 
 WAYS, SAMPLES, STEPS = 3, 6, 2

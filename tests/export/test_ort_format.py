@@ -15,7 +15,7 @@ from edgemeta.errors import BundleError, EdgemetaError, InputError, ParityError
 from edgemeta_export import ort_format
 from edgemeta_export.operators import read_config
 from edgemeta_export.ort_format import CONFIG, ort_name, write_ort_format
-from edgemeta_export.selftest import ATOL, RTOL
+from edgemeta_export.recorded_episode import ATOL, RTOL
 from tests.cases import CASE, Compile
 
 FILES = {ort_name(ADAPT), ort_name(PREDICT), CONFIG}

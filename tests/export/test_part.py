@@ -11,8 +11,8 @@ from torch import nn
 from edgemeta.bundle import LOGITS, QUERY_X, SUPPORT_X, SUPPORT_Y
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import LOSSES
-from edgemeta_export import pieces
-from edgemeta_export.pieces import LOSS, lower_inner_loop
+from edgemeta_export import lowered_loop
+from edgemeta_export.lowered_loop import LOSS, lower_inner_loop
 from edgemeta_export.trace import trace
 
 X, Y = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
@@ -37,7 +37,7 @@ def test_a_network_is_traced_once_unless_the_state_has_statistics(
         count += 1
         return trace(*args, **settings)
 
-    monkeypatch.setattr(pieces, "trace", counting)
+    monkeypatch.setattr(lowered_loop, "trace", counting)
     model = network(training=training)
     loop = InnerLoop(model, LOSSES["classification"])
     made = lower_inner_loop(loop, 3, 0.1, X, Y, chunk=chunk)

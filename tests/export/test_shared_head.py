@@ -27,9 +27,9 @@ from edgemeta.meta.inner.updates import Update
 from edgemeta.meta.models.networks import build_model
 from edgemeta.meta.runs.adapter import TorchAdapter
 from edgemeta.tasks import EpisodeSize, open_tasks
-from edgemeta_export import export_bundle, selftest
+from edgemeta_export import export_bundle, recorded_episode
 from edgemeta_export.ort_format import write_ort_format
-from edgemeta_export.selftest import ATOL
+from edgemeta_export.recorded_episode import ATOL
 from tests.cases import CASE, IMAGE, INNER_LR, Case, Compile, Compiled
 from tests.tolerance import assert_most, excess, numpy_state
 
@@ -263,10 +263,10 @@ def test_choices_of_the_inner_loop(tmp_path: Path, choice: dict[str, Any]) -> No
 
 def test_a_short_selftest_has_all_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     spreads = iter([5.0, 4.0, 3.0, 2.0, 1.5])  # the shortest episode is the best
-    monkeypatch.setattr(selftest, "_spread", lambda *_: next(spreads))
+    monkeypatch.setattr(recorded_episode, "_spread", lambda *_: next(spreads))
     loop = InnerLoop(Small(), LOSSES["classification"])
     x, y = torch.from_numpy(EXAMPLE_X), torch.from_numpy(EXAMPLE_Y)
-    recorded = load(selftest.record(loop, "classification", x, y, steps=3, lr=0.1).content)
+    recorded = load(recorded_episode.record(loop, "classification", x, y, steps=3, lr=0.1).content)
     assert recorded[SUPPORT_Y].tolist() == [3]
     assert recorded[LOGITS].shape == (8, 4)
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pytest
 
-from edgemeta_export.api import OPTIMIZATIONS
+from edgemeta_export.bundle_export import OPTIMIZATIONS
 from edgemeta_export.opset import OLDEST, newest_opset
 from edgemeta_export.targets import TARGETS, Target
 

@@ -11,10 +11,9 @@ import torch
 
 from edgemeta.errors import InputError
 from edgemeta.measure.evaluate import evaluate
-from edgemeta.meta.compare import _supervised as twin
-from edgemeta.meta.compare import baselines
+from edgemeta.meta.compare import _supervised, baselines
 from edgemeta.meta.compare._prototype import PrototypeAdapter, prototype_logits
-from edgemeta.meta.compare._supervised import twin_config
+from edgemeta.meta.compare._supervised import supervised_config
 from edgemeta.meta.compare.baselines import (
     CONTESTANTS,
     GRID_RATES,
@@ -80,7 +79,9 @@ def test_every_contestant_has_a_figure(compared: tuple[Path, dict[str, Any]]) ->
     assert found["meta-learned", "as trained"]["mean"] == result["mean"]
 
 
-def test_the_twin_is_a_run_of_the_same_budget(compared: tuple[Path, dict[str, Any]]) -> None:
+def test_the_supervised_baseline_is_a_run_of_the_same_budget(
+    compared: tuple[Path, dict[str, Any]],
+) -> None:
     run = Run(compared[0] / "baselines" / "pretrained")
     assert run.config() == replace(
         GLYPHS,
@@ -92,11 +93,11 @@ def test_the_twin_is_a_run_of_the_same_budget(compared: tuple[Path, dict[str, An
     )
     assert run.result() is not None
     reptile = TrainConfig.of(tasks="glyphs", algorithm="reptile", iterations=7, meta_batch=3)
-    config = twin_config(reptile, "classification", None)
+    config = supervised_config(reptile, "classification", None)
     assert (config.meta_lr, config.optimizer, config.iterations) == (1e-3, "adam", 7)
-    assert twin_config(reptile, "classification", 9).iterations == 9
+    assert supervised_config(reptile, "classification", 9).iterations == 9
     learned = replace(GLYPHS, rates="step", multi_step_share=0.5, teacher="runs/other")
-    assert twin_config(learned, "classification", None).objective == "classes"
+    assert supervised_config(learned, "classification", None).objective == "classes"
 
 
 def test_nothing_is_computed_twice(copied: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +105,7 @@ def test_nothing_is_computed_twice(copied: Run, monkeypatch: pytest.MonkeyPatch)
         raise AssertionError("computed again")
 
     record = copied.baselines()
-    monkeypatch.setattr(twin, "Trainer", refuse)
+    monkeypatch.setattr(_supervised, "Trainer", refuse)
     monkeypatch.setattr(baselines, "evaluate_steps", refuse)
     monkeypatch.setattr(baselines, "evaluate", refuse)
     assert compare(copied.path, episodes=3) == record
@@ -129,7 +130,7 @@ def test_figures_of_other_weights_are_computed_again(
 
 
 def test_shots_may_be_others_than_those_of_the_training(copied: Run) -> None:
-    twin = Run(copied.pretrained_path).checkpoint_path("best").read_bytes()
+    supervised = Run(copied.pretrained_path).checkpoint_path("best").read_bytes()
     record = compare(copied.path, episodes=3, shots=2)
     assert record["setting"]["shots"] == record["grid"]["shots"] == 2
     adapter, size = run_adapter(copied.path, 1), EpisodeSize(ways=5, shots=2, queries=2)
@@ -139,7 +140,7 @@ def test_shots_may_be_others_than_those_of_the_training(copied: Run) -> None:
     assert record["contestants"][0]["mean"] == found.mean
     assert all("mean" in entry for entry in record["contestants"])
     # Pre-training knows no shots: it is not done again.
-    assert Run(copied.pretrained_path).checkpoint_path("best").read_bytes() == twin
+    assert Run(copied.pretrained_path).checkpoint_path("best").read_bytes() == supervised
 
 
 def test_an_interruption_keeps_what_is_measured(
@@ -283,14 +284,14 @@ def test_prototypes_leave_the_model_as_it_is(tmp_path: Path) -> None:
     checkpoint = Checkpoint.from_file(trained.checkpoint_path("last"))
     trained.save(checkpoint, "best")
     model = trained.best().model
-    adapter = PrototypeAdapter(model, input=checkpoint.facts.input, ways=5)
+    adapter = PrototypeAdapter(model, input=checkpoint.statistics.input, ways=5)
     episode = open_tasks("glyphs").episode("test", EpisodeSize(5, 2, 3), 0, 0)
     logits = adapter.adapt_and_predict(episode)
     assert logits.shape == (15, 5)
     # One query at a time gives the same: the statistics are the support set's.
     alone = adapter.adapt_and_predict(episode._replace(query_x=episode.query_x[:1]))
     np.testing.assert_allclose(alone, logits[:1], rtol=1e-4)
-    state = make_loop(config, checkpoint.facts, model).init()
+    state = make_loop(config, checkpoint.statistics, model).init()
     assert all(torch.equal(v, checkpoint.model[n]) for n, v in state.buffers.items())
     with pytest.raises(InputError, match="a model with features"):
-        PrototypeAdapter(torch.nn.Linear(2, 2), input=checkpoint.facts.input, ways=2)
+        PrototypeAdapter(torch.nn.Linear(2, 2), input=checkpoint.statistics.input, ways=2)

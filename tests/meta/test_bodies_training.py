@@ -86,7 +86,7 @@ def test_little_behind_features_is_computed_at_once(source: TaskSource, tmp_path
     trainer = Trainer(config, tmp_path / "run", source=source)
     assert trainer.work.light
     trainer.train()
-    assert trainer.plan == Plan(2, 1, flat=True)
+    assert trainer.plan == Plan(2, 1, recorded=True)
     raw = replace(config, cache="off", iterations=1, validate_every=1)
     assert not Trainer(raw, tmp_path / "raw", source=source).work.light
 

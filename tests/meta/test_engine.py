@@ -16,7 +16,7 @@ from edgemeta.meta.outer._engine import LOOP, Engine, Plan, plans
 from edgemeta.meta.outer._planning import fastest, recorded
 from edgemeta.meta.outer._recorded_step import agree
 from edgemeta.meta.runs.building import make_model
-from edgemeta.meta.runs.checkpoint import DataFacts
+from edgemeta.meta.runs.checkpoint import DataStatistics
 from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.meta.runs.run import make_loop
 
@@ -35,8 +35,10 @@ def config_of(**options: object) -> TrainConfig:
 
 def make_engine(config: TrainConfig) -> Engine:
     torch.manual_seed(0)
-    facts = DataFacts("classification", TensorSpec((28, 28), "float32"), (), (0.0,), (1.0,))
-    loop = make_loop(config, facts, make_model(config, facts))
+    statistics = DataStatistics(
+        "classification", TensorSpec((28, 28), "float32"), (), (0.0,), (1.0,)
+    )
+    loop = make_loop(config, statistics, make_model(config, statistics))
     loop.model.double()
     for parameter in loop.model.parameters():  # a head of zeros would hide half of the gradient
         parameter.data += 0.1 * torch.randn(parameter.shape)
@@ -122,11 +124,11 @@ def test_a_record_gives_the_very_bits_also_of_weights_that_have_moved(
     config = config_of(**CHOICES[name])
     engine, tasks = make_engine(config), make_tasks(teacher=config.objective == "query")
     ask = Ask(config.inner_steps, 1 if config.order == "first" else 2, distill=0.3)
-    flat = plan._replace(flat=True)
-    before = gradients(engine, tasks, ask, flat)
+    with_record = plan._replace(recorded=True)
+    before = gradients(engine, tasks, ask, with_record)
     for _ in range(2):  # the interpreter rewrites a graph after its first runs
         loss, expected = gradients(engine, tasks, ask, plan)
-        other_loss, found = gradients(engine, tasks, ask, flat)
+        other_loss, found = gradients(engine, tasks, ask, with_record)
         assert other_loss == loss
         assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
         for leaf in engine.leaves:
@@ -137,7 +139,7 @@ def test_a_record_gives_the_very_bits_also_of_weights_that_have_moved(
 def test_a_step_is_recorded_once_for_each_size_and_ask() -> None:
     engine, tasks = make_engine(config_of()), make_tasks()
     for asked in (Ask(2), Ask(2), Ask(3)):
-        gradients(engine, tasks, asked, Plan(2, 2, flat=True))  # chunks of 2, 2 and 1
+        gradients(engine, tasks, asked, Plan(2, 2, recorded=True))  # chunks of 2, 2 and 1
     assert len(engine._recorded) == 4
 
 
@@ -175,7 +177,7 @@ def test_what_does_not_repeat_itself_is_not_recorded(wrap: type[Noisy] | None, c
     if wrap is not None:
         loop = InnerLoop(wrap(engine.loop.model), engine.loop.loss, ("*",), engine.loop.update)
         engine = Engine(loop, engine.rates)
-    assert recorded(engine, tasks, Ask(1)) == engine.plan == LOOP._replace(flat=can)
+    assert recorded(engine, tasks, Ask(1)) == engine.plan == LOOP._replace(recorded=can)
     assert all(leaf.grad is None for leaf in engine.leaves)
 
 
@@ -184,7 +186,7 @@ def test_one_record_serves_all_weights_of_the_inner_steps() -> None:
     for weights in ((0.5, 0.5), (0.3, 0.7)):
         loss, expected = gradients(engine, tasks, Ask(2, weights=weights), LOOP)
         other_loss, found = gradients(
-            engine, tasks, Ask(2, weights=weights), LOOP._replace(flat=True)
+            engine, tasks, Ask(2, weights=weights), LOOP._replace(recorded=True)
         )
         assert other_loss == loss
         assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
@@ -194,7 +196,7 @@ def test_one_record_serves_all_weights_of_the_inner_steps() -> None:
 def test_a_step_that_drops_activations_is_not_recorded() -> None:
     engine, tasks, ask = make_engine(config_of()), make_tasks(), Ask(2, checkpointing=True)
     _, expected = gradients(engine, tasks, ask, LOOP)
-    _, found = gradients(engine, tasks, ask, LOOP._replace(flat=True))
+    _, found = gradients(engine, tasks, ask, LOOP._replace(recorded=True))
     assert not engine._recorded
     assert_close(expected, found)
 

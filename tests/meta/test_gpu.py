@@ -44,7 +44,7 @@ CONFIG = replace(
 @pytest.mark.parametrize("chunk", [TASKS, 1])
 @pytest.mark.parametrize("name", CHOICES)
 def test_captured_gradients_are_those_of_the_cpu(name: str, chunk: int) -> None:
-    plan = Plan(chunk, 1, flat=True)
+    plan = Plan(chunk, 1, recorded=True)
     prepare_gpu(GPU, "float32")
     config = config_of(**CHOICES[name])
     ask = Ask(config.inner_steps, 1 if config.order == "first" else 2, distill=0.3)
@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_weights_also_after_an_interruption(
     whole = Trainer(config, tmp_path / "whole")
     result = whole.train()
     assert result is not None
-    assert whole.plan == Plan(config.meta_batch, 1, flat=True)
+    assert whole.plan == Plan(config.meta_batch, 1, recorded=True)
     train_until(Trainer(config, tmp_path / "cut"), 70, monkeypatch)
     Trainer(config, tmp_path / "cut", resume=True).train()
     assert_same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))

@@ -23,7 +23,7 @@ from edgemeta.meta.outer._engine import LOOP, Engine, Plan
 from edgemeta.meta.outer._memory import available, estimate, fitting, spelled
 from edgemeta.meta.outer.trainer import Trainer
 from edgemeta.meta.runs.building import make_model
-from edgemeta.meta.runs.checkpoint import DataFacts
+from edgemeta.meta.runs.checkpoint import DataStatistics
 from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.meta.runs.run import make_loop
 
@@ -34,9 +34,11 @@ CPU = torch.device("cpu")
 def make_engine(*, size: int = 28, **options: Any) -> Engine:
     # No norm, because the shape functions of one take most of the time of an estimate.
     config = TrainConfig.of(**{"tasks": "glyphs", "width": 8, "norm": "none"} | options)
-    facts = DataFacts("classification", TensorSpec((size, size), "float32"), (), (0.0,), (1.0,))
+    statistics = DataStatistics(
+        "classification", TensorSpec((size, size), "float32"), (), (0.0,), (1.0,)
+    )
     torch.manual_seed(0)
-    loop = make_loop(config, facts, make_model(config, facts))
+    loop = make_loop(config, statistics, make_model(config, statistics))
     rates = start_rates(config.rates, loop.init().params, config.inner_lr, config.inner_steps)
     displaces = config.objective == "displacement"
     return Engine(loop, rates, "displacement" if displaces else "query", threads=2)
@@ -68,7 +70,7 @@ class Case(NamedTuple):
 CONV = {"size": 84, "width": 32, "norm": "group"}
 MEASURED = {
     "conv4": Case(Ask(5, 2), Plan(1, 2), CONV, (2, 84, 1, 3)),
-    "conv4-recorded": Case(Ask(5, 2), Plan(1, 2, flat=True), CONV, (2, 84, 1, 3)),
+    "conv4-recorded": Case(Ask(5, 2), Plan(1, 2, recorded=True), CONV, (2, 84, 1, 3)),
     "conv4-checkpointing": Case(Ask(5, 2, checkpointing=True), LOOP, CONV, (2, 84, 1, 3)),
     "mlp-vmap": Case(
         Ask(5, 2), Plan(8, 1), {"model": "mlp", "hidden": (512, 512)}, (8, 28, 100, 100)

@@ -297,7 +297,7 @@ def test_metrics_are_written_for_tensorboard_too(tmp_path: Path) -> None:
 
     trainer = Trainer(SINUSOID, tmp_path / "run")
     trainer.train()
-    events = EventAccumulator(str(trainer.run.board_path))
+    events = EventAccumulator(str(trainer.run.tensorboard_path))
     events.Reload()
     for name in ("loss", "validation", "meta_lr"):
         written = {event.step: event.value for event in events.Scalars(name)}

@@ -1,4 +1,4 @@
-"""The supervised twin of a meta-learned run: what the same budget reaches without meta-learning."""
+"""The supervised baseline of a run: what the same budget reaches without meta-learning."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ OF_META_LEARNING = (
 OF_THE_OUTER_LOOP = ("meta_lr", "optimizer", "weight_decay", "schedule")
 
 
-def twin_config(config: TrainConfig, kind: TaskKind, iterations: int | None) -> TrainConfig:
-    """Return the config of the supervised twin of a meta-learned run.
+def supervised_config(config: TrainConfig, kind: TaskKind, iterations: int | None) -> TrainConfig:
+    """Return the config of the supervised baseline of a meta-learned run.
 
     Args:
         config: of the run.
@@ -50,11 +50,11 @@ def twin_config(config: TrainConfig, kind: TaskKind, iterations: int | None) -> 
     return replace(config, **plain)
 
 
-def pretrained_twin(config: TrainConfig, run: Run) -> Trained:
-    """Return the best checkpoint of a twin, after training it as far as it is not.
+def supervised_baseline(config: TrainConfig, run: Run) -> Trained:
+    """Return the best checkpoint of a supervised baseline, which is trained to its end first.
 
     Args:
-        config: what `twin_config` made.
+        config: what `supervised_config` made.
         run: where it lies, or will.
 
     Raises:

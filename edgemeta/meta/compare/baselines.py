@@ -33,7 +33,7 @@ from tqdm import tqdm
 from edgemeta.errors import InputError
 from edgemeta.measure.evaluate import Adapter, Estimate, evaluate, mean_and_ci95
 from edgemeta.meta.compare._prototype import PrototypeAdapter
-from edgemeta.meta.compare._supervised import pretrained_twin, twin_config
+from edgemeta.meta.compare._supervised import supervised_baseline, supervised_config
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import LOSSES
 from edgemeta.meta.models.features import FeatureCache
@@ -108,19 +108,19 @@ def compare(
         raise InputError("too few episodes", got=episodes, expected="at least 2")
     run = path if isinstance(path, Run) else Run(path)
     trained = run.best()
-    twin = twin_config(trained.config, trained.facts.kind, pretrain_iterations)
+    supervised = supervised_config(trained.config, trained.statistics.kind, pretrain_iterations)
     source = run.source or open_run_tasks(trained.config)
     torch.set_num_threads(trained.config.cores)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(trained.config.seed)  # as the trainer does
-        start = make_model(trained.config, trained.facts, run.model)
+        start = make_model(trained.config, trained.statistics, run.model)
     inits: dict[Init, Trained] = {
         "meta-learned": trained,
         "random": trained._replace(model=start, rates=trained.config.inner_lr),
     }
     if isinstance(trained.model, FewShotModel):
-        twin_run = Run(run.pretrained_path, model=run.model, source=source)
-        inits["pretrained"] = pretrained_twin(twin, twin_run)
+        supervised_run = Run(run.pretrained_path, model=run.model, source=source)
+        inits["pretrained"] = supervised_baseline(supervised, supervised_run)
     shots = trained.config.shots if shots is None else shots
     return _Comparison(run, inits, source, episodes, seed, shots).measure()
 
@@ -140,8 +140,8 @@ class _Comparison:
         self._run, self._inits, self._seed = run, inits, seed
         self._cache = FeatureCache(source)
         self._grounds: dict[Contestant, tuple[InnerLoop, TaskSource]] = {}
-        config, facts = inits["meta-learned"].config, inits["meta-learned"].facts
-        self._kind = facts.kind
+        config, statistics = inits["meta-learned"].config, inits["meta-learned"].statistics
+        self._kind = statistics.kind
         self._size = EpisodeSize(config.ways, shots, config.evaluation_queries)
         self._contestants = [
             contestant
@@ -149,20 +149,20 @@ class _Comparison:
             if contestant.init in inits
             and (
                 contestant.method != "prototype"
-                or (facts.kind == "classification" and "pretrained" in inits)
+                or (statistics.kind == "classification" and "pretrained" in inits)
             )
         ]
         sizes = asdict(self._size) | {"seed": seed}
-        if facts.kind == "regression":
+        if statistics.kind == "regression":
             del sizes["ways"]
         self._record: dict[str, Any] = {
             "tasks": Path(config.tasks).name,
-            "metric": "accuracy" if facts.kind == "classification" else "mse",
+            "metric": "accuracy" if statistics.kind == "classification" else "mse",
             "statistics": "inductive" if config.inductive else "transductive",
             "setting": sizes | {"split": "test", "episodes": episodes},
             "grid": sizes
             | {"split": "val", "episodes": min(episodes, GRID_EPISODES)}
-            | {"steps": list(GRID_STEPS), "inner_lr": list(GRID_RATES[facts.kind])},
+            | {"steps": list(GRID_STEPS), "inner_lr": list(GRID_RATES[statistics.kind])},
             "contestants": [],
         }
 
@@ -243,7 +243,7 @@ class _Comparison:
 
     def _adapter(self, contestant: Contestant, entry: dict[str, Any]) -> tuple[Adapter, TaskSource]:
         """Return a contestant as something to evaluate, on what, and note its choices."""
-        config, facts, _, rates = trained = self._inits[contestant.init]
+        config, statistics, _, rates = trained = self._inits[contestant.init]
         if contestant.method == "prototype":
             loop, source = self._ground(contestant)
             if not isinstance(loop.model, FewShotModel):  # features that cannot be told apart
@@ -257,8 +257,8 @@ class _Comparison:
                 "inner_lr": f"learned per {config.rates}" if learned else config.inner_lr,
             }
             loop, source = self._ground(contestant)
-            facts = replace(facts, input=input_of(source))
-            return TorchAdapter.of(loop, config, facts, rates), source
+            statistics = replace(statistics, input=input_of(source))
+            return TorchAdapter.of(loop, config, statistics, rates), source
         chosen = best_point(entry["grid"], self._kind)
         entry |= chosen
         return self._fine_tuning(contestant, **chosen)
@@ -266,12 +266,12 @@ class _Comparison:
     def _fine_tuning(
         self, contestant: Contestant, steps: int, inner_lr: float
     ) -> tuple[TorchAdapter, TaskSource]:
-        config, facts, _, _ = self._inits[contestant.init]
+        config, statistics, _, _ = self._inits[contestant.init]
         loop, source = self._ground(contestant)
         return TorchAdapter(
             loop,
             input=input_of(source),
-            ways=head_ways(config, facts),
+            ways=head_ways(config, statistics),
             inner_steps=steps,
             inner_lr=inner_lr,
         ), source
@@ -280,11 +280,13 @@ class _Comparison:
         """Return a contestant's inner loop, and the source, without what is frozen in front."""
         if contestant not in self._grounds:
             trained = self._inits[contestant.init]
-            config, facts, model, _ = trained
+            config, statistics, model, _ = trained
             if contestant.method == "as trained":
                 loop = trained.loop()
             else:  # prototypes adapt nothing: a head has no influence
-                loop = InnerLoop(model, LOSSES[facts.kind], ADAPTED.get(contestant.method, HEAD))
+                loop = InnerLoop(
+                    model, LOSSES[statistics.kind], ADAPTED.get(contestant.method, HEAD)
+                )
             ground = loop, self._cache.source
             if config.cache != "off":
                 asked = sum(self._record[name]["episodes"] for name in ("grid", "setting"))

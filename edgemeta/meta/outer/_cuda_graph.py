@@ -17,7 +17,7 @@ from edgemeta.meta.outer._recorded_step import Function
 WARM_UPS = 3  # libraries choose kernels and take workspaces in their first calls
 
 
-def capture(function: Function, example: Sequence[Tensor]) -> Function:
+def as_cuda_graph(function: Function, example: Sequence[Tensor]) -> Function:
     """Capture the kernels that a function launches.
 
     Args:

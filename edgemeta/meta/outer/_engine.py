@@ -34,8 +34,8 @@ from edgemeta.meta.inner.rates import learned
 from edgemeta.meta.inner.stacked import StackedLoop
 from edgemeta.meta.inner.updates import Rates
 from edgemeta.meta.models.parts import FewShotModel
-from edgemeta.meta.outer._cuda_graph import capture
-from edgemeta.meta.outer._recorded_step import flatten
+from edgemeta.meta.outer._cuda_graph import as_cuda_graph
+from edgemeta.meta.outer._recorded_step import record_ops
 from edgemeta.meta.runs.algorithms import Strategy
 
 
@@ -45,12 +45,12 @@ class Plan(NamedTuple):
     Attributes:
         chunk: tasks computed at once.
         workers: threads that take chunks.
-        flat: whether a chunk's gradient is recorded once and then run without Python.
+        recorded: whether a chunk's gradient is recorded once and then run without Python.
     """
 
     chunk: int
     workers: int
-    flat: bool = False
+    recorded: bool = False
 
 
 def plans(strategy: Strategy, tasks: int, threads: int, chunk: int = 0) -> tuple[Plan, ...]:
@@ -194,10 +194,10 @@ class Engine:
     def _add_up(self, chunks: Sequence[Tasks], ask: Ask, share: float) -> float:
         """Compute the chunks, and add their gradients in their order."""
         gradient = partial(self.gradient, ask=ask)
-        if self.plan.flat and _can_be_flat(ask):
+        if self.plan.recorded and _can_be_recorded(ask):
             for chunk in chunks:
                 self._record(chunk, ask)  # here, not in the threads: recording is not for several
-            gradient = partial(self._flat_gradient, ask=ask)
+            gradient = partial(self._recorded_gradient, ask=ask)
         results = (self._pool.map if self._pool else map)(gradient, chunks)
         total = 0.0
         for loss, *grads in results:
@@ -221,7 +221,7 @@ class Engine:
         finally:
             self._workers.put(worker)
 
-    def _flat_gradient(self, tasks: Tasks, ask: Ask) -> tuple[Tensor, ...]:
+    def _recorded_gradient(self, tasks: Tasks, ask: Ask) -> tuple[Tensor, ...]:
         """Return what `gradient` does, from the record."""
         return self._recorded[_kind(tasks, ask)](*self._given(tasks, ask))
 
@@ -236,8 +236,8 @@ class Engine:
         """Record the gradient of chunks of this size, unless that is done.
 
         Raises:
-            EdgemetaError: see `flatten`.
-            RuntimeError: see `capture`.
+            EdgemetaError: see `record_ops`.
+            RuntimeError: see `as_cuda_graph`.
         """
         if _kind(tasks, ask) in self._recorded:
             return
@@ -251,9 +251,9 @@ class Engine:
         given = self._given(tasks, ask)
         model = self.loop.model
         reads = [*model.parameters(), *model.buffers(), *learned(self.rates)]
-        record = flatten(gradient, given, reads)
+        record = record_ops(gradient, given, reads)
         if self.device.type == "cuda":
-            record = capture(record, given)
+            record = as_cuda_graph(record, given)
         self._recorded[_kind(tasks, ask)] = record
 
     def _losses(self, worker: _Worker, tasks: Tasks, ask: Ask) -> tuple[Tensor, Tensor]:
@@ -276,7 +276,7 @@ class Engine:
         return torch.autocast(self.device.type, torch.bfloat16)
 
 
-def _can_be_flat(ask: Ask) -> bool:
+def _can_be_recorded(ask: Ask) -> bool:
     """Whether a step can be recorded; one that drops activations would keep them in a record."""
     return not ask.checkpointing
 

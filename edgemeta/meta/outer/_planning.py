@@ -113,7 +113,7 @@ def recorded(engine: Engine, tasks: Tasks, ask: Ask) -> Plan:
         The plan that the engine uses from now on.
     """
     plan = engine.plan
-    engine.use(plan._replace(flat=True))
+    engine.use(plan._replace(recorded=True))
     try:
         engine.accumulate(tasks, ask, 1.0)
     except (EdgemetaError, AttributeError, RuntimeError):

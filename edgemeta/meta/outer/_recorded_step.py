@@ -34,7 +34,7 @@ _CONSTANTS = (torch.ops.aten.lift_fresh.default, torch.ops.aten.lift_fresh_copy.
 Function = Callable[..., tuple[Tensor, ...]]
 
 
-def flatten(function: Function, example: Sequence[Tensor], reads: Iterable[Tensor]) -> Function:
+def record_ops(function: Function, example: Sequence[Tensor], reads: Iterable[Tensor]) -> Function:
     """Record a function of tensors as a flat list of ops.
 
     Args:
@@ -56,16 +56,16 @@ def flatten(function: Function, example: Sequence[Tensor], reads: Iterable[Tenso
         results = function(*example)
     run = recorder.finish(results)
 
-    def flat(*tensors: Tensor) -> tuple[Tensor, ...]:
+    def recorded(*tensors: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad(), _as_it_is():
             found: tuple[Tensor, ...] = run(*tensors, *inputs)
         return found
 
-    found = flat(*example)
+    found = recorded(*example)
     on_cpu = all(tensor.device.type == "cpu" for tensor in example)
     if not agree(results, found, 0.0 if on_cpu else GPU_ROUNDING):
         raise EdgemetaError("the record of a step computes something else than the step")
-    return flat
+    return recorded
 
 
 def agree(results: Sequence[Tensor], found: Sequence[Tensor], rounding: float = 0.0) -> bool:

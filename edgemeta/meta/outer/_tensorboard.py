@@ -9,7 +9,7 @@ from typing import Any
 LOGGED = ("loss", "validation", "meta_lr", "tasks_per_second")
 
 
-class Board:
+class TensorBoard:
     """Writes scalars as TensorBoard reads them; does nothing where that is not installed.
 
     A line is written and closed at once, so that a training killed at any time loses none.

@@ -24,7 +24,7 @@ from edgemeta.meta.outer._engine import Engine, Plan
 from edgemeta.meta.outer._optimizer import make_optimizer, scheduled_lr, set_lr
 from edgemeta.meta.outer._planning import ask_of, choose_plan, preferred
 from edgemeta.meta.outer._pretrain import Pretraining
-from edgemeta.meta.outer._tensorboard import Board
+from edgemeta.meta.outer._tensorboard import TensorBoard
 from edgemeta.meta.outer.ranks import Ranks
 from edgemeta.meta.outer.work import begin
 from edgemeta.meta.runs.adapter import TorchAdapter, run_adapter
@@ -32,9 +32,9 @@ from edgemeta.meta.runs.building import head_ways, load_weights, state_of
 from edgemeta.meta.runs.checkpoint import Checkpoint
 from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.meta.runs.curve import draw_curve
+from edgemeta.meta.runs.data_statistics import data_statistics
 from edgemeta.meta.runs.devices import choose_device, prepare_gpu
 from edgemeta.meta.runs.run import Run, open_run_tasks
-from edgemeta.meta.runs.statistics import data_facts
 from edgemeta.tasks import EpisodeSize, Split, TaskSource
 
 MAX_GRADIENT_NORM = 10.0  # a rare task with a huge second-order term must not undo the others
@@ -69,7 +69,7 @@ class Trainer:
     ) -> None:
         self.config = config
         self.run = Run(path, model=model, source=source)
-        self.board = Board(self.run.board_path)
+        self.tensorboard = TensorBoard(self.run.tensorboard_path)
         self.device = choose_device(config.device)
         self.ranks = Ranks(self.device)
         raw = open_run_tasks(config) if source is None else source
@@ -80,12 +80,14 @@ class Trainer:
         self.plan: Plan | None = None
         self.memory_estimate: int | None = None
         checkpoint = Checkpoint.from_file(self.run.checkpoint_path("last")) if resume else None
-        self.facts = checkpoint.facts if checkpoint else data_facts(raw, self.size, config.scales)
+        self.statistics = (
+            checkpoint.statistics if checkpoint else data_statistics(raw, self.size, config.scales)
+        )
         torch.set_num_threads(config.cores)
         if self.device.type == "cuda":
             prepare_gpu(self.device, config.precision)
         torch.manual_seed(config.seed)
-        self.work = begin(config, raw, self.facts, model, checkpoint, path, self.device)
+        self.work = begin(config, raw, self.statistics, model, checkpoint, path, self.device)
         self.loop, self.source = self.work.loop, self.work.source
         # To share small products among threads takes longer than the products.
         threads = 1 if self.work.light else config.cores
@@ -136,7 +138,7 @@ class Trainer:
     @property
     def metric(self) -> str:
         """What validation measures: "accuracy" (higher is better) or "mse" (lower is)."""
-        return "accuracy" if self.facts.kind == "classification" else "mse"
+        return "accuracy" if self.statistics.kind == "classification" else "mse"
 
     def train(self) -> dict[str, Any] | None:
         """Run the outer loop to its end, then evaluate the best checkpoint on the test part.
@@ -252,7 +254,7 @@ class Trainer:
 
     def evaluate(self, split: Split, episodes: int) -> Evaluation:
         """Evaluate the present init on a part of the tasks, always the same episodes."""
-        adapter = TorchAdapter.of(self.loop, self.config, self.work.facts, self.rates)
+        adapter = TorchAdapter.of(self.loop, self.config, self.work.statistics, self.rates)
         size = replace(self.size, queries=self.config.evaluation_queries)
         return evaluate(adapter, self.source, size, episodes=episodes, seed=0, split=split)
 
@@ -281,7 +283,7 @@ class Trainer:
             "tasks_per_second": round(tasks_per_second, 2),
         }
         self.run.log(line)
-        self.board.write(line)
+        self.tensorboard.write(line)
         # The checkpoint names the log's length by its iteration, so it comes after the log: what a
         # crash between the two leaves behind is rewound on resume.
         if improved:
@@ -300,7 +302,7 @@ class Trainer:
             "mean": found.mean,
             "ci95": found.ci95,
             "episodes": found.episodes,
-            "ways": head_ways(self.config, self.facts),
+            "ways": head_ways(self.config, self.statistics),
             "shots": self.config.shots,
             "inner_steps": self.config.inner_steps,
             "statistics": "inductive" if self.config.inductive else "transductive",
@@ -317,7 +319,7 @@ class Trainer:
             iteration=self.iteration,
             model=state_of(self.work.model, self.work.trained),
             optimizer=self.optimizer.state_dict(),
-            facts=self.facts,
+            statistics=self.statistics,
             validation=self.validation,
             best=self.best,
             best_iteration=self.best_iteration,
@@ -327,7 +329,7 @@ class Trainer:
             classifier=None
             if self.pretraining is None
             else self.pretraining.classifier.state_dict(),
-            plan=self.plan and (self.plan.chunk, self.plan.workers, self.plan.flat),
+            plan=self.plan and (self.plan.chunk, self.plan.workers, self.plan.recorded),
             stale=self.stale,
             body_sha256=self.work.body_sha256,
         )

@@ -23,11 +23,11 @@ from edgemeta.meta.runs.building import (
     start_from,
     trained_names,
 )
-from edgemeta.meta.runs.checkpoint import Checkpoint, DataFacts
+from edgemeta.meta.runs.checkpoint import Checkpoint, DataStatistics
 from edgemeta.meta.runs.config import TrainConfig
+from edgemeta.meta.runs.data_statistics import STATISTICS_EPISODES
 from edgemeta.meta.runs.frozen import behind_frozen
 from edgemeta.meta.runs.run import make_loop
-from edgemeta.meta.runs.statistics import STATISTICS_EPISODES
 from edgemeta.tasks import EpisodeSize, TaskSource
 from edgemeta.tasks.dataset_source import DatasetSource
 
@@ -41,7 +41,7 @@ class Work(NamedTuple):
         body_sha256: see `Checkpoint`.
         loop: around the model, or around what of it is behind the features.
         source: of raw samples, or of features.
-        facts: of the data that the source shows.
+        statistics: of the data that the source shows.
     """
 
     model: nn.Module
@@ -49,7 +49,7 @@ class Work(NamedTuple):
     body_sha256: str
     loop: InnerLoop
     source: TaskSource
-    facts: DataFacts
+    statistics: DataStatistics
 
     @property
     def light(self) -> bool:
@@ -64,7 +64,7 @@ class Work(NamedTuple):
 def begin(
     config: TrainConfig,
     source: TaskSource,
-    facts: DataFacts,
+    statistics: DataStatistics,
     given: nn.Module | None,
     checkpoint: Checkpoint | None,
     path: Path,
@@ -75,7 +75,7 @@ def begin(
     Args:
         config: of the run.
         source: of raw samples.
-        facts: of the data.
+        statistics: of the data.
         given: the model, where it is an object of Python.
         checkpoint: where a resumed run goes on; None for a new one.
         path: of the run, for errors.
@@ -85,7 +85,7 @@ def begin(
         InputError: the model does not fit the data or the checkpoint.
     """
     size = EpisodeSize(config.ways, config.shots, config.queries)
-    model = make_model(config, facts, given, new=checkpoint is None)
+    model = make_model(config, statistics, given, new=checkpoint is None)
     trained, body = trained_names(model, config.trained), body_sha256(model)
     if checkpoint:
         check_body(config.body, body, checkpoint.body_sha256)
@@ -93,7 +93,7 @@ def begin(
     elif config.start:
         start_from(model, Path(config.start))
     model.to(device)
-    loop = make_loop(config, facts, model)
+    loop = make_loop(config, statistics, model)
     let_move(model, {*loop.adapted, *trained})
     cache = FeatureCache(source)
     if not checkpoint and not config.start:
@@ -104,7 +104,7 @@ def begin(
         if config.objective != "classes" or isinstance(behind[0].model, FewShotModel):
             loop, source = behind
     input = TensorSpec(tuple(source.input_shape), source.input_dtype.name)
-    return Work(model, trained, body, loop, source, replace(facts, input=input))
+    return Work(model, trained, body, loop, source, replace(statistics, input=input))
 
 
 def fit_neck(

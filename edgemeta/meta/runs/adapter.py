@@ -19,7 +19,7 @@ from edgemeta.meta.inner.objective import Tasks, stack_episodes
 from edgemeta.meta.inner.updates import Rates
 from edgemeta.meta.models.features import FeatureCache
 from edgemeta.meta.runs.building import head_ways, trained_names
-from edgemeta.meta.runs.checkpoint import DataFacts
+from edgemeta.meta.runs.checkpoint import DataStatistics
 from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.meta.runs.devices import CPU
 from edgemeta.meta.runs.frozen import behind_frozen
@@ -67,15 +67,15 @@ class TorchAdapter:
         cls,
         loop: InnerLoop,
         config: TrainConfig,
-        facts: DataFacts,
+        statistics: DataStatistics,
         rates: Rates,
         trained: Collection[str] | None = None,
     ) -> TorchAdapter:
         """Adapt as a run does."""
         return cls(
             loop,
-            input=facts.input,
-            ways=head_ways(config, facts),
+            input=statistics.input,
+            ways=head_ways(config, statistics),
             inner_steps=config.inner_steps,
             inner_lr=rates,
             trained=trained,
@@ -190,7 +190,7 @@ def run_adapter(
     trained.model.to(device)
     config = trained.config
     moved = None if config.cache == "off" else trained_names(trained.model, config.trained)
-    return TorchAdapter.of(trained.loop(), config, trained.facts, rates, moved)
+    return TorchAdapter.of(trained.loop(), config, trained.statistics, rates, moved)
 
 
 def evaluate_steps(

@@ -15,19 +15,23 @@ from edgemeta.meta.models.bodies import BodyModel, make_body_model
 from edgemeta.meta.models.foreign import OBJECT, check_output, import_model, is_foreign, not_given
 from edgemeta.meta.models.networks import build_model
 from edgemeta.meta.models.weights import weights_digest
-from edgemeta.meta.runs.checkpoint import Checkpoint, DataFacts
+from edgemeta.meta.runs.checkpoint import Checkpoint, DataStatistics
 from edgemeta.meta.runs.config import TrainConfig
 
 BODY = "body."  # how the names of a body's tensors begin
 
 
-def head_ways(config: TrainConfig, facts: DataFacts) -> int | None:
+def head_ways(config: TrainConfig, statistics: DataStatistics) -> int | None:
     """Return how many classes a training task has; None for regression."""
-    return config.ways if facts.kind == "classification" else None
+    return config.ways if statistics.kind == "classification" else None
 
 
 def make_model(
-    config: TrainConfig, facts: DataFacts, given: nn.Module | None = None, *, new: bool = False
+    config: TrainConfig,
+    statistics: DataStatistics,
+    given: nn.Module | None = None,
+    *,
+    new: bool = False,
 ) -> nn.Module:
     """Build the model of a run with the weights that it starts from.
 
@@ -35,7 +39,7 @@ def make_model(
 
     Args:
         config: of the run.
-        facts: of its data.
+        statistics: of its data.
         given: the model where it is an object of Python; it is copied.
         new: whether the run begins with it. That is the time to warn.
 
@@ -47,20 +51,20 @@ def make_model(
     """
     model: nn.Module
     if config.body:
-        if facts.kind != "classification":
-            raise InputError("--body is for classification", got=facts.kind)
+        if statistics.kind != "classification":
+            raise InputError("--body is for classification", got=statistics.kind)
         model = make_body_model(
-            config.body, facts.input, neck=config.neck, head=config.head, ways=config.ways
+            config.body, statistics.input, neck=config.neck, head=config.head, ways=config.ways
         )
     elif is_foreign(config.model):
-        outputs = head_ways(config, facts) or facts.target_shape
+        outputs = head_ways(config, statistics) or statistics.target_shape
         if OBJECT.fullmatch(config.model):
             if given is None:
                 raise not_given(config.model)
             model = copy.deepcopy(given).cpu()
         else:
-            model = import_model(config.model, facts.input, outputs)
-        check_output(f"--model {config.model}", model, facts.input, outputs)
+            model = import_model(config.model, statistics.input, outputs)
+        check_output(f"--model {config.model}", model, statistics.input, outputs)
         if new and config.norm_statistics == "as is":
             adapted = matching(dict(model.named_parameters()), config.adapt)
             moving = {*adapted, *trained_names(model, config.trained)}
@@ -68,16 +72,16 @@ def make_model(
     else:
         model = build_model(
             config.model,
-            facts.input,
-            ways=head_ways(config, facts),
-            target_shape=facts.target_shape,
+            statistics.input,
+            ways=head_ways(config, statistics),
+            target_shape=statistics.target_shape,
             width=config.width,
             pool=config.pool,
             norm=config.norm,
             hidden=config.hidden,
             head=config.head,
-            mean=facts.mean,
-            std=facts.std,
+            mean=statistics.mean,
+            std=statistics.std,
         )
     return with_norm_statistics(model, config.norm_statistics)
 

@@ -13,9 +13,11 @@ from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
 from edgemeta.tasks.source import TaskKind
 
+STATISTICS = "facts"  # the key in the files, from before the rest was called so
+
 
 @dataclass(frozen=True)
-class DataFacts:
+class DataStatistics:
     """What a run has to know of its data to rebuild its model without them.
 
     Attributes:
@@ -41,7 +43,7 @@ class Checkpoint:
         iteration: outer steps done.
         model: the init, by torch name.
         optimizer: the outer optimizer's state.
-        facts: of the data.
+        statistics: of the data.
         validation: the metric of the last validation; None before the first.
         best: the best validation so far, and
         best_iteration: when that was.
@@ -55,7 +57,7 @@ class Checkpoint:
     iteration: int
     model: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
-    facts: DataFacts
+    statistics: DataStatistics
     validation: float | None
     best: float | None
     best_iteration: int
@@ -67,9 +69,11 @@ class Checkpoint:
 
     def to_bytes(self) -> bytes:
         """Serialise to tensors and plain values only, so that it loads with weights_only."""
-        facts = vars(self.facts) | {"input": vars(self.facts.input)}
+        record = dict(vars(self))
+        statistics = vars(record.pop("statistics"))
+        record[STATISTICS] = statistics | {"input": vars(statistics["input"])}
         buffer = io.BytesIO()
-        torch.save(vars(self) | {"facts": facts}, buffer)
+        torch.save(record, buffer)
         return buffer.getvalue()
 
     @classmethod
@@ -81,9 +85,9 @@ class Checkpoint:
         """
         try:
             record = torch.load(path, map_location="cpu", weights_only=True)
-            facts = record["facts"]
-            facts = DataFacts(**facts | {"input": TensorSpec(**facts["input"])})
-            return cls(**record | {"facts": facts})
+            found = record.pop(STATISTICS)
+            found["input"] = TensorSpec(**found["input"])
+            return cls(**record, statistics=DataStatistics(**found))
         except FileNotFoundError as error:
             raise InputError(
                 f"{path} does not exist", hint="train first: `edgemeta train TASKS --out RUN`"

@@ -31,7 +31,7 @@ from edgemeta.meta.inner.shared_head import rest_rows, shared_names
 from edgemeta.meta.inner.updates import Rates
 from edgemeta.meta.models.foreign import OBJECT
 from edgemeta.meta.runs.building import body_sha256, check_body, load_weights, make_model
-from edgemeta.meta.runs.checkpoint import Checkpoint, DataFacts
+from edgemeta.meta.runs.checkpoint import Checkpoint, DataStatistics
 from edgemeta.meta.runs.config import TrainConfig, read_config
 from edgemeta.tasks import Episode, TaskSource, open_tasks
 from edgemeta.util.files import write_atomically
@@ -60,7 +60,7 @@ class Run:
         self.result_path = path / "result.json"
         self.example_path = path / "example.npz"
         self.evaluations_path = path / "evaluations.json"
-        self.board_path = path / "tensorboard"
+        self.tensorboard_path = path / "tensorboard"
         self.baselines_path = path / "baselines.json"
         self.pretrained_path = path / "baselines" / "pretrained"
 
@@ -199,12 +199,12 @@ class Run:
         """
         config = self.config()
         checkpoint = Checkpoint.from_file(self.checkpoint_path("best"))
-        model = make_model(config, checkpoint.facts, self.model)
+        model = make_model(config, checkpoint.statistics, self.model)
         check_body(config.body, body_sha256(model), checkpoint.body_sha256)
         load_weights(model, checkpoint.model, self.path)
         rest_rows(model, shared_names(model))  # runs of before have let them drift
         rates = config.inner_lr if checkpoint.rates is None else checkpoint.rates
-        return Trained(config, checkpoint.facts, model, rates)
+        return Trained(config, checkpoint.statistics, model, rates)
 
 
 class Trained(NamedTuple):
@@ -212,19 +212,19 @@ class Trained(NamedTuple):
 
     Attributes:
         config: of the run.
-        facts: of its data.
+        statistics: of its data.
         model: with the init.
         rates: the inner rates, fixed or learned.
     """
 
     config: TrainConfig
-    facts: DataFacts
+    statistics: DataStatistics
     model: nn.Module
     rates: Rates
 
     def loop(self) -> InnerLoop:
         """Return the inner loop that the run adapts with."""
-        return make_loop(self.config, self.facts, self.model)
+        return make_loop(self.config, self.statistics, self.model)
 
 
 def open_run_tasks(
@@ -276,9 +276,9 @@ def resumed_config(run: Run, given: dict[str, Any]) -> TrainConfig:
     return config
 
 
-def make_loop(config: TrainConfig, facts: DataFacts, model: nn.Module) -> InnerLoop:
+def make_loop(config: TrainConfig, statistics: DataStatistics, model: nn.Module) -> InnerLoop:
     """Return the inner loop of a run around its model."""
-    return InnerLoop(model, LOSSES[facts.kind], config.adapt, config.inner_update())
+    return InnerLoop(model, LOSSES[statistics.kind], config.adapt, config.inner_update())
 
 
 def _write_json(path: Path, record: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgemeta_export.building import constant
+from edgemeta_export.graph_building import constant
 from edgemeta_export.passes.rearranging import is_rearranging, numbered, played, static_shape
 
 

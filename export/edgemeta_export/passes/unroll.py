@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from edgemeta_export.building import append, constant, like, own, splice
+from edgemeta_export.graph_building import append, constant, like, own, splice
 
 
 class UnrollPass(ir.passes.InPlacePass):

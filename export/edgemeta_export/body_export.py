@@ -28,7 +28,7 @@ from edgemeta.meta.models.weights import weights_digest
 from edgemeta.meta.outer.work import fit_neck
 from edgemeta.meta.runs.devices import CPU
 from edgemeta.tasks import DataOptions, EpisodeSize, TaskSource
-from edgemeta_export.api import export_bundle
+from edgemeta_export.bundle_export import export_bundle
 from edgemeta_export.int8 import calibration_samples, quantize_front
 from edgemeta_export.int8_accuracy import Setting, before_and_after, validated
 

@@ -35,17 +35,17 @@ from edgemeta.tasks import EpisodeSize, TaskSource
 from edgemeta_export.assemble import INNER_LOOP, adapt_model, predict_model
 from edgemeta_export.checks import check_buffers, check_slices, check_state, least_support
 from edgemeta_export.cost import adaptation_cost
-from edgemeta_export.coupling import check_samples_apart
+from edgemeta_export.graph_coupling import check_samples_apart
 from edgemeta_export.inline import graph_names, inline_graphs
 from edgemeta_export.int8 import calibration_samples, quantize_front
 from edgemeta_export.int8_accuracy import Setting, before_and_after
+from edgemeta_export.lowered_loop import LOWERINGS, LoweredLoop, lower_inner_loop
 from edgemeta_export.opset import to_opset
 from edgemeta_export.passes import PASSES, optimize
 from edgemeta_export.passes.unroll import UnrollPass
-from edgemeta_export.pieces import LOWERINGS, Pieces, lower_inner_loop
 from edgemeta_export.publish import checked_target, publish
+from edgemeta_export.recorded_episode import record
 from edgemeta_export.rules.registry import OPSET
-from edgemeta_export.selftest import record
 from edgemeta_export.storage import ops_used, pack_init, to_bytes
 from edgemeta_export.tables import shrink_constants
 from edgemeta_export.tune import fastest
@@ -156,10 +156,10 @@ def export_bundle(
     if chunk is not None:
         check_slices(loop, x, y)
 
-    pieces = lower_inner_loop(loop, ways, rates, x, y, without, chunk)
+    lowered = lower_inner_loop(loop, ways, rates, x, y, without, chunk)
     models = {
-        bundle.ADAPT: adapt_model(pieces, rates if isinstance(rates, float) else 1.0),
-        bundle.PREDICT: predict_model(pieces),
+        bundle.ADAPT: adapt_model(lowered, rates if isinstance(rates, float) else 1.0),
+        bundle.PREDICT: predict_model(lowered),
     }
     models = {name: optimize(graph, without) for name, graph in models.items()}
     names = graph_names(loop.model)
@@ -170,12 +170,12 @@ def export_bundle(
     models = {name: to_opset(graph, opset) for name, graph in models.items()}
     for graph in models.values():
         shrink_constants(graph)
-    params, buffers, frozen, *_ = pieces.init
+    params, buffers, frozen, *_ = lowered.init
     state = (
-        *_state_tensors(pieces, params, "parameter"),
-        *_state_tensors(pieces, buffers, "buffer"),
+        *_state_tensors(lowered, params, "parameter"),
+        *_state_tensors(lowered, buffers, "buffer"),
     )
-    init = pack_init(models.values(), (*params, *buffers, *frozen, *pieces.rates, *weights))
+    init = pack_init(models.values(), (*params, *buffers, *frozen, *lowered.rates, *weights))
     least = least_support(loop, x)
     selftest = record(loop, task, x, y, steps=inner_steps, lr=rates, least=least, weights=len(init))
     content = {
@@ -248,7 +248,7 @@ def export_run(
         UnsupportedModelError, ParityError: see `export_bundle`.
     """
     run = path if isinstance(path, Run) else Run(Path(path))
-    config, facts, model, rates = run.best()
+    config, statistics, model, rates = run.best()
     if adapt is not None and not isinstance(rates, float):
         raise InputError(
             "learned rates fit only what adapted in training", got=f"adapt {', '.join(adapt)}"
@@ -264,8 +264,8 @@ def export_run(
         export_bundle,
         model,
         example_x=example.support_x,
-        task=facts.kind,
-        ways=head_ways(config, facts),
+        task=statistics.kind,
+        ways=head_ways(config, statistics),
         inner_lr=rates,
         inner_steps=config.inner_steps,
         update=config.inner_update(),
@@ -382,10 +382,10 @@ def _shared_ways(task: str, ways: int | None, output: Tensor, example_y: Any) ->
 
 
 def _state_tensors(
-    pieces: Pieces, tensors: Mapping[str, Tensor], kind: Literal["parameter", "buffer"]
+    lowered: LoweredLoop, tensors: Mapping[str, Tensor], kind: Literal["parameter", "buffer"]
 ) -> list[StateTensor]:
     return [
-        StateTensor(n, tuple(t.shape), _dtype(t), kind, n in pieces.per_class)
+        StateTensor(n, tuple(t.shape), _dtype(t), kind, n in lowered.per_class)
         for n, t in tensors.items()
     ]
 

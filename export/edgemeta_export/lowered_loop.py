@@ -71,7 +71,7 @@ class SlicedStep:
 
 
 @dataclass(frozen=True)
-class Pieces:
+class LoweredLoop:
     """Lowered functions; inputs and outputs carry torch names or those of `edgemeta.bundle`.
 
     Attributes:
@@ -106,7 +106,7 @@ def lower_inner_loop(
     y: Tensor,
     without: Collection[str] = (),
     chunk: int | None = None,
-) -> Pieces:
+) -> LoweredLoop:
     """Trace and lower the functions of an inner loop.
 
     Args:
@@ -237,7 +237,7 @@ def lower_inner_loop(
             heads = {n: example.params[n] for n in per_class[:1]}
             counting = traced_for(share_of_classes, [heads], labels, edits=[]).lower([SHARE])
         whole = SlicedStep(chunk, counting, found, moves.lower(outputs))
-    return Pieces(
+    return LoweredLoop(
         init,
         rates,
         ways,

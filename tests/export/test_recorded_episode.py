@@ -17,10 +17,16 @@ from edgemeta.bundle.selftest import sampled
 from edgemeta.errors import ParityError
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import LOSSES
-from edgemeta_export import export_bundle, selftest
+from edgemeta_export import export_bundle, recorded_episode
+from edgemeta_export.recorded_episode import (
+    ATOL,
+    MARGIN,
+    RTOL,
+    record,
+    record_episode,
+)
 from edgemeta_export.recording import kept
 from edgemeta_export.replay import Episode, replay
-from edgemeta_export.selftest import ATOL, MARGIN, RTOL, record, record_episode
 
 X = torch.linspace(-1, 1, 16).reshape(4, 4)
 Y = torch.tensor([0, 1, 2, 0])
@@ -55,7 +61,7 @@ def test_the_episode_is_the_one_that_pytorch_repeats_best(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spreads = iter([9.0, 3.0, 4.0, 5.0])
-    monkeypatch.setattr(selftest, "_spread", lambda *_: next(spreads))
+    monkeypatch.setattr(recorded_episode, "_spread", lambda *_: next(spreads))
     recorded = record(loop(1), "classification", X, Y, steps=2, lr=0.1)
     assert (recorded.atol, recorded.rtol) == (MARGIN * 3 * ATOL, MARGIN * 3 * RTOL)
     content = load(recorded.content)
@@ -66,7 +72,7 @@ def test_the_episode_is_the_one_that_pytorch_repeats_best(
 def test_a_model_that_magnifies_rounding_widens_the_tolerance(tmp_path: Path) -> None:
     path = export_bundle(Steep(1000), tmp_path / "b", X.numpy(), inner_lr=0.1, inner_steps=5)
     parity = Runner(path).manifest.parity
-    assert RTOL < parity["rtol"] <= selftest.MOST * RTOL
+    assert RTOL < parity["rtol"] <= recorded_episode.MOST * RTOL
     assert parity["atol"] / ATOL == pytest.approx(parity["rtol"] / RTOL)
 
 
@@ -98,8 +104,8 @@ def test_rounding_in_a_frozen_body_counts() -> None:
     episode = Episode(X, Y, X, steps=2)
     found = replay(made, made.init(), X, Y, 2, query_x=X, lr=0.1)
     # Its weights jittered, PyTorch is far from itself; what it rounds is much less.
-    assert selftest._jittered(made, episode, 0.1, found, selftest.JITTER, 1.0) > 10
-    spread = selftest._spread(made, episode, 0.1, found, float("inf"))
+    assert recorded_episode._jittered(made, episode, 0.1, found, recorded_episode.JITTER, 1.0) > 10
+    spread = recorded_episode._spread(made, episode, 0.1, found, float("inf"))
     assert 0.25 < spread < 10
     recorded = record(made, "classification", X, Y, steps=2, lr=0.1)
     assert RTOL < recorded.rtol <= MARGIN * spread * RTOL
@@ -110,7 +116,7 @@ def test_a_wrong_gradient_is_beyond_a_widened_tolerance() -> None:
     recorded = record(made, "classification", X, Y, steps=2, lr=1.0)
     right = replay(made, made.init(), X, Y, 2, query_x=X, lr=1.0)
     wrong = replay(made, made.init(), X, Y, 2, query_x=X, lr=1.001)
-    assert selftest._apart(wrong, right) * RTOL > recorded.rtol > RTOL
+    assert recorded_episode._apart(wrong, right) * RTOL > recorded.rtol > RTOL
 
 
 class Casting(nn.Module):
@@ -130,8 +136,12 @@ def test_a_model_that_cannot_run_in_float64_is_jittered_only() -> None:
     made = InnerLoop(Casting(), LOSSES["classification"])
     episode = Episode(X, Y, X, steps=2)
     found = replay(made, made.init(), X, Y, 2, query_x=X, lr=0.1)
-    assert selftest._from_float64(made, episode, 0.1, found) == 0
-    assert 0 < selftest._jittered(made, episode, 0.1, found, selftest.ROUNDING, 1.0) < 1
+    assert recorded_episode._from_float64(made, episode, 0.1, found) == 0
+    assert (
+        0
+        < recorded_episode._jittered(made, episode, 0.1, found, recorded_episode.ROUNDING, 1.0)
+        < 1
+    )
 
 
 def test_an_episode_is_recorded_as_it_is_or_not_at_all() -> None:
@@ -204,6 +214,6 @@ def test_what_is_much_to_compute_has_two_samples_and_two_steps(
         (forward * 20, 2, 2),
         (1, 2, 2),
     ):
-        monkeypatch.setattr(selftest, "WORK", work)
+        monkeypatch.setattr(recorded_episode, "WORK", work)
         found = load(record(wide(24), "classification", x, y, steps=5, lr=0.01).content)
         assert (len(found[SUPPORT_X]), int(found[STEPS])) == (samples, steps)

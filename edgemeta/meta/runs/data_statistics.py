@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from edgemeta.bundle import TensorSpec
-from edgemeta.meta.runs.checkpoint import DataFacts
+from edgemeta.meta.runs.checkpoint import DataStatistics
 from edgemeta.tasks import EpisodeSize, TaskSource
 
 STATISTICS_EPISODES = 100  # enough samples for a mean and a standard deviation
 
 
-def data_facts(source: TaskSource, size: EpisodeSize, scaled: bool = True) -> DataFacts:
+def data_statistics(source: TaskSource, size: EpisodeSize, scaled: bool = True) -> DataStatistics:
     """Measure what the model's preprocessing needs, on meta-training tasks alone.
 
     Images (uint8) are scaled to 0..1. Other classification data are standardised along the last
@@ -33,7 +33,7 @@ def data_facts(source: TaskSource, size: EpisodeSize, scaled: bool = True) -> Da
         rows = x.reshape(-1, x.shape[-1]) if x.ndim > 1 else x[:, None]
         mean = tuple(rows.mean(0).tolist())
         std = tuple(np.maximum(rows.std(0), 1e-6).tolist())
-    return DataFacts(
+    return DataStatistics(
         kind=source.kind,
         input=TensorSpec(source.input_shape, source.input_dtype.name),
         target_shape=source.target_shape,
