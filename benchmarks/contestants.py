@@ -22,7 +22,8 @@ from benchmarks.models import Case
 from benchmarks.timing import Round, local
 from edgemeta import Runner, bundle
 from edgemeta.measure.bench import measure_cold_start, timed
-from edgemeta_export import export_bundle
+from edgemeta_export import GraphForm, export_bundle
+from edgemeta_export.form import USUAL_FORM
 from edgemeta_export.quiet import quiet
 
 LR = 0.01
@@ -193,8 +194,8 @@ class _Clock:
         return found
 
 
-def compile_case(case: Case, path: Path, **settings: Any) -> Path:
-    """Export a case as a bundle, unless that was done; settings are those of `export_bundle`."""
+def compile_case(case: Case, path: Path, form: GraphForm = USUAL_FORM) -> Path:
+    """Export a case as a bundle, unless that was done."""
     if not path.exists():
         x, y = case.support()
         export_bundle(
@@ -205,7 +206,7 @@ def compile_case(case: Case, path: Path, **settings: Any) -> Path:
             inner_steps=STEPS,
             adapt=case.adapt,
             example_y=y,
-            **settings,
+            form=form,
         )
     return path
 

@@ -24,7 +24,7 @@ from edgemeta import Runner
 from edgemeta.bundle import ADAPT, TensorSpec
 from edgemeta.measure.cold_start import peak_mb
 from edgemeta.meta.models.networks import build_model
-from edgemeta_export import export_bundle
+from edgemeta_export import GraphForm, export_bundle
 from edgemeta_export.cost import adaptation_cost
 
 IMAGE = TensorSpec((28, 28), "uint8")
@@ -48,7 +48,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "bundle"
             model = build_model("conv4", IMAGE, ways=WAYS, std=(255.0,), **settings)  # type: ignore[arg-type]
-            export_bundle(model, path, images(10), inner_lr=0.1, inner_steps=2, chunk=chunk)
+            form = GraphForm(chunk)
+            export_bundle(model, path, images(10), inner_lr=0.1, inner_steps=2, form=form)
             graph = ir.from_proto(onnx.load(path / ADAPT, load_external_data=False))
             for samples in (50, 200):
                 small, large = (

@@ -37,6 +37,7 @@ from edgemeta import bundle
 from edgemeta.bundle import Manifest
 from edgemeta.bundle.files import read_manifest
 from edgemeta.measure.bench_record import machine
+from edgemeta_export import GraphForm
 from tests.parity.adapter import Adapter
 from tests.parity.bundles import Recorded
 from tests.parity.replay import replay, replay_all
@@ -46,11 +47,11 @@ RESULT = Path(__file__).parent / "results" / "targets.json"
 WEB = ROOT / "export" / "web"
 DEFAULT = ("mlp", "conv4-32", "ds-cnn", "gru")
 USUAL, AGAIN = "usual", "usual, again"
-FORMS: Mapping[str, Mapping[str, Any]] = {
-    USUAL: {},
-    "unrolled": {"unroll": True},
-    "without tiles": {"without": ("tiles",)},
-    "opset 17": {"opset": 17},
+FORMS = {
+    USUAL: GraphForm(),
+    "unrolled": GraphForm(unroll=True),
+    "without tiles": GraphForm(without=("tiles",)),
+    "opset 17": GraphForm(opset=17),
 }
 CALLS = 10
 CPP, WASM, NODE = "onnxruntime, C++", "onnxruntime-web, WebAssembly", "onnxruntime-node"
@@ -152,8 +153,8 @@ def main(folder: Path, cases: Sequence[str], rounds: int, bundles: Path | None) 
     for case in cases:
         with nullcontext(bundles) if bundles else tempfile.TemporaryDirectory() as made:
             forms = {
-                name: compile_case(CASES[case], Path(made) / case / name, **settings)
-                for name, settings in FORMS.items()
+                name: compile_case(CASES[case], Path(made) / case / name, form)
+                for name, form in FORMS.items()
             }
             found[case] = {
                 "kb": {

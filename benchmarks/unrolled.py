@@ -17,6 +17,7 @@ from benchmarks.models import CASES, Case
 from benchmarks.timing import Round, in_rounds, local, markdown, median_ms
 from edgemeta import Runner
 from edgemeta.bundle import ADAPT
+from edgemeta_export import GraphForm
 
 DEFAULT = ("mlp", "conv4-32", "conv4-64-bn", "ds-cnn", "gru", "head-only")
 KINDS = {"Loop": False, "unrolled": True}
@@ -25,7 +26,7 @@ KINDS = {"Loop": False, "unrolled": True}
 def compiled(case: Case, path: Path, threads: int, unroll: bool) -> tuple[Round, float]:
     """Export a case; return what adapts it, and the size of its graph in kB."""
     x, y = case.support()
-    runner = Runner(compile_case(case, path, unroll=unroll), threads=threads)
+    runner = Runner(compile_case(case, path, GraphForm(unroll=unroll)), threads=threads)
     return local(lambda: runner.adapt(x, y, STEPS, guard=False)), (
         path / ADAPT
     ).stat().st_size / 1e3

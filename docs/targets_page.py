@@ -19,7 +19,7 @@ from edgemeta.device.packaged import BUNDLES
 
 TARGET = Path(__file__).with_name("targets.md")
 WEIGHED = "omniglot"
-SERVES = {CPP: "cpp, mobile, server", WASM: "web", NODE: "server"}
+SERVES = {CPP: "C++, phones, servers", WASM: "pages", NODE: "servers"}
 ON_DEVICE = (bundle.ADAPT, bundle.PREDICT, bundle.INIT)
 
 
@@ -64,7 +64,7 @@ def needs(sizes: dict[str, Any]) -> str:
             ]
         )
     weights = ["MB", "MB, gzip", f"bundle {WEIGHED}, MB", "both, MB"]
-    return markdown(["runtime", "target", *weights, "largest file"], rows)
+    return markdown(["runtime", "for", *weights, "largest file"], rows)
 
 
 def page() -> str:
@@ -95,8 +95,8 @@ def page() -> str:
         "## What a device needs",
         "",
         "The libraries of each runtime as its package has them, for x86-64 where they are "
-        "compiled: one for phones is for ARM, and was not to be had here. A page loads the three "
-        "files of WebAssembly. The bundle is the packaged one, without its selftest.",
+        "compiled: one for phones is for ARM, and was not available to measure. A page loads the "
+        "three files of WebAssembly. The bundle is the packaged one, without its selftest.",
         "",
         needs(found["sizes"]),
     ]

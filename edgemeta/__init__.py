@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from edgemeta.estimators.regressor import FewShotRegressor
     from edgemeta.meta.api import meta_train
     from edgemeta.meta.models.onnx_module import OnnxModule
-    from edgemeta_export import export, export_bundle
+    from edgemeta_export import GraphForm, export, export_bundle
 
 # From 1.29 on, onnxruntime's own builds send telemetry from the moment that they are imported, and
 # keep an id of the device in the user's cache. Nothing leaves a device on our account.
@@ -48,6 +48,7 @@ __all__ = [
     "EdgemetaError",
     "FewShotClassifier",
     "FewShotRegressor",
+    "GraphForm",
     "InputError",
     "Learner",
     "NotFittedError",
@@ -67,6 +68,7 @@ _PLACES = {
     "AdaptationError": "edgemeta.device.guard",
     "FewShotClassifier": "edgemeta.estimators.classifier",
     "FewShotRegressor": "edgemeta.estimators.regressor",
+    "GraphForm": "edgemeta_export",
     "Learner": "edgemeta.device.learner",
     "OnnxModule": "edgemeta.meta.models.onnx_module",
     "Runner": "edgemeta.device.runner",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,10 @@ from edgemeta.meta.models.bodies import READY
 from edgemeta.meta.models.neck import Neck
 from edgemeta.meta.runs.run import Run, open_run_tasks
 from edgemeta.tasks import DataOptions, open_tasks
-from edgemeta_export import export_body, export_run
+from edgemeta_export import GraphForm, export_body, export_run
 from edgemeta_export.body_export import Data
 from edgemeta_export.ort_format import write_ort_format
 from edgemeta_export.rules.registry import OPSET
-from edgemeta_export.targets import TARGETS, Target
 
 EXPORTED_NECKS: tuple[Neck, ...] = ("none", "cosine")
 
@@ -80,13 +78,9 @@ EXPORTED_NECKS: tuple[Neck, ...] = ("none", "cosine")
 @click.option(
     "--opset",
     type=int,
-    help=f"ONNX opset of the graphs; 17 or 18 for onnxruntime 1.15 and newer. [default: {OPSET}]",
-)
-@click.option(
-    "--target",
-    type=click.Choice(list(TARGETS)),
-    help="Take the form of a bundle that is known to serve such devices best: so far the usual one "
-    "for all (docs/targets.md).",
+    default=OPSET,
+    show_default=True,
+    help="ONNX opset of the graphs; 17 or 18 for onnxruntime 1.15 and newer.",
 )
 @click.option(
     "--ort-format",
@@ -107,8 +101,7 @@ def export(
     chunk: int | None,
     unroll: bool,
     tune: bool,
-    opset: int | None,
-    target: str | None,
+    opset: int,
     ort_format: Path | None,
     data: DataOptions,
     as_json: bool,
@@ -128,18 +121,11 @@ def export(
     """
     if tune and unroll:
         raise click.UsageError("--tune decides whether to unroll: leave --unroll out")
-    if target is not None:
-        if tune or unroll or opset is not None:
-            raise click.UsageError("--target decides: leave --tune, --unroll and --opset out")
-        form = TARGETS[target]
-    else:
-        form = Target(OPSET if opset is None else opset, unroll)
     if body is not None:
         if adapt or tune:
             raise click.UsageError("--body adapts its head alone: leave --adapt and --tune out")
-        path = _export_body(
-            body, run, out, neck or "cosine", by, int8, data, chunk=chunk, form=form
-        )
+        form = GraphForm(chunk, unroll, opset)
+        path = _export_body(body, run, out, neck or "cosine", by, int8, data, form)
     else:
         _check_run_alone(run, neck, data)
         assert run is not None  # noqa: S101  # just checked
@@ -149,8 +135,9 @@ def export(
             adapt=adapt or None,
             int8=None if int8 is None else open_run_tasks(Run(Path(run)).config(), int8),
             chunk=chunk,
+            unroll=unroll,
+            opset=opset,
             tune=tune,
-            **asdict(form),
         )
     if ort_format is not None:
         write_ort_format(path, ort_format)
@@ -189,9 +176,7 @@ def _export_body(
     by: Unit,
     int8: str | None,
     options: DataOptions,
-    *,
-    chunk: int | None,
-    form: Target,
+    form: GraphForm,
 ) -> Path:
     """Compile a pre-trained network; options of reading that are not given suit it."""
     if int8 is not None and data is not None and int8 != data:
@@ -211,8 +196,7 @@ def _export_body(
         options=options,
         neck=neck,
         int8=int8 is not None,
-        chunk=chunk,
-        **asdict(form),
+        form=form,
     )
     if data is None and neck == "cosine":
         click.echo(

@@ -10,7 +10,8 @@
 | `rules/` | translations of ATen ops that PyTorch's exporter lacks |
 | `lower` | ATen graphs to ONNX graphs |
 | `simplify` | what PyTorch's exporter writes, without what does nothing |
-| `lowered_loop` | the inner loop as three lowered functions |
+| `loop_functions` | what a device computes, as functions of tensors |
+| `lowered_loop` | these functions, traced and lowered |
 | `assemble` | the lowered loop as `adapt.onnx` and `predict.onnx` |
 | `slices` | a support set taken slice by slice |
 | `graph_building` | what building a graph by hand needs |
@@ -20,20 +21,25 @@
 | `operators` | what a reduced build of onnxruntime has to contain |
 | `cost` | operations per step, and the peak-memory estimate |
 | `storage` | graphs to bytes, the init in one file |
-| `recorded_episode` | the recorded episode |
+| `recorded_episode` | the episode that `edgemeta verify` replays |
+| `recording` | how much of its results a file keeps |
 | `staging`, `publish` | writing, checking and renaming the bundle |
 | `tune` | variants of an export, measured here |
-| `targets` | the form of a bundle for a kind of device |
 | `graph_coupling` | whether samples see each other in somebody's ONNX graph |
 | `inline` | such graphs in the place of their placeholders |
-| `bundle_export` | `export_bundle` and `export_run` |
+| `form` | `GraphForm`: how the graphs are written |
+| `example` | the samples that are traced, checked against the model |
+| `bundle_export` | `export_bundle`: a model |
+| `run_export` | `export_run`: a trained run |
 | `body_export` | `export_body`: a pre-trained body, without training |
 """
 
 from edgemeta_export.body_export import export_body
-from edgemeta_export.bundle_export import export_bundle, export_run
+from edgemeta_export.bundle_export import export_bundle
+from edgemeta_export.form import GraphForm
+from edgemeta_export.run_export import export_run
 from edgemeta_export.tune import fastest
 
 export = export_run  # as `edgemeta.export`
 
-__all__ = ["export", "export_body", "export_bundle", "export_run", "fastest"]
+__all__ = ["GraphForm", "export", "export_body", "export_bundle", "export_run", "fastest"]

@@ -20,7 +20,8 @@ from edgemeta_export.graph_building import (
     typed,
     zeros_like,
 )
-from edgemeta_export.lowered_loop import INDEX, LOSS, LR, LoweredLoop, SlicedStep
+from edgemeta_export.loop_functions import INDEX, LOSS, LR
+from edgemeta_export.lowered_loop import LoweredLoop, SlicedStep
 from edgemeta_export.rules.registry import OPSET
 from edgemeta_export.slices import Slices, append_slices, over_slices
 

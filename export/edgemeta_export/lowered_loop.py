@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import onnx_ir as ir
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from edgemeta import bundle
 from edgemeta.meta.inner.loop import InnerLoop, State
-from edgemeta.meta.inner.losses import balanced_cross_entropy, class_weights
+from edgemeta.meta.inner.losses import balanced_cross_entropy
 from edgemeta.meta.inner.updates import SGD, Rates
 from edgemeta_export.aten_passes import (
     bias_sums,
@@ -25,19 +24,21 @@ from edgemeta_export.aten_passes import (
     sizes,
 )
 from edgemeta_export.checks import check_ops
+from edgemeta_export.loop_functions import (
+    GRADIENT,
+    INDEX,
+    LOSS,
+    LR,
+    RATE,
+    SHARE,
+    LoopFunctions,
+)
 from edgemeta_export.lower import lower
 from edgemeta_export.part import part
 from edgemeta_export.program import AtenProgram
 from edgemeta_export.quiet import without_collection
 from edgemeta_export.recurrent import one_op_recurrence
 from edgemeta_export.trace import Argument, GraphPass, trace
-
-LR = "lr"
-RATE = "rate/{}"
-INDEX = "index"
-LOSS = "loss"
-SHARE = "share"
-GRADIENT = "gradient/{}"
 
 EDITS: dict[str, GraphPass] = {
     "fold_rate": fold_rate,
@@ -121,131 +122,148 @@ def lower_inner_loop(
     Raises:
         UnsupportedModelError: an op has neither a translation nor a rule.
     """
-    init = _detached(loop.init())
-    output = bundle.prediction_name("regression" if ways is None else "classification")
-    # A shared head of two rows or more shows which tensors have one for each class.
-    example = _detached(loop.grow(loop.init(), max(ways or 0, 2)))
-    known = [example.params, example.buffers, example.frozen]
-    before, after = (one.params | one.moments for one in (init, example))
-    per_class = tuple(n for n, t in after.items() if t.shape != before[n].shape)
-    classes = max(ways or 0, 2) if per_class else ways or 0
-    if per_class:
-        ways = None
-    # A dict, because regression and shared heads have no such input.
-    task = {} if ways is None else {bundle.WAYS: torch.tensor(ways)}
-    rates = {RATE.format(n): r for n, r in lr.items()} if isinstance(lr, Mapping) else {}
-
-    def scaled(rates: Any, lr: Tensor, names: Iterable[str]) -> Rates:
-        return {n: rates[RATE.format(n)] * lr for n in names} if rates else lr
-
-    def moved(state: State) -> dict[str, Tensor]:
-        return {bundle.next_name(n): t for n, t in (state.params | state.moments).items()}
-
-    def step(
-        p: Any,
-        b: Any,
-        f: Any,
-        m: Any,
-        rates: Any,
-        task: Any,
-        x: Tensor,
-        y: Tensor,
-        lr: Tensor,
-        index: Tensor,
-    ) -> dict[str, Tensor]:
-        start = State(p, b, f, m, task.get(bundle.WAYS)).as_leaves()
-        grads, loss, made = loop.gradient_and_output(start, x, y)
-        state = loop.move(start, grads, scaled(rates, lr, p), index)
-        return moved(state) | {LOSS: loss, output: made}
-
-    def share_of_classes(p: Any, y: Tensor) -> dict[str, Tensor]:
-        return {SHARE: class_weights(y, p[per_class[0]].shape[0] if per_class else classes)}
-
-    def gradient(
-        p: Any, b: Any, f: Any, task: Any, share: Any, x: Tensor, y: Tensor
-    ) -> dict[str, Tensor]:
-        start = State(p, b, f, {}, task.get(bundle.WAYS)).as_leaves()
-        grads, loss, made = loop.gradient_and_output(start, x, y, share[SHARE])
-        return {GRADIENT.format(n): g for n, g in grads.items()} | {LOSS: loss, output: made}
-
-    def move(
-        p: Any, m: Any, rates: Any, grads: Any, lr: Tensor, index: Tensor
-    ) -> dict[str, Tensor]:
-        named = {n: grads[GRADIENT.format(n)] for n in p}
-        return moved(loop.move(State(p, {}, {}, m), named, scaled(rates, lr, p), index))
-
-    def finish(
-        p: Any, b: Any, f: Any, task: Any, share: Any, x: Tensor, y: Tensor
-    ) -> dict[str, Tensor]:
-        with torch.no_grad():
-            state = State(p, b, f, {}, task.get(bundle.WAYS))
-            state, loss = loop.finish(state, x, y, share.get(SHARE))
-        return {bundle.next_name(n): t for n, t in state.buffers.items()} | {LOSS: loss}
-
-    def predict(p: Any, b: Any, f: Any, task: Any, x: Tensor) -> dict[str, Tensor]:
-        with torch.no_grad():
-            return {output: loop.predict(State(p, b, f, {}, task.get(bundle.WAYS)), x)}
-
-    support = {bundle.SUPPORT_X: x, bundle.SUPPORT_Y: y}
-    balanced = loop.loss is balanced_cross_entropy
-    # A slice has a share; all of a support set has none.
-    share = {SHARE: torch.ones(classes) if balanced else torch.tensor(1.0)} if chunk else {}
-    outputs = [bundle.next_name(name) for name in (*init.params, *init.moments)]
+    tracer = _LoopTracer(loop, ways, lr, x, y, without, is_sliced=chunk is not None)
+    output, init = tracer.functions.output, tracer.init
     statistics = [bundle.next_name(name) for name in init.buffers]
-    numbers = {LR: torch.tensor(0.1), INDEX: torch.tensor(2)}
-    edits = [edit for name, edit in EDITS.items() if name not in without]
-    # Only one rate for all, and nothing but gradient descent, make a step linear in the gradient.
-    step_edits = edits if loop.update == SGD and not rates else [e for e in edits if e != fold_rate]
-    traced_for = partial(
-        _trace,
-        frozen=example.frozen,
-        per_class=(*per_class, *map(GRADIENT.format, per_class), *([SHARE] if per_class else [])),
-        layout="layout" not in without,
-        tiles="tiles" not in without,
-        last_edits=[edit for name, edit in LAST_EDITS.items() if name not in without],
-        model=loop.model,
-    )
-    whole: ir.Model | SlicedStep
+    last = query = None
     with nullcontext() if "recurrent" in without else one_op_recurrence(loop.model):
-        if chunk is None:
-            traced = traced_for(
-                step, [*known, example.moments, rates, task], support | numbers, edits=step_edits
-            )
-        else:
-            traced = traced_for(gradient, [*known, task, share], support, edits=edits)
+        traced = tracer.step() if chunk is None else tracer.gradient()
         if statistics:
-            last = traced_for(finish, [*known, task, share], support, edits=edits)
-            query = traced_for(predict, [*known, task], {bundle.QUERY_X: x}, edits=edits)
+            last, query = tracer.finish(), tracer.predict()
     check_ops(traced.program, loop, x, y)
-    grads = {GRADIENT.format(n): p.detach() for n, p in example.params.items()}
-    moving = outputs if chunk is None else [*grads]
-    joint = traced.lower([*moving, LOSS, output])
-    found = part(joint, [*moving, LOSS])
-    if statistics:
+    changed = [*tracer.moving] if chunk is None else [*tracer.gradients]
+    joint = traced.lower([*changed, LOSS, output])
+    found = part(joint, [*changed, LOSS])
+    if last and query:
         looked, predicted = last.lower([*statistics, LOSS]), query.lower([output])
     else:
         # Loss and output are the same functions of state and samples in all three.
-        looked = part(joint, [LOSS], {name: name for name in support})
+        looked = part(joint, [LOSS], {name: name for name in tracer.support})
         predicted = part(joint, [output], {bundle.SUPPORT_X: bundle.QUERY_X})
-    if chunk is None:
-        whole = found
-    else:
-        moves = traced_for(move, [example.params, example.moments, rates, grads], numbers, edits=[])
-        counting = None
-        if balanced:
-            labels = {bundle.SUPPORT_Y: y}
-            heads = {n: example.params[n] for n in per_class[:1]}
-            counting = traced_for(share_of_classes, [heads], labels, edits=[]).lower([SHARE])
-        whole = SlicedStep(chunk, counting, found, moves.lower(outputs))
     return LoweredLoop(
         init,
-        rates,
-        ways,
-        per_class,
-        step=whole,
+        tracer.rates,
+        tracer.ways,
+        tracer.per_class,
+        step=found if chunk is None else tracer.sliced_step(chunk, found),
         finish=looked,
         predict=predicted,
     )
+
+
+class _LoopTracer:
+    """Traces the functions of one inner loop, all for the same example.
+
+    Args:
+        is_sliced: whether the support set comes in slices, each with its share.
+        others: see `lower_inner_loop`.
+
+    Attributes:
+        functions: what is traced.
+        init, rates, ways, per_class: see `LoweredLoop`.
+        support: the example's samples and labels.
+        moving: what a step moves, as `<name>.next`.
+        gradients: an example of what the slices add up to.
+    """
+
+    def __init__(
+        self,
+        loop: InnerLoop,
+        ways: int | None,
+        lr: Rates,
+        x: Tensor,
+        y: Tensor,
+        without: Collection[str],
+        *,
+        is_sliced: bool,
+    ) -> None:
+        self.init = _detached(loop.init())
+        # A shared head of two rows or more shows which tensors have one for each class.
+        self._example = _detached(loop.grow(loop.init(), max(ways or 0, 2)))
+        before, after = (one.params | one.moments for one in (self.init, self._example))
+        self.per_class = tuple(n for n, t in after.items() if t.shape != before[n].shape)
+        classes = max(ways or 0, 2) if self.per_class else ways or 0
+        self.ways = None if self.per_class else ways
+        self.rates = {RATE.format(n): r for n, r in lr.items()} if isinstance(lr, Mapping) else {}
+        self.support = {bundle.SUPPORT_X: x, bundle.SUPPORT_Y: y}
+        self.moving = [bundle.next_name(n) for n in (*self.init.params, *self.init.moments)]
+        self.gradients = {GRADIENT.format(n): p for n, p in self._example.params.items()}
+        self.functions = LoopFunctions(
+            loop,
+            bundle.prediction_name("regression" if ways is None else "classification"),
+            classes,
+            shared_row=self.per_class[0] if self.per_class else None,
+        )
+        self._without = without
+        self._is_balanced = loop.loss is balanced_cross_entropy
+        self._known = [self._example.params, self._example.buffers, self._example.frozen]
+        # A dict, because regression and shared heads have no such input.
+        self._task = {} if self.ways is None else {bundle.WAYS: torch.tensor(self.ways)}
+        # A slice has a share; all of a support set has none.
+        share = torch.ones(classes) if self._is_balanced else torch.tensor(1.0)
+        self._share = {SHARE: share} if is_sliced else {}
+        self._numbers = {LR: torch.tensor(0.1), INDEX: torch.tensor(2)}
+        self._edits = [edit for name, edit in EDITS.items() if name not in without]
+
+    def step(self) -> _Traced:
+        """Trace a whole step."""
+        # Only one rate for all, and nothing but gradient descent, make it linear in the gradient.
+        is_linear = self.functions.loop.update == SGD and not self.rates
+        edits = [edit for edit in self._edits if is_linear or edit != fold_rate]
+        known = [*self._known, self._example.moments, self.rates, self._task]
+        return self._trace(self.functions.step, known, self.support | self._numbers, edits)
+
+    def gradient(self) -> _Traced:
+        """Trace what a slice adds to a step's gradient."""
+        known = [*self._known, self._task, self._share]
+        return self._trace(self.functions.gradient, known, self.support, self._edits)
+
+    def finish(self) -> _Traced:
+        """Trace the last look at the support set."""
+        known = [*self._known, self._task, self._share]
+        return self._trace(self.functions.finish, known, self.support, self._edits)
+
+    def predict(self) -> _Traced:
+        """Trace a prediction."""
+        query = {bundle.QUERY_X: self.support[bundle.SUPPORT_X]}
+        known = [*self._known, self._task]
+        return self._trace(self.functions.predict, known, query, self._edits)
+
+    def sliced_step(self, size: int, gradient: ir.Model) -> SlicedStep:
+        """Lower what a step of slices needs besides its gradient."""
+        known = [self._example.params, self._example.moments, self.rates, self.gradients]
+        move = self._trace(self.functions.move, known, self._numbers, []).lower(self.moving)
+        share = None
+        if self._is_balanced:
+            rows = {n: self._example.params[n] for n in self.per_class[:1]}
+            labels = {bundle.SUPPORT_Y: self.support[bundle.SUPPORT_Y]}
+            traced = self._trace(self.functions.share_of_classes, [rows], labels, [])
+            share = traced.lower([SHARE])
+        return SlicedStep(size, share, gradient, move)
+
+    def _trace(
+        self,
+        function: Callable[..., Any],
+        known: list[dict[str, Tensor]],
+        others: dict[str, Tensor],
+        edits: Sequence[GraphPass],
+    ) -> _Traced:
+        """Trace a function of some dicts of tensors, and of samples and plain numbers."""
+        arguments: list[Argument] = [*known, *others.values()]
+        of_classes = [*self.per_class, *map(GRADIENT.format, self.per_class)]
+        program = trace(
+            function,
+            arguments,
+            batched=[False] * len(known) + [tensor.ndim > 0 for tensor in others.values()],
+            per_class=[*of_classes, SHARE] if self.per_class else [],
+            fixed=[argument is self._example.frozen for argument in arguments],
+            passes=edits,
+            layout="layout" not in self._without,
+            tiles="tiles" not in self._without,
+            last_passes=[e for name, e in LAST_EDITS.items() if name not in self._without],
+            model=self.functions.loop.model,
+        )
+        return _Traced(program, [name for tensors in known for name in tensors] + [*others])
 
 
 def _detached(state: State) -> State:
@@ -264,36 +282,3 @@ class _Traced:
     def lower(self, outputs: list[str]) -> ir.Model:
         """Lower it, with names for its outputs."""
         return lower(self.program, self.inputs, outputs)
-
-
-def _trace(
-    function: Callable[..., Any],
-    known: list[dict[str, Tensor]],
-    others: dict[str, Tensor],
-    *,
-    frozen: dict[str, Tensor],
-    per_class: Collection[str],
-    edits: Sequence[GraphPass],
-    layout: bool,
-    tiles: bool,
-    last_edits: Sequence[GraphPass],
-    model: nn.Module,
-) -> _Traced:
-    """Trace a function of some dicts of tensors, and of samples and plain numbers."""
-    arguments: list[Argument] = [*known, *others.values()]
-    batched = [False] * len(known) + [tensor.ndim > 0 for tensor in others.values()]
-    fixed = [argument is frozen for argument in arguments]
-    names = [name for tensors in known for name in tensors] + [*others]
-    program = trace(
-        function,
-        arguments,
-        batched,
-        per_class=per_class,
-        fixed=fixed,
-        passes=edits,
-        layout=layout,
-        tiles=tiles,
-        last_passes=last_edits,
-        model=model,
-    )
-    return _Traced(program, names)

@@ -19,7 +19,7 @@ from edgemeta_export.graph_building import (
     start_body,
     zeros_like,
 )
-from edgemeta_export.lowered_loop import GRADIENT, LOSS, SHARE
+from edgemeta_export.loop_functions import GRADIENT, LOSS, SHARE
 from edgemeta_export.short_names import PART
 
 

@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from edgemeta.bundle.selftest import read_selftest
 from edgemeta.device.runner import Runner
 from edgemeta.measure.bench import timed
 from edgemeta.measure.bench_record import machine
+from edgemeta_export.form import USUAL_FORM, GraphForm
 from edgemeta_export.publish import checked_target, publish
 
 ROUNDS, CALLS, DROPPED = 7, 5, 1
@@ -26,25 +27,19 @@ WORTH_IT = 0.97
 """The usual variant stays unless another takes less than this share of its time."""
 
 
-@dataclass(frozen=True)
-class Variant:
-    """What an export leaves out, or does in addition."""
-
-    without: tuple[str, ...] = ()
-    unroll: bool = False
-
-
 USUAL = "usual"
-VARIANTS: Mapping[str, Variant] = {
-    USUAL: Variant(),
-    "without tiles": Variant(without=("tiles",)),
-    "unrolled": Variant(unroll=True),
-    "unrolled, without tiles": Variant(without=("tiles",), unroll=True),
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    USUAL: {},
+    "without tiles": {"without": ("tiles",)},
+    "unrolled": {"unroll": True},
+    "unrolled, without tiles": {"without": ("tiles",), "unroll": True},
 }
-"""What may be faster or slower, depending on the processor and the model."""
+"""Changes of a form that may be faster or slower, depending on the processor and the model."""
 
 
-def fastest(export: Callable[..., Path], out: str | os.PathLike[str]) -> Path:
+def fastest(
+    export: Callable[..., Path], out: str | os.PathLike[str], form: GraphForm = USUAL_FORM
+) -> Path:
     """Export each variant, adapt with it here, and put the fastest one into place.
 
     All of them adapt to the recorded support set in alternating rounds. Which one was chosen, the
@@ -53,8 +48,9 @@ def fastest(export: Callable[..., Path], out: str | os.PathLike[str]) -> Path:
         fastest(partial(export_bundle, model, example_x=x, inner_lr=0.1, inner_steps=5), "bundle")
 
     Args:
-        export: `edgemeta_export.export_bundle` with all it needs but `out`, `without`, `unroll`.
+        export: `edgemeta_export.export_bundle` with all it needs but `out` and `form`.
         out: the directory that will be the bundle.
+        form: what the variants have in common.
 
     Returns:
         The bundle's path.
@@ -65,8 +61,8 @@ def fastest(export: Callable[..., Path], out: str | os.PathLike[str]) -> Path:
     target = checked_target(Path(out))
     with tempfile.TemporaryDirectory() as folder:
         paths = {
-            name: export(out=Path(folder) / name, without=variant.without, unroll=variant.unroll)
-            for name, variant in VARIANTS.items()
+            name: export(out=Path(folder) / name, form=replace(form, **changes))
+            for name, changes in VARIANTS.items()
         }
         ms = _measured({name: Runner(path) for name, path in paths.items()})
         best = min(ms, key=lambda name: ms[name])

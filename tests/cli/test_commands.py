@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 
 import edgemeta
 from edgemeta import Learner, Runner
-from edgemeta.bundle import ADAPT
 from edgemeta.meta.runs.run import Run
 from edgemeta_export.ort_format import CONFIG, write_ort_format
-from edgemeta_export.targets import TARGETS, Target
 from tests.cases import CASE
 from tests.cli.conftest import Call
 
@@ -82,23 +80,6 @@ def test_export_for_other_runtimes(call: Call, run_path: Path, tmp_path: Path) -
     assert "--tune decides whether to unroll" in both.err
     assert "opset" in call("export", run_path, "--out", tmp_path / "old", "--opset", 9).err
     assert not (tmp_path / "old").exists()
-
-
-def test_export_for_a_kind_of_device(
-    call: Call, run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(TARGETS, "web", Target(opset=18, unroll=True, without=("tiles",)))
-    done = call("export", run_path, "--out", tmp_path / "bundle", "--target", "web")
-    assert done.code == 0, done.err
-    manifest = Runner(tmp_path / "bundle").manifest
-    assert manifest.opset == 18
-    assert "If" in manifest.ops[ADAPT]  # around the steps that are written out
-    for option in (["--opset", 20], ["--unroll"], ["--tune"]):
-        refused = call("export", run_path, "--out", tmp_path / "x", "--target", "web", *option)
-        assert refused.code == 2
-        assert "--target decides: leave --tune, --unroll and --opset out" in refused.err
-    assert "watch" in call("export", run_path, "--out", tmp_path / "x", "--target", "watch").err
-    assert not (tmp_path / "x").exists()
 
 
 def test_train_takes_a_config_and_the_command_line_wins(call: Call, tmp_path: Path) -> None:

@@ -234,6 +234,6 @@ def test_what_was_checked_is_what_runs(tmp_path: Path, monkeypatch: pytest.Monke
 
     x = np.random.default_rng(0).integers(0, 256, (4, 28, 28), np.uint8)
     wanted = Runner(bundle, threads=1).adapt(x, [0, 1, 2, 3]).predict_logits(x)
-    monkeypatch.setattr("edgemeta.device.runner.load_bundle", load_and_exchange)
+    monkeypatch.setattr("edgemeta.device._model.load_bundle", load_and_exchange)
     found = Runner(bundle, threads=1).adapt(x, [0, 1, 2, 3]).predict_logits(x)
     assert np.array_equal(found, wanted)

@@ -24,7 +24,7 @@ from edgemeta import Runner, UnsupportedModelError
 from edgemeta.bundle import ADAPT, INIT, PREDICT
 from edgemeta.meta.inner.shared_head import SharedHead
 from edgemeta.meta.models.onnx_module import OnnxModule
-from edgemeta_export import export_bundle
+from edgemeta_export import GraphForm, export_bundle
 from tests.onnx_files import (
     FEATURES,
     WIDTH,
@@ -172,13 +172,13 @@ def test_any_head(tmp_path: Path, head_of: str) -> None:
 def test_other_forms_of_a_bundle(tmp_path: Path) -> None:
     body, last = OnnxModule(convolution("1")), head()
     x = samples(9, shape=(2, 8, 8))
-    forms: dict[str, dict[str, int]] = {
-        "older opset": {"opset": 17},
-        "slices": {"chunk": 4},
-        "unrolled": {"unroll": True},
+    forms = {
+        "older opset": GraphForm(opset=17),
+        "slices": GraphForm(chunk=4),
+        "unrolled": GraphForm(unroll=True),
     }
-    for name, choices in forms.items():
-        runner = export(tmp_path / name, nn.Sequential(body, last), x, **choices)
+    for name, form in forms.items():
+        runner = export(tmp_path / name, nn.Sequential(body, last), x, form=form)
         assert_like_eager(runner, body, last)
 
 

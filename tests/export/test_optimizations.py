@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from edgemeta import Runner
 from edgemeta.bundle import ADAPT
-from edgemeta.errors import InputError
-from edgemeta_export import export_bundle
-from edgemeta_export.bundle_export import OPTIMIZATIONS
+from edgemeta_export import GraphForm, export_bundle
+from edgemeta_export.form import OPTIMIZATIONS
 from tests.export.passes.models import normal
 
 WAYS, SAMPLES, STEPS = 3, 6, 2
@@ -57,7 +56,8 @@ def whole(model: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Runner:
 
 def export(model: nn.Module, path: Path, *without: str) -> Runner:
     x, y = SUPPORT
-    export_bundle(model, path, x, inner_lr=0.05, inner_steps=STEPS, example_y=y, without=without)
+    form = GraphForm(without=without)
+    export_bundle(model, path, x, inner_lr=0.05, inner_steps=STEPS, example_y=y, form=form)
     return Runner(path, threads=1)
 
 
@@ -109,8 +109,3 @@ def test_without_any_the_bundle_computes_the_same(
     plain = export(model, tmp_path / "bundle", *OPTIMIZATIONS)
     assert agree(plain, whole)
     assert nodes(plain).total() > 2 * nodes(whole).total()
-
-
-def test_an_unknown_one_is_named(model: nn.Module, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="unknown optimization: got warp, expected some of"):
-        export(model, tmp_path / "bundle", "warp")

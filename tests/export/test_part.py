@@ -12,7 +12,8 @@ from edgemeta.bundle import LOGITS, QUERY_X, SUPPORT_X, SUPPORT_Y
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import LOSSES
 from edgemeta_export import lowered_loop
-from edgemeta_export.lowered_loop import LOSS, lower_inner_loop
+from edgemeta_export.loop_functions import LOSS
+from edgemeta_export.lowered_loop import lower_inner_loop
 from edgemeta_export.trace import trace
 
 X, Y = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])

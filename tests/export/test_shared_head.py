@@ -27,7 +27,7 @@ from edgemeta.meta.inner.updates import Update
 from edgemeta.meta.models.networks import build_model
 from edgemeta.meta.runs.adapter import TorchAdapter
 from edgemeta.tasks import EpisodeSize, open_tasks
-from edgemeta_export import export_bundle, recorded_episode
+from edgemeta_export import GraphForm, export_bundle, recorded_episode
 from edgemeta_export.ort_format import write_ort_format
 from edgemeta_export.recorded_episode import ATOL
 from tests.cases import CASE, IMAGE, INNER_LR, Case, Compile, Compiled
@@ -225,7 +225,7 @@ def without_second_class(output: Tensor, y: Tensor) -> Tensor:
         # The first step's gradient of the features is rounding: a smaller eps would blow it up.
         {"update": Update("adam", eps=1e-2)},
         {"loss": without_second_class},
-        {"opset": 17},
+        {"form": GraphForm(opset=17)},
         {
             "lr": {
                 "body.weight": (2,),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from edgemeta import Runner
-from edgemeta_export import export_bundle
+from edgemeta_export import GraphForm, export_bundle
 from edgemeta_export.layout.values import Filter, Grid, Image
 from edgemeta_export.layout.winograd import Tiles, tiles_if_faster
 from tests.export.layout.test_convolution import CONV, QUICK, close, normal, shuffled
@@ -91,7 +91,7 @@ def test_a_bundle_multiplies_less_and_computes_the_same(tmp_path: Path) -> None:
                 inner_lr=0.01,
                 inner_steps=2,
                 example_y=y,
-                without=without,
+                form=GraphForm(without=without),
             )
         )
         for without in ((), ("tiles",))
