@@ -3,9 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEVICE_BIN := .venv-device/bin
 OLDEST_BIN := .venv-oldest/bin
+NEWEST_BIN := .venv-newest/bin
+NEWEST_TESTS := tests/export/test_rules.py tests/export/test_bundle_export.py tests/export/test_parity.py \
+	tests/meta/test_engine.py tests/meta/test_torch_private.py
 CPP := $(wildcard export/cpp/*/*.?pp export/cpp/*/*/*.?pp tests/cpp/*/*.cpp)
 
-.PHONY: demo test lint device oldest cpp arm web web-page demo-web parity guard soak fuzz clean
+.PHONY: demo test lint device oldest cpp arm newest web web-page demo-web parity guard soak fuzz clean
 
 demo: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh benchmarks/demo.sh
@@ -78,6 +81,11 @@ oldest: .venv-oldest/installed
 	$(OLDEST_BIN)/python -m pip install --quiet --no-deps --force-reinstall .
 	$(OLDEST_BIN)/python tests/device_only.py
 
+# The compiler's tests on the newest torch that pyproject.toml allows. Not part of .ci/run: its venv
+# takes 5 GB.
+newest: .venv-newest/installed
+	OMP_NUM_THREADS=1 $(NEWEST_BIN)/python -m pytest -n auto --dist worksteal $(NEWEST_TESTS)
+
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
@@ -93,6 +101,11 @@ oldest: .venv-oldest/installed
 	$(OLDEST_BIN)/python -m pip install --quiet --constraint constraints-oldest.txt .
 	touch $@
 
+.venv-newest/installed: pyproject.toml constraints-breadth.txt
+	$(PYTHON) -m venv .venv-newest
+	$(NEWEST_BIN)/python -m pip install --quiet --constraint constraints-breadth.txt --editable '.[breadth]'
+	touch $@
+
 clean:
-	rm -rf .venv .venv-device .venv-oldest build demo-out .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-device .venv-oldest .venv-newest build demo-out .mypy_cache .ruff_cache .pytest_cache
 	rm -rf export/web/node_modules export/web/dist

@@ -14,9 +14,8 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch._decomp import decomposition_table
-from torch.onnx._internal.exporter._registration import ONNXRegistry
 
+from edgemeta.meta.torch_private import ONNXRegistry, OpOverload, decomposition_table, schema_of
 from edgemeta_export.quiet import quiet
 from edgemeta_export.rules import RULES
 from edgemeta_export.rules.registry import OPSET
@@ -30,13 +29,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def changes_its_input(target: Any) -> bool:
     """Whether an op writes into a tensor that it takes, as `relu_` does."""
-    return isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable
+    return isinstance(target, OpOverload) and schema_of(target).is_mutable
 
 
 def can_be_lowered(target: Any) -> bool:
     """Whether what a traced graph calls needs no decomposition: a rule or PyTorch translates it."""
     return (
-        not isinstance(target, torch._ops.OpOverload)
+        not isinstance(target, OpOverload)
         # In-place ops are made functional later, all in one way.
         or changes_its_input(target)
         or target in RULES

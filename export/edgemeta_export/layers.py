@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.fx import Node
 from torch.fx import traceback as fx_traceback
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from edgemeta.meta.torch_private import TorchDispatchMode, current_autograd_node
 
 LABEL = "edgemeta_layer"
 
@@ -46,7 +46,7 @@ class LayerMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Return the name of the layer that runs, or is differentiated; None outside of all."""
         if self._inside:
             return self._inside[-1]
-        return self._owners.get(torch._C._current_autograd_node())
+        return self._owners.get(current_autograd_node())
 
     def _enter(self, module: nn.Module, inputs: Any) -> None:
         self._inside.append(self._names[module])
@@ -75,7 +75,7 @@ class LabelMode(LayerMode):  # type: ignore[no-untyped-call]
         self._phase = "start"
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        backward = torch._C._current_autograd_node() is not None
+        backward = current_autograd_node() is not None
         layer = self.layer()
         if backward:
             self._phase = "update"

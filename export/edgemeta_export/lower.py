@@ -9,11 +9,9 @@ from unittest.mock import patch
 
 import onnx_ir as ir
 import torch
-from torch.onnx._internal.exporter import _core as exporter
-from torch.onnx._internal.exporter import _fx_passes
-from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from edgemeta.errors import UnsupportedModelError
+from edgemeta.meta.torch_private import ONNXRegistry, exporter_core, exporter_passes
 from edgemeta_export.decompose import translations
 from edgemeta_export.layers import label_of
 from edgemeta_export.naming import name_by_layer
@@ -40,8 +38,8 @@ def lower(program: AtenProgram, inputs: Sequence[str], outputs: Sequence[str]) -
         UnsupportedModelError: an op has neither a translation nor a rule.
     """
     try:
-        with quiet(), patch.object(_fx_passes, "insert_type_promotion_nodes", promote_types):
-            model = exporter.export(
+        with quiet(), patch.object(exporter_passes, "insert_type_promotion_nodes", promote_types):
+            model = exporter_core.export(
                 program,
                 registry=_registry(),
                 opset_version=OPSET,

@@ -14,7 +14,8 @@ from torch.export.graph_signature import (
     TensorArgument,
 )
 from torch.fx import GraphModule
-from torch.utils import _pytree as pytree
+
+from edgemeta.meta.torch_private import tree_leaves
 
 
 class AtenProgram(ExportedProgram):
@@ -32,7 +33,7 @@ class AtenProgram(ExportedProgram):
         for node in graph.graph.find_nodes(op="get_attr"):
             node.meta["val"] = getattr(graph, node.target)
         output = graph.graph.output_node()
-        results = pytree.tree_leaves(output.args[0])
+        results = tree_leaves(output.args[0])
         output.args = (tuple(results),)
         super().__init__(
             graph,

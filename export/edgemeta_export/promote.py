@@ -6,10 +6,15 @@ from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
-from torch.onnx._internal.fx.passes import type_promotion
+
+from edgemeta.meta.torch_private import (
+    InsertTypePromotion,
+    TypePromotionInterpreter,
+    TypePromotionTable,
+)
 
 
-class _Promotion(type_promotion._TypePromotionInterpreter):
+class _Promotion(TypePromotionInterpreter):
     """Makes casts explicit where an op takes numbers of several types, or integers.
 
     PyTorch's own pass computes each node anew, its shape and its type: on a large graph that is a
@@ -25,14 +30,14 @@ class _Promotion(type_promotion._TypePromotionInterpreter):
         return super().run_node(n)
 
 
-class _Pass(type_promotion.InsertTypePromotion):
+class _Pass(InsertTypePromotion):
     def __init__(self, module: GraphModule) -> None:
         super().__init__(module)
-        self.interpreter = _Promotion(module, type_promotion.TypePromotionTable())
+        self.interpreter = _Promotion(module, TypePromotionTable())
 
 
 def promote_types(module: GraphModule) -> None:
-    """Take the place of `torch.onnx._internal.exporter._fx_passes.insert_type_promotion_nodes`."""
+    """Take the place of `insert_type_promotion_nodes` of PyTorch's exporter."""
     _Pass(module).run()
 
 

@@ -11,9 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._dispatch.python import enable_python_dispatcher
-from torch._dynamo.source import ConstantSource
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.func import functionalize
 from torch.fx import GraphModule, Interpreter
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -26,6 +23,12 @@ from torch.fx.traceback import preserve_node_meta
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from edgemeta.errors import UnsupportedModelError
+from edgemeta.meta.torch_private import (
+    ConstantSource,
+    DataDependentOutputException,
+    FakeTensorMode,
+    enable_python_dispatcher,
+)
 from edgemeta_export.aten_passes.plain_ops import plain_ops
 from edgemeta_export.decompose import changes_its_input, needed_decompositions
 from edgemeta_export.layers import LabelMode

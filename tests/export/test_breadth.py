@@ -3,9 +3,8 @@
 timm imports torchvision, and torchvision loads only beside the torch that it was built for; there
 is none for the one of constraints.txt. So they have a venv of their own, with another torch:
 
-    python3 -m venv .venv-breadth
-    .venv-breadth/bin/pip install -c constraints-breadth.txt -e '.[breadth]'
-    .venv-breadth/bin/python -m pytest tests/export/test_breadth.py
+    make newest
+    .venv-newest/bin/python -m pytest tests/export/test_breadth.py
 
 Elsewhere these tests are skipped. `benchmarks.breadth` measures the same networks.
 """

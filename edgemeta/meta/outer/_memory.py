@@ -17,12 +17,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from edgemeta.errors import InputError
 from edgemeta.meta.inner.objective import Ask, Tasks
 from edgemeta.meta.outer._engine import LOOP, Engine, Plan, plans
+from edgemeta.meta.torch_private import TorchDispatchMode, tree_leaves
 
 KEPT, KEPT_CHECKPOINTING = 1.6, 3.5
 """What a step on a CPU needs, in units of the tensors that live at once: glibc keeps blocks that it

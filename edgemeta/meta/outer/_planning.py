@@ -116,7 +116,7 @@ def recorded(engine: Engine, tasks: Tasks, ask: Ask) -> Plan:
     engine.use(plan._replace(recorded=True))
     try:
         engine.accumulate(tasks, ask, 1.0)
-    except (EdgemetaError, AttributeError, RuntimeError):
+    except (EdgemetaError, ImportError, RuntimeError):
         engine.use(plan)
     engine.drop_gradients()
     return engine.plan

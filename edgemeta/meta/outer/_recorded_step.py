@@ -15,11 +15,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from edgemeta.errors import EdgemetaError
+
+# TorchScript's names are asked for where they are used: without them nothing is recorded.
+from edgemeta.meta import torch_private
+from edgemeta.meta.torch_private import TorchDispatchMode, schema_of, tree_leaves
 
 # How TorchScript numbers what it has no constants for (c10/core/MemoryFormat.h).
 MEMORY_FORMATS = {
@@ -90,12 +92,12 @@ def _as_it_is() -> Iterator[None]:
 
     It would rewrite them first, which gains nothing here, and may take minutes for a thousand ops.
     """
-    before = torch._C._get_graph_executor_optimize()
-    torch._C._set_graph_executor_optimize(False)
+    before = torch_private.get_graph_executor_optimize()
+    torch_private.set_graph_executor_optimize(False)
     try:
         yield
     finally:
-        torch._C._set_graph_executor_optimize(before)
+        torch_private.set_graph_executor_optimize(before)
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -103,25 +105,25 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, inputs: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._graph: Any = torch._C.Graph()
+        self._graph: Any = torch_private.Graph()
         self._values: Any = WeakTensorKeyDictionary()  # of tensors that live
         for tensor in inputs:
             self._values[tensor] = self._graph.addInput()
 
     def finish(self, results: Sequence[Tensor]) -> Function:
         """Return the graph as a function of the inputs."""
-        kind = torch._C.TupleType([torch._C.TensorType.get()] * len(results))
+        kind = torch_private.TupleType([torch_private.TensorType.get()] * len(results))
         values = [self._values[tensor] for tensor in results]
         self._graph.registerOutput(self._add("prim::TupleConstruct", values, [kind])[0])
         self._graph.lint()
-        function: Function = torch._C._create_function_from_graph("flat", self._graph)
+        function: Function = torch_private.create_function_from_graph("step", self._graph)
         return function
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        schema = func._schema
+        schema = schema_of(func)
         given = dict(zip((a.name for a in schema.arguments), args, strict=False)) | kwargs
         if func in _CONSTANTS and args[0] not in self._values:
             self._values[args[0]] = self._graph.insertConstant(args[0].detach().clone())
@@ -141,7 +143,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if isinstance(result, Tensor):
             self._values[result] = value
         elif isinstance(result, list | tuple):
-            kinds = [torch._C.TensorType.get()] * len(result)
+            kinds = [torch_private.TensorType.get()] * len(result)
             items = self._add("prim::ListUnpack", [value], kinds)
             for item, tensor in zip(items, result, strict=True):
                 self._values[tensor] = item
@@ -152,17 +154,17 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if given not in self._values:
                 raise EdgemetaError(f"a tensor {tuple(given.shape)} came from outside the record")
             return self._values[given]
-        if isinstance(kind, torch._C.OptionalType):
+        if isinstance(kind, torch_private.OptionalType):
             if given is None:
                 return self._graph.insertConstant(None)
             kind = kind.getElementType()
-        if isinstance(kind, torch._C.ListType):
+        if isinstance(kind, torch_private.ListType):
             items = given if isinstance(given, list | tuple) else [given]
             values = [self._value(item, kind.getElementType()) for item in items]
             return self._add("prim::ListConstruct", values, [kind])[0]
         if isinstance(given, torch.memory_format):
             given = MEMORY_FORMATS[given]
-        if isinstance(kind, torch._C.FloatType):
+        if isinstance(kind, torch_private.FloatType):
             given = float(given)
         return self._graph.insertConstant(given)
 

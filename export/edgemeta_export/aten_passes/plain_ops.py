@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
+from edgemeta.meta.torch_private import OpOverload, schema_of
 from edgemeta_export.decompose import can_be_lowered, changes_its_input
 
 
@@ -66,11 +67,11 @@ def _shown_by(node: Node) -> Node | None:
     """Return the argument that a node is a view of, or writes into; None if it makes its own."""
     if node.target is operator.getitem:
         return node.all_input_nodes[0]
-    if not isinstance(node.target, torch._ops.OpOverload):
+    if not isinstance(node.target, OpOverload):
         return None
     if node.target is torch.ops.aten._unsafe_view.default:  # a view that says that it is none
         return node.all_input_nodes[0]
-    for argument, value in zip(node.target._schema.arguments, node.args, strict=False):
+    for argument, value in zip(schema_of(node.target).arguments, node.args, strict=False):
         if argument.alias_info is not None and isinstance(value, Node):
             return value
     return None
@@ -79,14 +80,14 @@ def _shown_by(node: Node) -> Node | None:
 def _plain(node: Node) -> Any:
     """Return the op that returns what an in-place op would write; None if there is none."""
     target = node.target
-    assert isinstance(target, torch._ops.OpOverload)  # noqa: S101  # or it would change nothing
-    writing = [a for a in target._schema.arguments if a.alias_info is not None]
-    name = target._schema.name.rpartition("::")[2]
+    assert isinstance(target, OpOverload)  # noqa: S101  # or it would change nothing
+    writing = [a for a in schema_of(target).arguments if a.alias_info is not None]
+    name = schema_of(target).name.rpartition("::")[2]
     written = node.args[0] if node.args else None
     if len(writing) != 1 or not isinstance(written, Node) or not name.endswith("_"):
         return None
     packet = getattr(torch.ops.aten, name[:-1], None)
-    plain = getattr(packet, target._overloadname, None)
+    plain = getattr(packet, schema_of(target).overload_name or "default", None)
     if plain is None or not can_be_lowered(plain):
         return None
     # In place, a tensor keeps its type whatever is added to it.

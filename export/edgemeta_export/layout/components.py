@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.fx import Graph, Node
 
+from edgemeta.meta.torch_private import OpOverload
 from edgemeta_export.layout.pool_windows import PoolWindows
 from edgemeta_export.layout.strip import Frame
 from edgemeta_export.layout.values import Grid
@@ -54,7 +55,7 @@ def has_images(graph: Graph) -> bool:
 
 def is_pointwise(target: Any) -> bool:
     """Whether each number that an op returns depends on one number of each argument."""
-    if not isinstance(target, torch._ops.OpOverload):
+    if not isinstance(target, OpOverload):
         return False
     return torch.Tag.pointwise in target.tags or target in ALSO_POINTWISE
 

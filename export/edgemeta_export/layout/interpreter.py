@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
-from torch.utils import _pytree as pytree
 
+from edgemeta.meta.torch_private import tree_map
 from edgemeta_export.layout.components import CONVOLUTION_BACKWARD, Components, is_pointwise
 from edgemeta_export.layout.convolution import Geometry
 from edgemeta_export.layout.norm import LateGradient, LateNorm, NormGradient, StillProduct
@@ -90,7 +90,7 @@ class LayoutInterpreter(Interpreter):
     def _run(self, n: Node) -> Any:
         if n.op == "output":
             args, _ = self.fetch_args_kwargs_from_env(n)
-            return pytree.tree_map(plain, args[0], is_leaf=_is_laid)
+            return tree_map(plain, args[0], is_leaf=_is_laid)
         if n.op != "call_function":
             return super().run_node(n)
         args, kwargs = self.fetch_args_kwargs_from_env(n)
@@ -107,7 +107,7 @@ class LayoutInterpreter(Interpreter):
         assert callable(n.target)  # noqa: S101  # of a call_function node it is
         if n.target is operator.getitem:
             return n.target(*args)
-        args, kwargs = pytree.tree_map(plain, (args, kwargs), is_leaf=_is_laid)
+        args, kwargs = tree_map(plain, (args, kwargs), is_leaf=_is_laid)
         if n.target in VIEWS:  # what was laid out lies in memory as no view may show it
             return torch.ops.aten.reshape.default(*args, **kwargs)
         return n.target(*args, **kwargs)

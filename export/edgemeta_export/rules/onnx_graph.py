@@ -7,9 +7,9 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
-from torch.onnx._internal.exporter import _core as exporter
 
 from edgemeta.meta.models.onnx_module import GRAPHS
+from edgemeta.meta.torch_private import exporter_core
 from edgemeta_export.rules.registry import rule
 
 __all__ = ["DOMAIN", "KEY", "onnx_graph"]
@@ -26,7 +26,7 @@ def onnx_graph(inputs: Any, key: str) -> Sequence[Any]:
 
     Shapes: whatever the graph has, samples along axis 0.
     """
-    tracer = exporter.current_tracer
+    tracer = exporter_core.current_tracer
     assert tracer is not None  # noqa: S101  # a rule is called by the exporter alone
     node = ir.node(
         OP_TYPE,

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 import onnx_ir
-import torch
 from onnxscript import opset20 as op
 
 from edgemeta.meta.models.onnx_file import OPSET
+from edgemeta.meta.torch_private import OpOverload
 
 RULES: dict[Callable[..., Any], Callable[..., Any]] = {}
 
@@ -25,7 +25,7 @@ def constant(value: Any, dtype: Any = np.int64) -> Any:
     return op.Constant(value=tensor)
 
 
-def rule(*targets: torch._ops.OpOverload) -> Callable[[F], F]:
+def rule(*targets: OpOverload) -> Callable[[F], F]:
     """Register the decorated function as the translation of `targets`."""
 
     def register(function: F) -> F:
