@@ -33,14 +33,14 @@ web: .venv/installed web-page
 	cd export/web && npm test
 	sh export/web/tools/chromium.sh
 	cd export/web && npm run test:chromium
-	EDGEMETA_REQUIRE_WEB=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/web tests/cli/test_demo.py
+	EDGEMETA_REQUIRE_WEB=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/web
 
 web-page: export/web/node_modules/installed
 	cd export/web && npm run build && npm run check
 
 # The page that learns drawings and words in the browser, built and served on this machine.
-demo-web: .venv/installed web-page
-	$(BIN)/edgemeta demo --web
+demo-web: web-page
+	node export/web/tools/demo.mjs
 
 export/web/node_modules/installed: export/web/package.json export/web/package-lock.json
 	cd export/web && npm ci

@@ -25,7 +25,6 @@ COMMANDS = {
     "sign": "Sign a bundle.",
     "inspect": "Show what is in a bundle.",
     "bench": "Measure latency and memory of a bundle.",
-    "demo": "Serve a page that learns in the browser.",
 }
 EXIT_CODES = {0: "done", 1: "a failure", 2: "bad input or usage", 130: "interrupted by Ctrl-C"}
 COMPLETION = "_EDGEMETA_COMPLETE"  # click's variable: the shell asks for completions
