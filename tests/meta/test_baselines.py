@@ -279,7 +279,7 @@ def test_a_prototype_is_the_mean_of_its_class() -> None:
 
 def test_prototypes_leave_the_model_as_it_is(tmp_path: Path) -> None:
     config = replace(GLYPHS, model="conv4", width=4, pool="stride", norm="support")
-    Trainer(config, tmp_path / "run")
+    Trainer(config, tmp_path / "run").create_run()
     trained = Run(tmp_path / "run")
     checkpoint = Checkpoint.from_file(trained.checkpoint_path("last"))
     trained.save(checkpoint, "best")

@@ -141,13 +141,23 @@ def test_an_interrupted_run_resumes_exactly(
     ]
 
 
+def test_a_trainer_writes_nothing_before_it_trains(tmp_path: Path) -> None:
+    trainer = Trainer(SINUSOID, tmp_path / "run")
+    trainer.outer_step()
+    trainer.evaluate("val", 2)
+    assert not list(tmp_path.iterdir())
+    trainer.create_run()
+    trainer.create_run()  # once is enough
+    assert Run(tmp_path / "run").config() == SINUSOID
+
+
 def test_a_crash_right_after_the_start_resumes_from_zero(tmp_path: Path) -> None:
-    Trainer(SINUSOID, tmp_path / "run")
+    Trainer(SINUSOID, tmp_path / "run").create_run()
     assert Trainer(SINUSOID, tmp_path / "run", resume=True).iteration == 0
 
 
 def test_a_directory_that_holds_a_run_is_not_overwritten(tmp_path: Path) -> None:
-    Trainer(SINUSOID, tmp_path / "run")
+    Trainer(SINUSOID, tmp_path / "run").create_run()
     with pytest.raises(InputError, match="--resume"):
         Trainer(SINUSOID, tmp_path / "run")
     (tmp_path / "other").mkdir()
@@ -158,7 +168,7 @@ def test_a_directory_that_holds_a_run_is_not_overwritten(tmp_path: Path) -> None
 
 def test_a_resumed_run_keeps_its_config(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
-    Trainer(SINUSOID, run.path)
+    Trainer(SINUSOID, run.path).create_run()
     assert resumed_config(run, {"shots": 10}) == SINUSOID
     with pytest.raises(InputError, match="--inner-lr differs"):
         resumed_config(run, {"inner_lr": 0.5})
@@ -173,7 +183,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_step(tmp_path: Path) -> None:
 
 
 def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path) -> None:
-    Trainer(SINUSOID, tmp_path / "run")
+    Trainer(SINUSOID, tmp_path / "run").create_run()
     path = Run(tmp_path / "run").checkpoint_path("last")
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(InputError, match="is no checkpoint") as caught:
@@ -183,7 +193,7 @@ def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path) -> None:
 
 def test_a_damaged_result_is_one_clear_line(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
-    Trainer(SINUSOID, run.path)
+    Trainer(SINUSOID, run.path).create_run()
     assert run.result() is None
     run.result_path.write_text('{"mean": 0.')
     with pytest.raises(InputError, match=r"is damaged.*--resume"):

@@ -56,6 +56,9 @@ class Trainer:
 
     Raises:
         InputError: the tasks cannot be opened, do not fit the model, or the directory is taken.
+
+    Example:
+        result = Trainer(TrainConfig(tasks="glyphs"), Path("runs/glyphs")).train()
     """
 
     def __init__(
@@ -72,6 +75,8 @@ class Trainer:
         self.tensorboard = TensorBoard(self.run.tensorboard_path)
         self.device = choose_device(config.device)
         self.ranks = Ranks(self.device)
+        if self.ranks.first and not resume:
+            self.run.check_free()
         raw = open_run_tasks(config) if source is None else source
         self.size = EpisodeSize(config.ways, config.shots, config.queries)
         self.best: float | None = None
@@ -95,20 +100,8 @@ class Trainer:
         self.rates = start_rates(
             config.rates, self.loop.init().params, config.inner_lr, config.inner_steps
         )
-        self.pretraining: Pretraining | None = None
-        if config.objective == "classes":
-            batch = config.meta_batch * config.ways * (config.shots + config.queries)
-            self.pretraining = Pretraining(
-                self.loop, self.source, batch, config.seed, self.work.trained
-            )
-        self.engine = Engine(
-            self.loop,
-            self.rates,
-            "displacement" if config.objective == "displacement" else "query",
-            threads=threads if self.device.type == "cpu" else 0,
-            precision=config.precision,
-            trained=self.work.trained,
-        )
+        self.pretraining = self._make_pretraining()
+        self.engine = self._make_engine(threads)
         self.leaves = (self.pretraining or self.engine).leaves
         rates = () if self.pretraining else learned(self.rates)
         weights = self.leaves[: len(self.leaves) - len(rates)]
@@ -116,24 +109,57 @@ class Trainer:
         self.teacher: TorchAdapter | None = None
         if config.teacher:
             self.teacher = run_adapter(Path(config.teacher), config.cores, self.device)
-        self.batches = Batches(
-            self.source,
-            self.size,
-            config.seed,
-            self._own_tasks,
-            self.device,
-            # A GPU is through with a batch before one process has made the next.
-            processes=config.cores if self.device.type == "cuda" else 0,
-        )
+        self.batches = self._make_batches()
+        self._is_new = checkpoint is None
+        self._example = raw.episode("train", self.size, config.seed, 0)
         if checkpoint:
             self._restore(checkpoint)
         else:
             self._probe_parts()
-            if self.ranks.first:
-                self.run.create(config)
-                self.run.save_example(raw.episode("train", self.size, config.seed, 0))
-                # So that any later moment can be resumed.
-                self.run.save(self._checkpoint(), "last")
+
+    def create_run(self) -> None:
+        """Make the run's directory: config, an example, and a checkpoint of the start.
+
+        `train` does it, so that any later moment can be resumed. A run that is there stays.
+
+        Raises:
+            InputError: the directory is taken.
+            EdgemetaError: it cannot be written.
+        """
+        if self._is_new and self.ranks.first:
+            self.run.create(self.config)
+            self.run.save_example(self._example)
+            self.run.save(self._checkpoint(), "last")
+        self._is_new = False
+
+    def _make_pretraining(self) -> Pretraining | None:
+        """Return what supervised pre-training needs; None for other objectives."""
+        config = self.config
+        if config.objective != "classes":
+            return None
+        batch = config.meta_batch * config.ways * (config.shots + config.queries)
+        return Pretraining(self.loop, self.source, batch, config.seed, self.work.trained)
+
+    def _make_engine(self, threads: int) -> Engine:
+        return Engine(
+            self.loop,
+            self.rates,
+            "displacement" if self.config.objective == "displacement" else "query",
+            threads=threads if self.device.type == "cpu" else 0,
+            precision=self.config.precision,
+            trained=self.work.trained,
+        )
+
+    def _make_batches(self) -> Batches:
+        return Batches(
+            self.source,
+            self.size,
+            self.config.seed,
+            self._own_tasks,
+            self.device,
+            # A GPU is through with a batch before one process has made the next.
+            processes=self.config.cores if self.device.type == "cuda" else 0,
+        )
 
     @property
     def metric(self) -> str:
@@ -153,6 +179,7 @@ class Trainer:
             InputError: an outer step does not fit into memory.
         """
         config = self.config
+        self.create_run()
         if self.plan is None:
             self._choose_plan()
         losses: list[float] = []

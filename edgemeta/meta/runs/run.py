@@ -68,12 +68,11 @@ class Run:
         """Return where the best (by validation) or the last checkpoint lies."""
         return self.path / "checkpoints" / f"{which}.pt"
 
-    def create(self, config: TrainConfig) -> None:
-        """Make the directory and write the config.
+    def check_free(self) -> None:
+        """Check that a new run may be written here.
 
         Raises:
             InputError: the directory holds a run already, or something else.
-            EdgemetaError: it cannot be written.
         """
         if self.config_path.exists():
             raise InputError(
@@ -82,6 +81,15 @@ class Run:
             )
         if self.path.is_dir() and any(self.path.iterdir()):
             raise InputError(f"{self.path} is not empty and no run", hint="name another --out")
+
+    def create(self, config: TrainConfig) -> None:
+        """Make the directory and write the config.
+
+        Raises:
+            InputError: see `check_free`.
+            EdgemetaError: it cannot be written.
+        """
+        self.check_free()
         try:
             (self.path / "checkpoints").mkdir(parents=True)
         except OSError as error:
