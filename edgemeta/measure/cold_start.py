@@ -49,7 +49,7 @@ def peak_mb() -> float | None:
     Linux tells it in /proc: what getrusage tells there includes the parent at the time of the fork.
     """
     if Path("/proc/self/status").exists():
-        status = Path("/proc/self/status").read_text()
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
     try:
         import resource

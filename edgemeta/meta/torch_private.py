@@ -157,6 +157,11 @@ PRIVATE: dict[str, Private] = {
         "what it does with a node",
         _PROMOTION,
     ),
+    "get_type_promotion_rule": Private(
+        "torch.onnx._internal.fx.passes.type_promotion:get_type_promotion_rule",
+        "the rule by which an op promotes types, if it has one",
+        _PROMOTION,
+    ),
     "TypePromotionTable": Private(
         "torch.onnx._internal.fx.passes.type_promotion:TypePromotionTable",
         "its rules for each op",
@@ -190,6 +195,7 @@ __all__ = [
     "exporter_core",
     "exporter_passes",
     "get_graph_executor_optimize",
+    "get_type_promotion_rule",
     "schema_of",
     "set_graph_executor_optimize",
     "tree_leaves",

@@ -117,7 +117,11 @@ def read_manifest(protocol: Protocol) -> dict[Split, tuple[str, ...]]:
     `splits/omniglot-vinyals.json` are the lists that the field uses under this name, by alphabet
     but for Gurmukhi, whose last four characters are in the test part; the file names its sources.
     """
-    text = resources.files("edgemeta.tasks").joinpath("splits", f"{protocol}.json").read_text()
+    text = (
+        resources.files("edgemeta.tasks")
+        .joinpath("splits", f"{protocol}.json")
+        .read_text(encoding="utf-8")
+    )
     content = json.loads(text)
     return {part: tuple(content[part]) for part in SPLITS}
 

@@ -6,12 +6,17 @@ import contextlib
 import os
 import secrets
 import stat
+import time
 from pathlib import Path
 
 from edgemeta.errors import EdgemetaError
+from edgemeta.util.locks import lock
 
 PART = ".part"
 """How the names of temporary files end."""
+
+ABANDONED_AFTER = 3600.0
+"""Seconds after which a temporary file is abandoned, where no lock tells."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -30,12 +35,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary: Path | None = None
     try:
         _remove_abandoned(path)
-        descriptor, temporary = _open_temporary(path)
+        descriptor, temporary, locked = _open_temporary(path)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-            os.replace(temporary, path)  # while the lock is held: until then it is in use
+            if locked:
+                os.replace(temporary, path)  # while the lock is held: until then it is in use
+        if not locked:
+            os.replace(temporary, path)  # Windows renames no open file
         sync_directory(path.parent)
     except OSError as error:
         raise EdgemetaError(
@@ -50,8 +58,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make a rename inside `directory` survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY)
+    """Make a rename inside `directory` survive a power cut; Windows opens no directories."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
@@ -88,33 +98,40 @@ def read_regular(path: Path, most: int, *, follow: bool) -> bytes | None:
         return None if status.st_size > most else file.read(status.st_size)
 
 
-def _open_temporary(path: Path) -> tuple[int, Path]:
-    """Make a new file beside `path`, with the usual rights, locked for as long as it is in use."""
-    from fcntl import LOCK_EX, flock  # Windows has none: there, files can be read alone
+def _open_temporary(path: Path) -> tuple[int, Path, bool]:
+    """Make a new file beside `path`, with the usual rights.
 
+    Returns:
+        Its descriptor, its path, and whether it is locked for as long as it is open.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PART}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        descriptor = os.open(temporary, flags, 0o666)
+        locked = False
         with contextlib.suppress(OSError):  # a file system without locks
-            flock(descriptor, LOCK_EX)
-        if os.fstat(descriptor).st_nlink:
-            return descriptor, temporary
+            locked = lock(descriptor, wait=True)
+        if not locked or os.fstat(descriptor).st_nlink:
+            return descriptor, temporary, locked
         os.close(descriptor)  # another writer took it for abandoned before it was locked
 
 
 def _remove_abandoned(path: Path) -> None:
     """Remove the temporary files that writers of `path` left when they were killed."""
-    from fcntl import LOCK_EX, LOCK_NB, flock
-
     with os.scandir(path.parent) as entries:
         names = [entry.name for entry in entries if entry.name.endswith(PART)]
     for name in names:
         if not name.startswith(f".{path.name}."):
             continue
+        left = path.with_name(name)
         with contextlib.suppress(OSError):  # it is in use, or gone by now
-            descriptor = os.open(path.with_name(name), os.O_RDONLY | os.O_NOFOLLOW)
+            descriptor = os.open(left, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
             try:
-                flock(descriptor, LOCK_EX | LOCK_NB)
-                os.unlink(path.with_name(name))
+                locked = lock(descriptor, wait=False)
+                age = time.time() - os.fstat(descriptor).st_mtime
+                if locked:
+                    os.unlink(left)
             finally:
                 os.close(descriptor)
+            if not locked and age > ABANDONED_AFTER:
+                os.unlink(left)

@@ -79,7 +79,7 @@ def read_config(path: Path) -> Operators:
         InputError: it cannot be read, or says something that is not understood.
     """
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read", got=error) from error
     found, types = Operators(), {}

@@ -109,7 +109,8 @@ def _write_config(models: Sequence[Path], target: Path) -> None:
     with quiet():  # it leaves closing its files to the interpreter
         create_config_from_models(models, target, enable_type_reduction=True)
     # Its heading names the models with their temporary directory.
-    target.write_text(target.read_text().replace(f"{target.parent}/", ""))
+    text = target.read_text(encoding="utf-8").replace(f"{target.parent}/", "")
+    target.write_text(text, encoding="utf-8")
 
 
 def _check(bundle_path: Path, manifest: Manifest, folder: Path) -> None:

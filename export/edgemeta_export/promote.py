@@ -11,6 +11,7 @@ from edgemeta.meta.torch_private import (
     InsertTypePromotion,
     TypePromotionInterpreter,
     TypePromotionTable,
+    get_type_promotion_rule,
 )
 
 
@@ -24,7 +25,7 @@ class _Promotion(TypePromotionInterpreter):
     def run_node(self, n: Node) -> Any:
         """Return the value of a node, as it was traced where nothing in it can need a cast."""
         if n.op == "call_function" and "val" in n.meta:
-            rule = type_promotion.get_type_promotion_rule(n, self.type_promotion_table)
+            rule = get_type_promotion_rule(n, self.type_promotion_table)
             if rule is None or _is_all_float(n):
                 return n.meta["val"]
         return super().run_node(n)

@@ -11,13 +11,16 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import edgemeta
 from edgemeta import EdgemetaError
+from edgemeta.util.cores import usable_cores
 from edgemeta.util.files import PART, read_regular, write_atomically
+from edgemeta.util.locks import alone
 
 NOBODY = 65_534
 
@@ -54,6 +57,86 @@ def test_what_a_killed_writer_left_is_removed_and_what_another_writes_is_not(
         fcntl.flock(file, fcntl.LOCK_EX)
         write_atomically(tmp_path / "file", b"whole")
     assert names(tmp_path) == sorted([other.name, used.name, "file"])
+
+
+def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what Windows lacks."""
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    for name in ("O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK"):
+        monkeypatch.delattr(os, name)
+
+
+def test_a_system_without_locks_writes_and_reads_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_locks(monkeypatch)
+    renamed: list[str] = []
+
+    def replace(source: Path, target: Path) -> None:
+        # Windows renames no file that is open.
+        descriptors = Path("/proc/self/fd").iterdir()
+        renamed.extend(os.readlink(fd) for fd in descriptors if os.path.lexists(fd))
+        os.rename(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    for content in (b"old", b"new"):
+        write_atomically(tmp_path / "file", content)
+    assert read_regular(tmp_path / "file", 3, follow=False) == b"new"
+    assert names(tmp_path) == ["file"]
+    assert renamed, "nothing was looked at: this proves nothing"
+    assert not [path for path in renamed if path.endswith(PART)]
+
+
+def test_without_locks_the_age_tells_what_a_killed_writer_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_locks(monkeypatch)
+    left, used = (tmp_path / f".file.{n}{PART}" for n in (1, 2))
+    for path in (left, used):
+        path.write_bytes(b"part")
+    os.utime(left, (0, 0))
+    write_atomically(tmp_path / "file", b"whole")
+    assert names(tmp_path) == sorted([used.name, "file"])
+
+
+def test_a_state_is_saved_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = edgemeta.load("omniglot", threads=1)
+    without_locks(monkeypatch)
+    runner.init.save(tmp_path / "mine.safetensors")
+    assert runner.load(tmp_path / "mine.safetensors").ways == 1
+
+
+@pytest.mark.parametrize("system", ["posix", "windows", "neither"])
+def test_one_process_at_a_time_where_the_system_has_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
+    tries: list[int] = []
+
+    def locking(descriptor: int, mode: int, count: int) -> None:
+        tries.append(mode)
+        if len(tries) == 1:
+            raise PermissionError(errno.EACCES, "another process has it")
+
+    if system != "posix":
+        without_locks(monkeypatch)
+        monkeypatch.setattr("edgemeta.util.locks.BETWEEN_TRIES", 0.0)
+    windows = SimpleNamespace(LK_NBLCK=2, locking=locking) if system == "windows" else None
+    monkeypatch.setitem(sys.modules, "msvcrt", windows)
+    with alone(tmp_path / "lock"), (tmp_path / "lock").open() as second:
+        if system == "posix":
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert tries == ([2, 2] if system == "windows" else [])
+
+
+def test_the_cores_are_counted_on_every_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1, 4})
+    assert usable_cores() == 2
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS and Windows
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert usable_cores() == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert usable_cores() == 1
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,7 @@ from edgemeta.meta.runs.building import head_ways, make_model, trained_names
 from edgemeta.meta.runs.devices import CPU
 from edgemeta.meta.runs.frozen import behind_frozen
 from edgemeta.meta.runs.run import Run, Trained, open_run_tasks
+from edgemeta.meta.runs.seeding import OwnRandomness
 from edgemeta.tasks import EpisodeSize, TaskSource
 from edgemeta.tasks.source import TaskKind
 
@@ -111,8 +112,7 @@ def compare(
     supervised = supervised_config(trained.config, trained.statistics.kind, pretrain_iterations)
     source = run.source or open_run_tasks(trained.config)
     torch.set_num_threads(trained.config.cores)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(trained.config.seed)  # as the trainer does
+    with OwnRandomness(trained.config.seed):  # as the trainer does
         start = make_model(trained.config, trained.statistics, run.model)
     inits: dict[Init, Trained] = {
         "meta-learned": trained,

@@ -14,7 +14,6 @@ import inspect
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from edgemeta.meta.models.weights import tensor_bytes, weights_digest
 from edgemeta.tasks import TaskSource
 from edgemeta.tasks.dataset_source import DatasetSource
 from edgemeta.tasks.table_source import TableSource
+from edgemeta.util.locks import alone
 
 BATCH = 64  # samples that the front sees at once
 READ_TWICE = 64  # samples; with a random change in half of all readings, 2^-64 go unnoticed
@@ -203,7 +203,7 @@ class _Cache:
         few = self._compute(np.arange(min(2, len(self._samples))))
         shape = (len(self._samples), *few.shape[1:])
         self._folder.mkdir(parents=True, exist_ok=True)
-        with _alone(self._lock):
+        with alone(self._lock):
             if (kept := self._kept(shape)) is not None:
                 return kept
             if looks is not None and looks < len(self._samples):
@@ -231,7 +231,7 @@ class _Cache:
         done = 0
         part = None
         if self._rows.exists() and (part := _mapped(self._part, shape, "r+")) is not None:
-            text = self._rows.read_text()
+            text = self._rows.read_text(encoding="utf-8")
             done = int(text) if text.isdigit() else 0
         if part is None:
             part = np.lib.format.open_memmap(self._part, "w+", np.float32, shape)
@@ -242,7 +242,7 @@ class _Cache:
                 rows = np.arange(start, min(start + BATCH, len(part)))
                 part[rows] = self._compute(rows)
                 part.flush()
-                self._rows.write_text(str(rows[-1] + 1))
+                self._rows.write_text(str(rows[-1] + 1), encoding="utf-8")
                 bar.update(len(rows))
 
     def _compute(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -259,13 +259,3 @@ def _mapped(path: Path, shape: tuple[int, ...], mode: Any = "r") -> np.memmap[An
     except (OSError, ValueError, EOFError):
         return None
     return found if found.shape == shape and found.dtype == np.float32 else None
-
-
-@contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Let one process in at a time; the system opens the lock of one that was killed."""
-    from fcntl import LOCK_EX, flock
-
-    with lock.open("w") as file:
-        flock(file, LOCK_EX)
-        yield

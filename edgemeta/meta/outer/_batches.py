@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import count
+from multiprocessing import get_all_start_methods
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -12,6 +13,7 @@ from edgemeta.meta.inner.objective import Tasks, stack_episodes
 from edgemeta.tasks import EpisodeSize, TaskSource
 
 AHEAD = 4  # batches that each process has ready
+FORK = "fork"
 
 
 class Batches:
@@ -25,7 +27,8 @@ class Batches:
         seed: of their stream.
         share: which tasks of the stream are this process's in an outer step; none is a batch too.
         device: where the tensors are to be.
-        processes: that make batches ahead; 0 makes each when it is asked for.
+        processes: that make batches ahead; 0 makes each when it is asked for, as on systems
+            without fork, where a process would need a copy of the source that was pickled.
     """
 
     def __init__(
@@ -39,7 +42,7 @@ class Batches:
     ) -> None:
         self._made = _Made(source, size, seed, share)
         self._device = device
-        self._processes = processes
+        self._processes = processes if FORK in get_all_start_methods() else 0
         self._coming: Iterator[Tasks] = iter(())
         self._last: tuple[int, Tasks] | None = None
 
@@ -65,6 +68,7 @@ class Batches:
             batch_size=None,  # what is made is a batch already
             sampler=count(step),
             num_workers=self._processes,
+            multiprocessing_context=FORK,
             prefetch_factor=AHEAD,
             pin_memory=self._device.type == "cuda",
             generator=torch.Generator(),  # or it would draw from that of the model

@@ -253,7 +253,7 @@ def _smaller(count: int, plan: Plan, threads: int) -> Iterator[tuple[int, Plan]]
 def _of_machine(path: Path) -> int | None:
     """Return MemAvailable of /proc/meminfo, in bytes."""
     with suppress(OSError, ValueError, IndexError):
-        for line in path.read_text().splitlines():
+        for line in path.read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     return None
@@ -262,7 +262,12 @@ def _of_machine(path: Path) -> int | None:
 def _of_group(path: Path) -> int | None:
     """Return what a control group still allows, in bytes; None without a limit ("max")."""
     with suppress(OSError, ValueError):
-        limit, used = (int((path / f"memory.{name}").read_text()) for name in ("max", "current"))
-        stat = dict(line.split() for line in (path / "memory.stat").read_text().splitlines())
+        limit, used = (
+            int((path / f"memory.{name}").read_text(encoding="utf-8"))
+            for name in ("max", "current")
+        )
+        stat = dict(
+            line.split() for line in (path / "memory.stat").read_text(encoding="utf-8").splitlines()
+        )
         return max(limit - used + int(stat.get("inactive_file", 0)), 0)
     return None

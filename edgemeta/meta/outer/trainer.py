@@ -35,6 +35,7 @@ from edgemeta.meta.runs.curve import draw_curve
 from edgemeta.meta.runs.data_statistics import data_statistics
 from edgemeta.meta.runs.devices import choose_device, prepare_gpu
 from edgemeta.meta.runs.run import Run, open_run_tasks
+from edgemeta.meta.runs.seeding import OwnRandomness
 from edgemeta.tasks import EpisodeSize, Split, TaskSource
 
 MAX_GRADIENT_NORM = 10.0  # a rare task with a huge second-order term must not undo the others
@@ -91,8 +92,9 @@ class Trainer:
         torch.set_num_threads(config.cores)
         if self.device.type == "cuda":
             prepare_gpu(self.device, config.precision)
-        torch.manual_seed(config.seed)
-        self.work = begin(config, raw, self.statistics, model, checkpoint, path, self.device)
+        self.randomness = OwnRandomness(config.seed, self.device)
+        with self.randomness:
+            self.work = begin(config, raw, self.statistics, model, checkpoint, path, self.device)
         self.loop, self.source = self.work.loop, self.work.source
         # To share small products among threads takes longer than the products.
         threads = 1 if self.work.light else config.cores
@@ -100,7 +102,8 @@ class Trainer:
         self.rates = start_rates(
             config.rates, self.loop.init().params, config.inner_lr, config.inner_steps
         )
-        self.pretraining = self._make_pretraining()
+        with self.randomness:
+            self.pretraining = self._make_pretraining()
         self.engine = self._make_engine(threads)
         self.leaves = (self.pretraining or self.engine).leaves
         rates = () if self.pretraining else learned(self.rates)
@@ -178,6 +181,10 @@ class Trainer:
             TrainingError: the loss is not finite.
             InputError: an outer step does not fit into memory.
         """
+        with self.randomness:
+            return self._train()
+
+    def _train(self) -> dict[str, Any] | None:
         config = self.config
         self.create_run()
         if self.plan is None:
@@ -219,7 +226,8 @@ class Trainer:
         """
         set_lr(self.optimizer, scheduled_lr(self.config, self.iteration))
         self.optimizer.zero_grad()
-        mean = self._accumulate()
+        with self.randomness:
+            mean = self._accumulate()
         norm = nn.utils.clip_grad_norm_(self.leaves, MAX_GRADIENT_NORM)
         if not math.isfinite(mean) or not torch.isfinite(norm):
             raise TrainingError(
@@ -283,7 +291,8 @@ class Trainer:
         """Evaluate the present init on a part of the tasks, always the same episodes."""
         adapter = TorchAdapter.of(self.loop, self.config, self.work.statistics, self.rates)
         size = replace(self.size, queries=self.config.evaluation_queries)
-        return evaluate(adapter, self.source, size, episodes=episodes, seed=0, split=split)
+        with self.randomness:
+            return evaluate(adapter, self.source, size, episodes=episodes, seed=0, split=split)
 
     def _validate(self, loss: float, tasks_per_second: float) -> None:
         """Validate on the first rank, and let the others know for how long there was no best."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -35,6 +34,7 @@ from edgemeta.meta.runs.algorithms import (
     Schedule,
     Strategy,
 )
+from edgemeta.util.cores import usable_cores
 from edgemeta.util.dataclass_fields import as_fields
 from edgemeta.util.files import write_atomically
 
@@ -266,7 +266,7 @@ class TrainConfig:
     @property
     def cores(self) -> int:
         """CPU threads to use."""
-        return self.threads or len(os.sched_getaffinity(0))
+        return self.threads or usable_cores()
 
     def inner_update(self) -> Update:
         """Return how one inner step moves the parameters."""
@@ -304,7 +304,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         InputError: it cannot be read, is not TOML, or sets an unknown option or a wrong type.
     """
     try:
-        record = tomllib.loads(path.read_text())
+        record = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {path}", got=error.strerror) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

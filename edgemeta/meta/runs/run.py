@@ -33,6 +33,7 @@ from edgemeta.meta.models.foreign import OBJECT
 from edgemeta.meta.runs.building import body_sha256, check_body, load_weights, make_model
 from edgemeta.meta.runs.checkpoint import Checkpoint, DataStatistics
 from edgemeta.meta.runs.config import TrainConfig, read_config
+from edgemeta.meta.runs.seeding import OwnRandomness
 from edgemeta.tasks import Episode, TaskSource, open_tasks
 from edgemeta.util.files import write_atomically
 
@@ -108,12 +109,12 @@ class Run:
         """Return the whole lines of metrics.jsonl; one that a crash cut short does not count."""
         if not self.metrics_path.exists():
             return []
-        lines = self.metrics_path.read_text().splitlines(keepends=True)
+        lines = self.metrics_path.read_text(encoding="utf-8").splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def log(self, record: dict[str, Any]) -> None:
         """Append a line to metrics.jsonl."""
-        with self.metrics_path.open("a") as file:
+        with self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
     def rewind_metrics(self, iteration: int) -> None:
@@ -207,7 +208,8 @@ class Run:
         """
         config = self.config()
         checkpoint = Checkpoint.from_file(self.checkpoint_path("best"))
-        model = make_model(config, checkpoint.statistics, self.model)
+        with OwnRandomness(config.seed):  # the weights are replaced below
+            model = make_model(config, checkpoint.statistics, self.model)
         check_body(config.body, body_sha256(model), checkpoint.body_sha256)
         load_weights(model, checkpoint.model, self.path)
         rest_rows(model, shared_names(model))  # runs of before have let them drift
@@ -299,6 +301,6 @@ def _read_json(path: Path, hint: str) -> Any:
     if not path.exists():
         return None
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path} is damaged", got=error, hint=hint) from error
