@@ -3,6 +3,7 @@
 | module | what it holds |
 |---|---|
 | `manifest` | names of files and tensors, limits, `Manifest` |
+| `training` | `TrainingRecord`: what made the init, and how raw data became samples |
 | `files` | files of a bundle, each with the hash it should have |
 | `loading` | from these files to what a session is made of |
 | `bake` | a graph with a state as constants |
@@ -11,11 +12,18 @@
 | `state` | state files: what a device has learned |
 """
 
+from edgemeta.bundle._entries import (
+    DTYPES,
+    MAX_AXES,
+    MAX_NAME,
+    FileRecord,
+    StateTensor,
+    TensorSpec,
+)
 from edgemeta.bundle.manifest import (
     ADAPT,
     BENCH,
     BLOCK,
-    DTYPES,
     EXTRA_PREFIX,
     FORMAT_VERSION,
     INIT,
@@ -23,10 +31,8 @@ from edgemeta.bundle.manifest import (
     LOSSES,
     LR_SCALE,
     MANIFEST,
-    MAX_AXES,
     MAX_BYTES,
     MAX_MANIFEST_BYTES,
-    MAX_NAME,
     MAX_SAMPLE_NUMBERS,
     MAX_STATE_TENSORS,
     MAX_WAYS,
@@ -46,14 +52,17 @@ from edgemeta.bundle.manifest import (
     SUPPORT_X,
     SUPPORT_Y,
     WAYS,
-    FileRecord,
     Manifest,
-    StateTensor,
-    TensorSpec,
     extra_name,
     next_name,
     prediction_name,
     sample_names,
+)
+from edgemeta.bundle.training import (
+    QuantizationResult,
+    TrainingChoices,
+    TrainingRecord,
+    TrainingResult,
 )
 
 __all__ = [
@@ -93,8 +102,12 @@ __all__ = [
     "WAYS",
     "FileRecord",
     "Manifest",
+    "QuantizationResult",
     "StateTensor",
     "TensorSpec",
+    "TrainingChoices",
+    "TrainingRecord",
+    "TrainingResult",
     "extra_name",
     "next_name",
     "prediction_name",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemeta.bundle._entries import MAX_AXES
 from edgemeta.bundle._protobuf import (
     BYTES,
     FIXED32,
@@ -24,7 +25,7 @@ from edgemeta.bundle._protobuf import (
     ProtobufReader,
     message,
 )
-from edgemeta.bundle.manifest import INIT, MAX_AXES, Manifest
+from edgemeta.bundle.manifest import INIT, Manifest
 from edgemeta.util.strict_json import short
 
 MAX_FIELDS = 300_000  # the largest of the tested models has 20,000; read in less than a second

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from edgemeta.bundle.manifest import MANIFEST, MAX_MANIFEST_BYTES, FileRecord, Manifest
+from edgemeta.bundle._entries import FileRecord
+from edgemeta.bundle.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest
 from edgemeta.errors import BundleError
 from edgemeta.util.files import read_regular
 

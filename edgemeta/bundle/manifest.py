@@ -5,15 +5,24 @@ Every name that crosses from the desk to a device is built here and nowhere else
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import string
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
+from edgemeta.bundle._entries import (
+    DTYPES,
+    FileRecord,
+    StateTensor,
+    TensorSpec,
+    file_record,
+    state_tensor,
+    tensor_spec,
+)
+from edgemeta.bundle._seal import SEAL, seal_of
+from edgemeta.bundle.training import TrainingRecord
 from edgemeta.errors import BundleError
 from edgemeta.util.strict_json import parse_object, short, without_nan
 
@@ -73,15 +82,7 @@ MAX_WAYS = 65_536
 MAX_MANIFEST_BYTES = 1 << 19
 MAX_BYTES = {ADAPT: 1 << 26, PREDICT: 1 << 26, INIT: 1 << 31, SELFTEST: 1 << 28}
 MAX_STATE_TENSORS = 4096
-MAX_NAME = 500  # characters
-MAX_AXES = 16
 MAX_SAMPLE_NUMBERS = 1 << 26
-DTYPES = {
-    "bool": 1,
-    **{f"{kind}{8 * size}": size for kind in ("int", "uint") for size in (1, 2, 4, 8)},
-    **{f"float{8 * size}": size for size in (2, 4, 8)},
-}
-"""Numpy's names of the dtypes that data and state may have, and the bytes of one number."""
 
 
 def next_name(name: str) -> str:
@@ -110,61 +111,6 @@ def prediction_name(task: str) -> str:
 
 
 @dataclass(frozen=True)
-class TensorSpec:
-    """Shape and dtype of one sample or one target, as the user's data has it.
-
-    Attributes:
-        shape: without the sample dimension.
-        dtype: numpy's name of it, such as "uint8".
-    """
-
-    shape: tuple[int, ...]
-    dtype: str
-
-    def __str__(self) -> str:
-        """Return "(n, 28, 28) uint8", n being the samples."""
-        return f"({', '.join(map(str, ('n', *self.shape)))}) {self.dtype}"
-
-
-@dataclass(frozen=True)
-class StateTensor:
-    """One tensor of the learner's state.
-
-    Attributes:
-        name: its torch name, such as "conv1.weight".
-        shape: its shape.
-        dtype: numpy's name of it.
-        kind: "parameter" (adapted by gradient) or "buffer" (norm statistics).
-        per_class: whether it belongs to a shared head: `shape` is that of the init, whose axis 0
-            is 1, the row that all classes start from; an adapted state has a row for each class of
-            its task, the same number in all tensors of this sort.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    kind: Literal["parameter", "buffer"]
-    per_class: bool
-
-    def shape_at(self, ways: int | None) -> tuple[int, ...]:
-        """Return its shape in the state of a task with `ways` classes."""
-        return (ways or 1, *self.shape[1:]) if self.per_class else self.shape
-
-
-@dataclass(frozen=True)
-class FileRecord:
-    """Size and hash of one file of the bundle."""
-
-    size: int
-    sha256: str
-
-    @classmethod
-    def of(cls, content: bytes) -> FileRecord:
-        """Describe `content`."""
-        return cls(len(content), hashlib.sha256(content).hexdigest())
-
-
-@dataclass(frozen=True)
 class Manifest:
     """What a bundle says of itself (`manifest.json`).
 
@@ -189,6 +135,8 @@ class Manifest:
         versions: of the packages that made the bundle.
         tuned: which variant was measured to be the fastest, and where; None if nothing was.
         format_version: of this layout.
+        seal: the sha256 of all other fields that the file had (see `cpp_runtime_notes.md`), which
+            was found to be true; None for a manifest that was not read, or was made without.
     """
 
     task: Literal["classification", "regression"]
@@ -207,9 +155,10 @@ class Manifest:
     flops_per_step: int
     peak_memory_bytes: int
     versions: Mapping[str, str]
-    training: Mapping[str, Any] | None = None
+    training: TrainingRecord | None = None
     tuned: Mapping[str, Any] | None = None
     format_version: int = field(default=FORMAT_VERSION)
+    seal: str | None = field(default=None, compare=False)
 
     @cached_property
     def any_ways(self) -> bool:
@@ -221,9 +170,23 @@ class Manifest:
         """The most classes that a task can have; None for regression."""
         return MAX_WAYS if self.any_ways else self.ways
 
+    @property
+    def trained(self) -> TrainingRecord:
+        """The training record; one that says nothing where there is none."""
+        return TrainingRecord() if self.training is None else self.training
+
+    def record(self) -> dict[str, Any]:
+        """Return all fields but the seal, as JSON has them."""
+        record = asdict(replace(self, training=None))
+        del record[SEAL]
+        record["training"] = None if self.training is None else self.training.record()
+        plain: dict[str, Any] = without_nan(record)
+        return plain
+
     def to_json(self) -> bytes:
-        """Return the content of `manifest.json`."""
-        record = without_nan(asdict(self))
+        """Return the content of `manifest.json`, sealed."""
+        record = self.record()
+        record[SEAL] = seal_of(record)
         return (json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
     @classmethod
@@ -235,32 +198,42 @@ class Manifest:
             where: how errors name the file.
 
         Raises:
-            BundleError: it is not JSON, of an unknown version, or breaks the contract.
+            BundleError: it is not JSON, of an unknown version, damaged, or breaks the contract.
         """
         try:
             record = parse_object(content)
         except ValueError as error:
             raise BundleError(f"{where} is not a JSON object", got=short(error)) from error
         version = record.get("format_version")
-        if version != FORMAT_VERSION:
+        if type(version) is not int or version != FORMAT_VERSION:  # True == 1 == 1.0
             raise BundleError(
                 f"{where} has an unknown format_version",
                 got=short(repr(version)),
                 expected=FORMAT_VERSION,
                 hint="install the edgemeta that made this bundle, or export it again",
             )
+        if SEAL in record and record[SEAL] != (true := seal_of(record)):
+            raise BundleError(
+                f"{where} is damaged",
+                got=f"fields with the seal {true[:12]}...",
+                expected=f"{short(record[SEAL])[:12]}...",
+                hint="copy the bundle again",
+            )
         known = {f.name for f in fields(cls)}
-        if set(record) != known:
-            odd = sorted(set(record) ^ known)
+        if set(record) | {SEAL} != known:
+            odd = sorted((set(record) | {SEAL}) ^ known)
             raise BundleError(f"{where} has missing or unknown fields", got=short(", ".join(odd)))
         try:
             manifest = cls(
                 **record
                 | {
-                    "input": _tensor_spec(record["input"]),
-                    "target": _tensor_spec(record["target"]),
-                    "state": tuple(_state_tensor(entry) for entry in record["state"]),
-                    "files": {name: _file_record(f) for name, f in record["files"].items()},
+                    "input": tensor_spec(record["input"]),
+                    "target": tensor_spec(record["target"]),
+                    "state": tuple(state_tensor(entry) for entry in record["state"]),
+                    "files": {name: file_record(f) for name, f in record["files"].items()},
+                    "training": None
+                    if record["training"] is None
+                    else TrainingRecord.of(record["training"], "training"),
                 }
             )
             manifest._check()
@@ -289,9 +262,8 @@ class Manifest:
         for name in ("algorithm", "ops", "parity", "versions"):
             if not isinstance(getattr(self, name), dict):
                 raise ValueError(f"{name} {getattr(self, name)!r}")
-        for name in ("training", "tuned"):
-            if not isinstance(getattr(self, name), dict | None):
-                raise ValueError(f"{name} {getattr(self, name)!r}")
+        if not isinstance(self.tuned, dict | None):
+            raise ValueError(f"tuned {self.tuned!r}")
         if set(self.ops) != {ADAPT, PREDICT} or not all(map(_is_texts, self.ops.values())):
             raise ValueError(f"ops {self.ops!r}")
         if not _is_texts(list(self.versions.values())):
@@ -326,45 +298,3 @@ class Manifest:
 
 def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list) or any(type(n) is not int or n < 0 for n in value):
-        raise ValueError(f"shape {value!r}")
-    if len(value) > MAX_AXES:
-        raise ValueError(f"a shape of {len(value)} axes")
-    return tuple(value)
-
-
-def _dtype(value: Any) -> str:
-    if not isinstance(value, str) or value not in DTYPES:
-        raise ValueError(f"dtype {value!r}")
-    return value
-
-
-def _file_record(record: Mapping[str, Any]) -> FileRecord:
-    found = FileRecord(**record)
-    if type(found.size) is not int or found.size < 0:
-        raise ValueError(f"size {found.size!r}")
-    is_hash = isinstance(found.sha256, str) and set(found.sha256) <= set(string.hexdigits.lower())
-    if not is_hash or len(found.sha256) != 2 * hashlib.sha256().digest_size:
-        raise ValueError(f"sha256 {found.sha256!r}")
-    return found
-
-
-def _tensor_spec(record: Mapping[str, Any]) -> TensorSpec:
-    spec = TensorSpec(**record)
-    return TensorSpec(_shape(spec.shape), _dtype(spec.dtype))
-
-
-def _state_tensor(record: Mapping[str, Any]) -> StateTensor:
-    tensor = StateTensor(**record)
-    if tensor.kind not in ("parameter", "buffer"):
-        raise ValueError(f"state tensor {record!r}")
-    name = tensor.name
-    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MAX_NAME:
-        raise ValueError(f"the name of state tensor {record!r}")
-    if type(tensor.per_class) is not bool:
-        raise ValueError(f"per_class {tensor.per_class!r}")
-    dtype = _dtype(tensor.dtype)
-    return StateTensor(name, _shape(tensor.shape), dtype, tensor.kind, tensor.per_class)

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from edgemeta.bundle._entries import DTYPES
 from edgemeta.bundle._tensor_file import HEADER_ROOM, digest, read_tensors
 from edgemeta.bundle.manifest import (
-    DTYPES,
     EXTRA_PREFIX,
     FORMAT_VERSION,
     STATE_BUNDLE_KEY,
@@ -82,7 +82,7 @@ def write_state(
 
     Raises:
         EdgemetaError: the file cannot be written.
-        InputError: the labels are too long.
+        InputError: the labels cannot be read back: too long, of another type, or one twice.
     """
     metadata = {STATE_BUNDLE_KEY: fingerprint, VERSION_KEY: str(FORMAT_VERSION)}
     if ways is not None:
@@ -90,9 +90,7 @@ def write_state(
     if notes is not None:
         metadata[STATE_NOTES_KEY] = notes
     if labels is not None:
-        metadata[STATE_LABELS_KEY] = json.dumps(list(labels))
-        if (size := len(metadata[STATE_LABELS_KEY])) > LABELS_ROOM:
-            raise InputError("labels are too long", got=size, expected=f"at most {LABELS_ROOM}")
+        metadata[STATE_LABELS_KEY] = _labels_text(labels)
     every = {**state, **(extra or {})}
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in every.items()}
     metadata[STATE_DIGEST_KEY] = digest(tensors, metadata)
@@ -158,15 +156,46 @@ def _read(path: Path, most: int) -> tuple[dict[str, str], dict[str, NDArray[Any]
         ) from error
 
 
+def _labels_text(labels: Sequence[Label]) -> str:
+    """Return labels as a state file has them.
+
+    Raises:
+        InputError: they could not be read back.
+    """
+    try:
+        _check_labels(labels)
+        text = json.dumps(list(labels))
+        if len(text) > LABELS_ROOM:
+            raise ValueError(f"{len(text)} characters of JSON, more than {LABELS_ROOM}")
+    except ValueError as error:
+        raise InputError(
+            "the labels cannot be saved",
+            got=short(error),
+            expected="for each class another text or finite number",
+        ) from error
+    return text
+
+
+def _check_labels(labels: Sequence[Label]) -> None:
+    """Raise ValueError where labels are none that a state file may have."""
+    for label in labels:
+        if isinstance(label, bool) or not isinstance(label, Label):
+            raise ValueError(f"{label!r}, a {type(label).__name__}")
+        if isinstance(label, float) and not math.isfinite(label):
+            raise ValueError(label)
+    if len(set(labels)) != len(labels):
+        twice = next(label for k, label in enumerate(labels) if label in labels[:k])
+        raise ValueError(f"{twice!r} twice")
+
+
 def _read_labels(path: Path, text: str | None) -> tuple[Label, ...] | None:
     if text is None:
         return None
     try:
         labels = json.loads(text)
-        if not isinstance(labels, list) or not all(isinstance(n, Label) for n in labels):
+        if not isinstance(labels, list) or len(text) > LABELS_ROOM:
             raise ValueError(text)
-        if len(set(labels)) != len(labels):
-            raise ValueError("one of them twice")
+        _check_labels(labels)
     except (ValueError, RecursionError) as error:
         raise BundleError(
             f"{path} has no readable labels", got=short(error), hint="adapt again"

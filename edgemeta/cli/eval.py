@@ -19,7 +19,7 @@ from edgemeta.cli._options import BundlePath, json_option, say_json, threads_opt
 from edgemeta.cli._table import printable
 from edgemeta.data.layouts import DATA_NAMES
 from edgemeta.data.options import Unit, flag
-from edgemeta.data.recorded import trained_reading, trained_shots
+from edgemeta.data.recorded import trained_reading
 from edgemeta.device.runner import Runner
 from edgemeta.errors import InputError
 from edgemeta.measure.evaluate import Adapter, BundleAdapter, Evaluation, evaluate
@@ -151,7 +151,7 @@ def _open(what: Path, threads: int | None) -> tuple[str, Adapter, _Trained]:
     """Return the runtime's name, what adapts, and how it was trained."""
     if (what / MANIFEST).is_file():
         runner = Runner(what, threads=threads)
-        shots = trained_shots(runner.manifest) or 1
+        shots = runner.manifest.trained.config.shots or 1
         trained = _Trained(shots, *trained_reading(runner.manifest))
         return "onnxruntime", BundleAdapter(runner), trained
     if not (what / RUN_CONFIG).is_file():

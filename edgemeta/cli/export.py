@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from edgemeta.bundle import Manifest
 from edgemeta.bundle.files import read_manifest
 from edgemeta.cli._data_options import by_option, file_options
 from edgemeta.cli._options import json_option, say_json
@@ -146,26 +144,23 @@ def export(
     if as_json:
         record = {"bundle": str(path), "fingerprint": fingerprint, "bytes": size}
         record |= {"parity": manifest.parity, "tuned": manifest.tuned}
-        say_json(record | ({"int8": found} if (found := _int8(manifest)) else {}))
+        say_json(
+            record | ({} if (found := manifest.trained.int8) is None else {"int8": found.record()})
+        )
         return
     click.echo(
         f"{path}: {size / 1e3:.0f} kB, {len(manifest.state)} state tensors, "
         f"checked against PyTorch (bundle {fingerprint[:12]})"
     )
-    if (found := _int8(manifest)) and "int8" in found:
+    found = manifest.trained.int8
+    if found is not None and found.float32 is not None and found.int8 is not None:
         click.echo(
-            f"int8: {found['metric']} {found['float32']:.4f} before, {found['int8']:.4f} after, on "
-            f"{found['episodes']} validation episodes"
+            f"int8: {found.metric} {found.float32:.4f} before, {found.int8:.4f} after, on "
+            f"{found.episodes} validation episodes"
         )
     if manifest.tuned is not None:
         times = ", ".join(f"{name} {ms:.2f}" for name, ms in manifest.tuned["ms"].items())
         click.echo(f"tuned: {manifest.tuned['chosen']} (ms: {times})")
-
-
-def _int8(manifest: Manifest) -> dict[str, Any] | None:
-    """Return what the record says of quantizing."""
-    found = (manifest.training or {}).get("int8")
-    return found if isinstance(found, dict) else None
 
 
 def _export_body(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -12,6 +11,8 @@ from edgemeta.bundle import BENCH, Manifest, StateTensor
 from edgemeta.bundle.loading import load_bundle
 from edgemeta.cli._options import bundle_argument, json_option, say_json
 from edgemeta.cli._table import printable, table
+
+UNSEALED = "none: the bundle was made before manifests had one"
 
 
 @click.command()
@@ -27,7 +28,8 @@ def inspect(bundle: Path, as_json: bool) -> None:
     loaded = load_bundle(bundle)
     manifest, fingerprint = loaded.manifest, loaded.fingerprint
     if as_json:
-        say_json({"fingerprint": fingerprint, "manifest": asdict(manifest)})
+        record = {**manifest.record(), "seal": manifest.seal}
+        say_json({"fingerprint": fingerprint, "manifest": record})
         return
     for name, value in (*_facts(manifest, fingerprint), *_measured(bundle, fingerprint)):
         click.echo(f"{name:<12} {printable(value)}")
@@ -71,6 +73,7 @@ def _facts(manifest: Manifest, fingerprint: str) -> list[tuple[str, str]]:
             f"about {manifest.flops_per_step / 1e6:,.1f} MFLOP a step and "
             f"{manifest.peak_memory_bytes / 1e6:.1f} MB to adapt, for the selftest's support set",
         ),
+        ("seal", f"{manifest.seal[:12]}, true" if manifest.seal else UNSEALED),
         ("opset", str(manifest.opset)),
         *((f"ops {n.split('.')[0]}", " ".join(ops)) for n, ops in manifest.ops.items()),
         ("made with", ", ".join(f"{n} {v}" for n, v in manifest.versions.items())),
@@ -99,11 +102,10 @@ def _measured(bundle: Path, fingerprint: str) -> list[tuple[str, str]]:
 
 
 def _training_result(manifest: Manifest) -> str | None:
-    """Return what training reached, where the record says it in the words of `edgemeta train`."""
-    try:
-        result = (manifest.training or {})["result"]
-        score = f"{result['metric']} {result['mean']:.4f} ± {result['ci95']:.4f}"
-        episodes = f"{result['episodes']} {result['split']} episodes ({result['statistics']})"
-        return f"{result['tasks']}: {score} on {episodes}"
-    except (KeyError, TypeError, ValueError):
-        return None  # `export_bundle` takes any record
+    """Return what training reached, where the record says it."""
+    result = manifest.trained.result
+    if result is None or result.mean is None:
+        return None
+    interval = "" if result.ci95 is None else f" ± {result.ci95:.4f}"
+    episodes = f"{result.episodes} {result.split} episodes ({result.statistics})"
+    return f"{result.tasks}: {result.metric} {result.mean:.4f}{interval} on {episodes}"

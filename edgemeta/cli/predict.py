@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from edgemeta.bundle import Manifest
 from edgemeta.cli._options import bundle_argument, json_option, say_json, threads_option
 from edgemeta.cli._table import printable, table
-from edgemeta.data.recorded import is_inductive
 from edgemeta.data.samples import Samples, label_of, read_inputs
 from edgemeta.device.runner import Learner, Runner
 from edgemeta.errors import InputError
@@ -73,7 +72,7 @@ def _in_pieces(predict: Predict, manifest: Manifest) -> Predict:
 
     That is where the bundle's record says that no sample counts for another.
     """
-    if not is_inductive(manifest):
+    if not manifest.trained.inductive:
         return predict
     return lambda x: np.concatenate(
         [predict(x[n : n + PIECE]) for n in range(0, max(len(x), 1), PIECE)]

@@ -50,13 +50,24 @@ def verify(
             group: {"largest": d.largest, "limit": d.limit, "tensor": d.tensor}
             for group, d in found.items()
         }
-        facts = {"bundle": runner.fingerprint, "signed_with": key and str(key)}
+        facts = {
+            "bundle": runner.fingerprint,
+            "sealed": runner.manifest.seal is not None,
+            "signed_with": key and str(key),
+        }
         checked = {} if unused is None else {"unused_operators": unused}
         say_json({**facts, "differences": groups, **checked})
         return
     rows = [[group, d.tensor, f"{d.largest:.2g}", f"{d.limit:.2g}"] for group, d in found.items()]
     click.echo(table(["compared", "nearest to its limit", "difference", "limit"], rows))
     click.echo(f"{bundle}: this runtime computes what PyTorch did")
+    if runner.manifest.seal is None:
+        click.echo(
+            f"{bundle}: the manifest has no seal, which bundles did not have before: damage to it "
+            "may go unnoticed"
+        )
+    else:
+        click.echo(f"{bundle}: the manifest is what its seal says")
     if key is not None:
         click.echo(f"{bundle}: signed with the private key of {key}")
     if unused is not None:

@@ -12,7 +12,7 @@ from edgemeta.data import _wav as wav
 from edgemeta.data._images import ImageDecoder
 from edgemeta.data._mfcc import Spectrum
 from edgemeta.data._wav import ClipDecoder
-from edgemeta.data.options import FITS, UNITS, Color, DataOptions, Unit
+from edgemeta.data.options import FITS, Color, DataOptions, Unit
 from edgemeta.data.waveform import Waveform
 from edgemeta.errors import BundleError, InputError
 from edgemeta.util.dataclass_fields import as_fields
@@ -38,17 +38,6 @@ class FileKind(NamedTuple):
     decoder: ImageDecoder | ClipDecoder
 
 
-def preprocessing(manifest: Manifest) -> Mapping[str, Any]:
-    """Return what training did to the raw data; empty where the record does not say."""
-    found = _result(manifest).get("preprocessing")
-    return found if isinstance(found, dict) else {}
-
-
-def is_inductive(manifest: Manifest) -> bool:
-    """Whether the record says that each sample is predicted without a look at the others."""
-    return _result(manifest).get("statistics") == "inductive"
-
-
 def file_kind(manifest: Manifest) -> FileKind:
     """Return what files the samples of a bundle can be read from.
 
@@ -56,13 +45,13 @@ def file_kind(manifest: Manifest) -> FileKind:
         InputError: from none.
         BundleError: the record is damaged.
     """
-    record, spec = preprocessing(manifest), manifest.input
+    record, spec = manifest.trained.preprocessing, manifest.input
     if "features" in record:
         return FileKind("recordings", wav.SUFFIXES, _clip_decoder(manifest, record))
     color: Color = "rgb" if len(spec.shape) == 3 else "gray"
     gray_or_rgb = len(spec.shape) == 2 or (len(spec.shape) == 3 and spec.shape[2] == 3)
     if spec.dtype == "uint8" and gray_or_rgb and "window" not in record:
-        invert = _config(manifest).get("tasks") in INK_IS_HIGH
+        invert = manifest.trained.config.tasks in INK_IS_HIGH
         fit = record.get("fit", "squash")  # older records do not say
         if fit not in FITS:
             raise BundleError(
@@ -94,7 +83,9 @@ def _clip_decoder(manifest: Manifest, record: Mapping[str, Any]) -> ClipDecoder:
             raise ValueError(f"{max(clip, filters)} numbers at once")
         features = kind(**{field.name: record[field.name] for field in fields(kind)})
         decoder = ClipDecoder(features)
-        differing = [n for n, value in features.record().items() if record[n] != value]
+        made = features.record()
+        differing = [n for n, value in made.items() if record[n] != value]
+        differing += sorted(record.keys() - made.keys())
         computed = TensorSpec(features.shape, decoder.dtype.name)
         if differing or computed != manifest.input:
             raise ValueError(", ".join(differing) or f"features of shape {computed}")
@@ -107,27 +98,18 @@ def _clip_decoder(manifest: Manifest, record: Mapping[str, Any]) -> ClipDecoder:
     return decoder
 
 
-def trained_shots(manifest: Manifest) -> int | None:
-    """Return the support samples per class (regression: in all) of training, if it says."""
-    shots = _config(manifest).get("shots")
-    return shots if type(shots) is int else None
-
-
 def trained_reading(manifest: Manifest) -> tuple[Unit, DataOptions]:
     """Return what training's data were divided by, and how they were read.
 
     Raises:
         BundleError: the record is damaged.
     """
-    said = {name: value for name, value in _config(manifest).items() if name in ("by", "data")}
+    config = manifest.trained.config
     try:
-        options = DataOptions(**as_fields(said.get("data", {}), "data", DataOptions))
-        by = said.get("by", "class")
-        if by not in UNITS:
-            raise InputError("unknown by", got=repr(by))
+        options = DataOptions(**as_fields(config.data, "data", DataOptions))
     except (InputError, TypeError, AttributeError) as error:
         raise BundleError("the bundle's training record is damaged", got=short(error)) from error
-    return by, options
+    return config.by, options
 
 
 def series_options(manifest: Manifest) -> DataOptions | None:
@@ -136,7 +118,7 @@ def series_options(manifest: Manifest) -> DataOptions | None:
     Raises:
         BundleError: the record is damaged.
     """
-    record = preprocessing(manifest)
+    record = manifest.trained.preprocessing
     if "window" not in record or "features" in record:
         return None
     window, hop = record["window"], record.get("hop")
@@ -147,38 +129,28 @@ def series_options(manifest: Manifest) -> DataOptions | None:
     return DataOptions(
         window=window,
         hop=hop,
-        columns=names(record.get("channels")),
-        label=column(manifest, "label"),
-        subject=_text(_data(manifest).get("subject")),
+        columns=names(manifest, "channels"),
+        label=label_column(manifest),
+        subject=trained_reading(manifest)[1].subject,
     )
 
 
-def column(manifest: Manifest, role: str) -> str:
-    """Return what training's table called the column of a role, by default the role's name."""
-    return _text(_data(manifest).get(role)) or role
+def label_column(manifest: Manifest) -> str:
+    """Return what training's table called the column of the class.
+
+    Raises:
+        BundleError: the record is damaged.
+    """
+    return trained_reading(manifest)[1].label or "label"
 
 
-def names(value: Any) -> tuple[str, ...]:
-    """Return a list of a record as column names; () for anything else."""
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
-        return tuple(value)
-    return ()
+def names(manifest: Manifest, role: str) -> tuple[str, ...]:
+    """Return the columns that training's table had in a role; () where the record does not say.
 
-
-def _data(manifest: Manifest) -> Mapping[str, Any]:
-    found = _config(manifest).get("data")
-    return found if isinstance(found, dict) else {}
-
-
-def _result(manifest: Manifest) -> Mapping[str, Any]:
-    found = (manifest.training or {}).get("result")
-    return found if isinstance(found, dict) else {}
-
-
-def _config(manifest: Manifest) -> Mapping[str, Any]:
-    found = (manifest.training or {}).get("config")
-    return found if isinstance(found, dict) else {}
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    Raises:
+        BundleError: the record is damaged.
+    """
+    found = manifest.trained.preprocessing.get(role, [])
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise BundleError("the bundle's training record is damaged", got=f"{role} {short(found)}")
+    return tuple(found)

@@ -17,7 +17,7 @@ from edgemeta.data._arrays import read_npy, read_npz, require
 from edgemeta.data._folders import class_folders, files_in, list_class_folders
 from edgemeta.data._series import read_series_csv
 from edgemeta.data.csv_file import read_csv, read_header
-from edgemeta.data.recorded import FileKind, column, file_kind, names, preprocessing, series_options
+from edgemeta.data.recorded import FileKind, file_kind, label_column, names, series_options
 from edgemeta.errors import InputError
 
 FORMATS = ".npz, .csv, or a folder with a folder of files per class"
@@ -183,7 +183,7 @@ def _shown(root: Path, files: Sequence[Path]) -> tuple[str, ...]:
 def _table(path: Path, manifest: Manifest, *, labelled: bool) -> Samples:
     if manifest.task == "regression":
         return _regression(path, manifest, labelled=labelled)
-    label, header = column(manifest, "label"), read_header(path)
+    label, header = label_column(manifest), read_header(path)
     if labelled and label not in header:
         raise InputError(
             f"{path} has no column {label!r}",
@@ -203,9 +203,9 @@ def _table(path: Path, manifest: Manifest, *, labelled: bool) -> Samples:
 
 def _regression(path: Path, manifest: Manifest, *, labelled: bool) -> Samples:
     """Read a row per sample: the columns that training knew, or all, and those of the target."""
-    record, header = preprocessing(manifest), read_header(path)
-    targets = names(record.get("target")) or [n for n in header if n.startswith("target")]
-    inputs = names(record.get("columns")) or [n for n in header if n not in targets]
+    header = read_header(path)
+    targets = names(manifest, "target") or [n for n in header if n.startswith("target")]
+    inputs = names(manifest, "columns") or [n for n in header if n not in targets]
     if not labelled and not set(targets) <= set(header):
         targets = []
     if labelled and not targets:

@@ -128,6 +128,8 @@ class Learner:
 
         Raises:
             EdgemetaError: the file cannot be written.
+            InputError: the labels could not be read back: two are equal, or one is neither a text
+                nor a finite number.
         """
         fingerprint = self._model.fingerprint
         labels = self.labels if labels is None else labels

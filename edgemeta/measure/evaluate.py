@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,7 @@ class Evaluation:
         predictions: (episodes, Q) int64 labels, or (episodes, Q, *target_shape) float32 outputs.
     """
 
-    metric: str
+    metric: Literal["accuracy", "mse"]
     mean: float
     ci95: float
     episodes: int

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch.onnx._internal.fx.passes.type_promotion import (
         InsertTypePromotion,
         TypePromotionTable,
+        get_type_promotion_rule,
     )
     from torch.onnx._internal.fx.passes.type_promotion import (
         _TypePromotionInterpreter as TypePromotionInterpreter,

@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeta.bundle import TensorSpec
+from edgemeta.bundle import (
+    QuantizationResult,
+    TensorSpec,
+    TrainingChoices,
+    TrainingRecord,
+    TrainingResult,
+)
 from edgemeta.data.options import Unit
 from edgemeta.data.waveform import Waveform
 from edgemeta.errors import InputError
@@ -108,8 +114,8 @@ def export_body(
     )
     model = make_body_model(body, input, neck=neck).eval().requires_grad_(False)
     sha256 = weights_digest(model.body)
-    result: dict[str, Any] = {"preprocessing": preprocessing, "statistics": "inductive"}
-    training: dict[str, Any] = {}
+    result = TrainingResult(preprocessing=preprocessing, statistics="inductive")
+    quantized: QuantizationResult | None = None
     if data is None:
         if int8:
             raise InputError("int8 needs samples to calibrate with", hint="name your data too")
@@ -121,24 +127,26 @@ def export_body(
         cache, before = FeatureCache(data.source), None
         if isinstance(model.neck, CenteredCosine):
             centring, before = _centre(model, model.neck, cache, setting)
-            result["centring"] = centring
+            result = replace(result, centring=centring)
         if int8:
             plain = model
             samples = calibration_samples(data.source, replace(size, queries=1))
             model = quantize_front(plain, ["head.weight", "head.bias"], samples)  # type: ignore[assignment]
-            training["int8"] = before_and_after(plain, model, cache, setting, before=before)
-    config = {
-        "tasks": Path(data.source.name).name if data else "",
-        "by": data.by if data else "class",
-        "data": {k: v for k, v in asdict(options).items() if v not in (None, (), False)},
-        "body": Path(body).name,
-        "body_sha256": sha256,
-        "neck": neck,
-        "head": "shared",
-        "ways": ways,
-        "shots": SHOTS,
-        "norm_statistics": "running",
-    }
+            quantized = before_and_after(plain, model, cache, setting, before=before)
+    config = TrainingChoices(
+        tasks=Path(data.source.name).name if data else "",
+        by=data.by if data else "class",
+        data={k: v for k, v in asdict(options).items() if v not in (None, (), False)},
+        shots=SHOTS,
+        others={
+            "body": Path(body).name,
+            "body_sha256": sha256,
+            "neck": neck,
+            "head": "shared",
+            "ways": ways,
+            "norm_statistics": "running",
+        },
+    )
     return export_bundle(
         model,
         out,
@@ -149,7 +157,7 @@ def export_body(
         adapt=HEAD,
         example_y=y,
         algorithm="pretrained",
-        training={"config": config, "result": result, **training},
+        training=TrainingRecord(config, result, quantized),
         **choices,
     )
 

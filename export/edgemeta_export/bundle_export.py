@@ -15,7 +15,7 @@ import onnx_ir as ir
 from torch import Tensor, nn
 
 from edgemeta import bundle
-from edgemeta.bundle import FileRecord, Manifest, StateTensor, TensorSpec
+from edgemeta.bundle import FileRecord, Manifest, StateTensor, TensorSpec, TrainingRecord
 from edgemeta.errors import InputError
 from edgemeta.meta.inner.loop import InnerLoop, matching
 from edgemeta.meta.inner.losses import LOSSES, Loss, Task
@@ -62,7 +62,7 @@ def export_bundle(
     form: GraphForm = USUAL_FORM,
     example_y: Any = None,
     algorithm: str = "unknown",
-    training: Mapping[str, Any] | None = None,
+    training: TrainingRecord | Mapping[str, Any] | None = None,
 ) -> Path:
     """Compile the adaptation of a model into a bundle, and check it against PyTorch.
 
@@ -97,7 +97,8 @@ def export_bundle(
         form: how the graphs are written, such as `GraphForm(unroll=True)`.
         example_y: (n,) labels or (n, *target_shape) targets of `example_x`; None makes some up.
         algorithm: what trained the init, for the manifest.
-        training: the training record, for the manifest.
+        training: what the manifest says of the training: an `edgemeta.bundle.TrainingRecord`, or
+            plain values, such as {"result": {"preprocessing": {...}}}.
 
     Returns:
         The bundle's path.
@@ -119,6 +120,7 @@ def export_bundle(
         raise InputError("unknown task", got=repr(task), expected=" or ".join(LOSSES))
     if inner_steps < 1:
         raise InputError("inner_steps is too small", got=inner_steps, expected="at least 1")
+    training = _training_record(training)
     loss = loss or LOSSES[task]
     model = with_norm_statistics(_copy(model, adapt, norm_statistics), norm_statistics)
     if int8 is not None:
@@ -219,6 +221,21 @@ def _compile(
     )
     init = pack_init(graphs.values(), (*params, *buffers, *frozen, *lowered.rates, *weights))
     return _Compiled(graphs, init, state, cost)
+
+
+def _training_record(given: TrainingRecord | Mapping[str, Any] | None) -> TrainingRecord | None:
+    """Return a training record, each of its values such as JSON has."""
+    if given is None:
+        return None
+    try:
+        plain = given.record() if isinstance(given, TrainingRecord) else given
+        return TrainingRecord.of(plain, "training")
+    except ValueError as error:
+        raise InputError(
+            "the training record cannot be used",
+            got=error,
+            expected="fields of edgemeta.bundle.TrainingRecord",
+        ) from error
 
 
 def _copy(model: nn.Module, adapt: Sequence[str], norm_statistics: NormStatistics) -> nn.Module:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import nn
 
+from edgemeta.bundle import QuantizationResult
 from edgemeta.errors import InputError
 from edgemeta.measure.evaluate import Evaluation, evaluate
 from edgemeta.meta.inner.loop import InnerLoop
@@ -48,7 +49,7 @@ def before_and_after(
     setting: Setting,
     *,
     before: Evaluation | None = None,
-) -> dict[str, Any]:
+) -> QuantizationResult:
     """Evaluate a model and its quantized form on the same episodes of the validation part.
 
     Args:
@@ -59,8 +60,7 @@ def before_and_after(
         before: what `validated` says of the plain model, where that is known.
 
     Returns:
-        The record for the manifest: the metric of both, and what of; with neither where the part is
-        too small.
+        The record for the manifest, without scores where the part is too small.
     """
     found = {
         "float32": before or validated(plain, cache, setting),
@@ -68,10 +68,10 @@ def before_and_after(
     }
     known = {name: each for name, each in found.items() if each is not None}
     if not known:
-        return {"split": "val", "episodes": 0}
+        return QuantizationResult("val", 0)
     one = known["int8"]
     scores = {name: each.mean for name, each in known.items()}
-    return {"metric": one.metric, **scores, "split": "val", "episodes": one.episodes}
+    return QuantizationResult("val", one.episodes, one.metric, **scores)
 
 
 def validated(model: nn.Module, cache: FeatureCache, setting: Setting) -> Evaluation | None:

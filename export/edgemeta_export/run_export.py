@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -70,7 +71,8 @@ def export_run(
         plain, adapted = model.eval(), matching(dict(model.named_parameters()), adapt)
         model = quantize_front(plain, adapted, calibration_samples(int8, size))
         setting = Setting(adapt, config.inner_update(), rates, config.inner_steps, size)
-        record["int8"] = before_and_after(plain, model, FeatureCache(int8), setting)
+        found = before_and_after(plain, model, FeatureCache(int8), setting)
+        record = replace(record, int8=found)
     export = partial(
         export_bundle,
         model,

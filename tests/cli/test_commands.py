@@ -19,6 +19,7 @@ from edgemeta.meta.runs.run import Run
 from edgemeta_export.ort_format import CONFIG, write_ort_format
 from tests.cases import CASE
 from tests.cli.conftest import Call
+from tests.manifests import rewrite
 
 
 def test_train_export_eval_in_a_row(call: Call, tmp_path: Path) -> None:
@@ -304,13 +305,12 @@ def test_bench_compares_with_what_was_recorded(
     assert call("bench", bundle, *options, "--record").code == 0
 
 
-@pytest.mark.parametrize("training", [None, {}, {"config": 1, "result": {"mean": "high"}}])
+@pytest.mark.parametrize("training", [None, {}, {"result": {"statistics": "inductive"}}])
 def test_a_bundle_with_another_training_record(
     call: Call, bundle_path: Path, tmp_path: Path, training: object
 ) -> None:
     bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
-    manifest = json.loads((bundle / "manifest.json").read_text()) | {"training": training}
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    rewrite(bundle, lambda manifest: manifest.update(training=training))
     shown = call("inspect", bundle)
     assert shown.code == 0
     assert "trained on" not in shown.out
@@ -321,9 +321,7 @@ def test_a_bundle_with_another_training_record(
 def with_training(bundle_path: Path, to: Path, **config: object) -> Path:
     """Copy a bundle, with another record of how it was trained."""
     bundle = Path(shutil.copytree(bundle_path, to))
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["training"]["config"] |= config
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    rewrite(bundle, lambda manifest: manifest["training"]["config"].update(config))
     return bundle
 
 
@@ -363,7 +361,8 @@ def test_a_bundle_with_a_damaged_record_of_its_data(
     bundle = with_training(bundle_path, tmp_path / "bundle", **config)
     done = call("eval", bundle, "glyphs", "--episodes", 2)
     assert done.code == 2
-    assert "training record is damaged" in done.err
+    assert "training record is damaged" in done.err or "breaks the contract: got train" in done.err
+    assert done.err.count("\n") == 1
 
 
 def test_the_command_is_installed() -> None:

@@ -78,8 +78,8 @@ def test_words_without_any_training(call: Call, tmp_path: Path, sounds: Path) ->
     assert manifest.input == TensorSpec((20_480,), "int16")
     assert [tensor.name for tensor in manifest.state] == ["head.weight", "head.bias"]
     assert manifest.training is not None
-    assert manifest.training["config"]["body"] == "speech"
-    assert manifest.training["config"]["norm_statistics"] == "running"
+    assert manifest.training.config.others["body"] == "speech"
+    assert manifest.training.config.others["norm_statistics"] == "running"
     assert call("verify", bundle).code == 0
     assert call("adapt", bundle, sounds, "--out", state).code == 0
     found = call("predict", bundle, sounds, "--state", state, "--json")
@@ -105,12 +105,15 @@ def test_data_gives_the_mean_and_calibrates_int8(
     assert len(list((tmp_path / "cache").glob("*.npy"))) == 2
     record = Runner(bundle).manifest.training
     assert record is not None
-    assert record["int8"]["split"] == "val"
-    assert abs(record["int8"]["float32"] - record["int8"]["int8"]) < 0.1
-    centring = record["result"]["centring"]
+    assert record.int8 is not None
+    assert record.int8.split == "val"
+    assert record.int8.float32 == pytest.approx(record.int8.int8, abs=0.1)
+    assert record.result is not None
+    centring = record.result.centring
+    assert centring is not None
     better = max(("centred", "as they are"), key=lambda name: centring[name])
     assert centring[centring["chosen"]] == centring[better]
-    assert record["config"]["data"]["features"] == "wave"
+    assert record.config.data["features"] == "wave"
     found = call("eval", bundle, sounds, "--episodes", "5", "--queries", "1", "--json")
     assert found.code == 0, found.err
     assert json.loads(found.out)["mean"] > 0.8

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import edgemeta
-from edgemeta.bundle import Manifest, TensorSpec
+from edgemeta.bundle import Manifest, TensorSpec, TrainingRecord, TrainingResult
 from edgemeta.data._images import read_image_folders
 from edgemeta.data._series import read_series_csv
 from edgemeta.data._wav import read_wav_folders
@@ -37,7 +37,15 @@ def trained(data: Dataset, config: dict[str, Any] | None = None, **others: Any) 
     record = {"config": config or {}, "result": {"preprocessing": dict(data.preprocessing)}}
     record = json.loads(json.dumps(record))  # as it comes back from a file
     spec = TensorSpec(data.samples.shape, data.samples.dtype.name)
-    return replace(OMNIGLOT.manifest, input=spec, training=record, **others)
+    made = TrainingRecord.of(record, "training")
+    return replace(OMNIGLOT.manifest, input=spec, training=made, **others)
+
+
+def said(manifest: Manifest) -> dict[str, Any]:
+    """What the record says of preprocessing, to be changed."""
+    found = manifest.trained.preprocessing
+    assert isinstance(found, dict)
+    return found
 
 
 def all_of(data: Dataset) -> tuple[np.ndarray[Any, Any], list[str]]:
@@ -170,7 +178,7 @@ def test_images_are_cropped_as_in_training(drawings: Path) -> None:
     assert np.array_equal(read_support(drawings, manifest)[0], all_of(cropped)[0])
     squashed = read_image_folders(drawings, DataOptions(image_size=28))
     assert not np.array_equal(all_of(squashed)[0], all_of(cropped)[0])
-    record = dict(manifest.training or {})["result"]["preprocessing"]
+    record = said(manifest)
     del record["fit"]  # as in older records
     assert np.array_equal(read_support(drawings, manifest)[0], all_of(squashed)[0])
     record["fit"] = ["\n"]
@@ -221,6 +229,7 @@ def test_recordings_are_read_as_in_training(recordings: Path, options: DataOptio
     "change",
     [
         {"coefficients": 11},
+        {"surprise": 1},
         {"hop_ms": 0},
         {"taper": "hamming"},
         {"seconds": 1e18},
@@ -230,10 +239,9 @@ def test_recordings_are_read_as_in_training(recordings: Path, options: DataOptio
 )
 def test_features_that_are_not_computed_here(recordings: Path, change: dict[str, Any]) -> None:
     manifest = trained(read_wav_folders(recordings, DataOptions()))
-    record = dict(manifest.training or {})
-    record["result"]["preprocessing"] |= change
+    said(manifest).update(change)
     with pytest.raises(BundleError, match="does not compute the features"):
-        read_support(recordings, replace(manifest, training=record))
+        read_support(recordings, manifest)
 
 
 @pytest.mark.parametrize(
@@ -254,11 +262,10 @@ def test_features_that_are_not_computed_here(recordings: Path, change: dict[str,
 )
 def test_waveforms_that_are_not_computed_here(recordings: Path, change: dict[str, Any]) -> None:
     manifest = trained(read_wav_folders(recordings, DataOptions(features="wave")))
-    record = dict(manifest.training or {})
-    preprocessing = record["result"]["preprocessing"]
-    record["result"] = {"preprocessing": preprocessing | change}
+    preprocessing = said(manifest)
+    result = TrainingResult(preprocessing=preprocessing | change)
     for damaged in (
-        replace(manifest, training=record),
+        replace(manifest, training=TrainingRecord(result=result)),
         replace(manifest, input=TensorSpec((20_480,), "float32")),
     ):
         with pytest.raises(BundleError, match="does not compute the features") as caught:
@@ -311,10 +318,10 @@ def test_time_series_are_cut_as_in_training(steps: Path) -> None:
     assert found.x[1, 0].tolist() == [4, -4]
     with pytest.raises(InputError, match="no column 'what'"):
         read_support(unlabelled, manifest)
-    config = {"data": {"label": "what"}}
-    damaged = {"config": config, "result": {"preprocessing": {"window": "8", "hop": 4}}}
-    with pytest.raises(BundleError, match="training record is damaged"):
-        read_support(steps, replace(manifest, training=damaged))
+    for name, value in {"hop": 4.0, "channels": "ax", "window": "8"}.items():
+        said(manifest)[name] = value
+        with pytest.raises(BundleError, match="training record is damaged"):
+            read_support(steps, manifest)
 
 
 def test_a_row_per_sample(tmp_path: Path) -> None:

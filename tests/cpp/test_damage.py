@@ -95,7 +95,7 @@ def test_a_manifest_that_is_no_json(tool: Tool, copy: Path, content: str) -> Non
     assert "\x1b" not in line
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 2, "1", None, True, 1.0])
 def test_another_version(tool: Tool, copy: Path, version: object) -> None:
     record = json.loads((copy / MANIFEST).read_text()) | {"format_version": version}
     (copy / MANIFEST).write_text(json.dumps(record))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ from hypothesis import strategies as st
 from edgemeta import BundleError, Runner
 from edgemeta.bundle import MANIFEST, PAYLOAD, Manifest
 from edgemeta.bundle.files import read_manifest
+from tests.manifests import rewrite
 
 
 def edit(bundle: Path, **changes: Any) -> None:
-    path = bundle / MANIFEST
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    rewrite(bundle, lambda record: record.update(changes))
 
 
 def test_a_manifest_survives_the_way_through_json(classifier: Runner, regressor: Runner) -> None:
@@ -93,9 +92,7 @@ def test_a_manifest_that_breaks_the_contract(
 
 
 def test_a_manifest_whose_names_are_not_those_of_the_graphs(bundle_copy: Path) -> None:
-    manifest = json.loads((bundle_copy / MANIFEST).read_text())
-    manifest["state"][0]["name"] += "x"
-    (bundle_copy / MANIFEST).write_text(json.dumps(manifest))
+    rewrite(bundle_copy, lambda record: record["state"][0].update(name="x"))
     with pytest.raises(BundleError, match="does not fit its manifest"):
         Runner(bundle_copy)
 

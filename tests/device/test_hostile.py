@@ -9,6 +9,7 @@ import os
 import time
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,16 @@ import pytest
 
 import edgemeta
 from edgemeta import BundleError
-from edgemeta.bundle import INIT, MANIFEST, MAX_MANIFEST_BYTES, PAYLOAD, STATE_BUNDLE_KEY, Manifest
+from edgemeta.bundle import (
+    INIT,
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    PAYLOAD,
+    STATE_BUNDLE_KEY,
+    Manifest,
+    TrainingRecord,
+    TrainingResult,
+)
 from edgemeta.bundle.loading import load_bundle
 from edgemeta.bundle.state import VERSION_KEY
 from tests.device.crafting import OMNIGLOT, crafted
@@ -188,9 +198,10 @@ def test_a_file_without_end_is_not_read(tmp_path: Path) -> None:
 
 def test_a_record_that_json_cannot_hold_is_null() -> None:
     manifest = load_bundle(OMNIGLOT).manifest
-    object.__setattr__(manifest, "training", {"ci95": float("nan"), "all": (1.0, float("inf"))})
-    again = Manifest.from_json(manifest.to_json())
-    assert again.training == {"ci95": None, "all": [1.0, None]}
+    result = TrainingResult(ci95=float("nan"), preprocessing={"all": (1.0, float("inf"))})
+    made = replace(manifest, training=TrainingRecord(result=result))
+    again = Manifest.from_json(made.to_json())
+    assert again.trained.result == TrainingResult(preprocessing={"all": [1.0, None]})
 
 
 @pytest.mark.parametrize(

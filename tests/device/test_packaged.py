@@ -39,7 +39,8 @@ def test_a_packaged_bundle_has_its_licence_and_its_training(name: str) -> None:
     assert "Licence" in part
     training = edgemeta.load(name).manifest.training
     assert training is not None
-    assert f"{training['result']['mean']:.1%}".rstrip("%") in part
+    assert training.result is not None
+    assert f"{training.result.mean:.1%}".rstrip("%") in part
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:

@@ -41,7 +41,7 @@ def test_what_the_classes_are_called_is_kept(classifier: Runner, tmp_path: Path)
     learner.save(path, labels)
     assert classifier.load(path).labels == labels
     assert np.array_equal(classifier.load(path).predict(QUERY), learner.predict(QUERY))
-    with pytest.raises(InputError, match="labels are too long"):
+    with pytest.raises(InputError, match="the labels cannot be saved"):
         learner.save(path, ["x" * 2**20])
     assert classifier.load(path).labels == labels
 

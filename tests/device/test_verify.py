@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +21,7 @@ from edgemeta.bundle.selftest import Sampled, read_selftest
 from edgemeta.device.runner import Learner
 from edgemeta.measure.verify import verify
 from tests.cases import CASE, CASES, Case, Compile
+from tests.manifests import rewrite
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -214,7 +214,6 @@ def test_a_selftest_without_one_of_its_tensors(bundle_copy: Path) -> None:
     "parity", [{}, {"atol": 1e-5}, {"atol": "x", "rtol": 1}, {"atol": 0, "rtol": 1}]
 )
 def test_a_parity_record_that_bounds_nothing(bundle_copy: Path, parity: dict[str, object]) -> None:
-    path = bundle_copy / MANIFEST
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"parity": parity}))
+    rewrite(bundle_copy, lambda record: record.update(parity=parity))
     with pytest.raises(BundleError, match="no usable parity record"):
         verify(Runner(bundle_copy))

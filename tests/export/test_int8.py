@@ -122,13 +122,15 @@ def test_accuracy_before_and_after_is_on_validation_episodes(
     made = quantize_front(model, ["head.weight", "head.bias"], calibration_samples(source, size))
     cache, setting = FeatureCache(source), Setting(("head.*",), size=size)
     found = before_and_after(model, made, cache, setting)
-    assert found["split"] == "val"
-    assert found["metric"] == "accuracy"
-    assert found["float32"] > 0.8
-    assert abs(found["float32"] - found["int8"]) < 0.05
+    assert found.split == "val"
+    assert found.metric == "accuracy"
+    assert found.float32 is not None
+    assert found.int8 is not None
+    assert found.float32 > 0.8
+    assert abs(found.float32 - found.int8) < 0.05
     other = validated(made, cache, setting)
     again = before_and_after(model, made, cache, setting, before=other)
-    assert again["float32"] == found["int8"]  # what is known is not measured again
+    assert again.float32 == found.int8  # what is known is not measured again
 
 
 def test_nothing_frozen_is_refused(tmp_path: Path) -> None:

@@ -57,8 +57,8 @@ def test_a_neck_is_trained_behind_an_onnx_file(
     kept = Checkpoint.from_file(run.checkpoint_path("best"))
     assert not any(name.startswith("body.") for name in kept.model)
     assert len(kept.body_sha256) == 64
-    assert run.record()["config"]["body"] == "body.onnx"
-    assert run.record()["config"]["body_sha256"] == kept.body_sha256
+    assert run.record().config.others["body"] == "body.onnx"
+    assert run.record().config.others["body_sha256"] == kept.body_sha256
 
     model = run.best().model
     assert isinstance(model, BodyModel)

@@ -137,7 +137,7 @@ def test_statistics_of_norms_are_in_the_config(source: TaskSource, tmp_path: Pat
     assert run.config().norm_statistics == "support"
     loop = run.best().loop()
     assert [name.rpartition(".")[2] for name in loop.statistics] == ["running_mean", "running_var"]
-    assert run.record()["config"]["norm_statistics"] == "support"
+    assert run.record().config.others["norm_statistics"] == "support"
 
 
 def test_a_frozen_norm_in_training_mode_is_warned_of_once(

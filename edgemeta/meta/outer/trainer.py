@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from edgemeta.bundle import TrainingResult
 from edgemeta.errors import TrainingError
 from edgemeta.measure.evaluate import Evaluation, evaluate
 from edgemeta.meta.inner.objective import Tasks
@@ -331,24 +332,25 @@ class Trainer:
         best = Checkpoint.from_file(self.run.checkpoint_path("best"))
         self._load(best)
         found = self.evaluate("test", self.config.test_episodes)
-        result = {
-            "tasks": self.config.tasks,
-            "split": "test",
-            "metric": found.metric,
-            "mean": found.mean,
-            "ci95": found.ci95,
-            "episodes": found.episodes,
-            "ways": head_ways(self.config, self.statistics),
-            "shots": self.config.shots,
-            "inner_steps": self.config.inner_steps,
-            "statistics": "inductive" if self.config.inductive else "transductive",
-            "iterations": self.iteration,
-            "best_iteration": best.best_iteration,
-            "validation": best.validation,
-            "preprocessing": self.source.preprocessing,
-        }
-        self.run.write_result(result)
-        return result
+        result = TrainingResult(
+            tasks=self.config.tasks,
+            split="test",
+            metric=found.metric,
+            mean=found.mean,
+            ci95=found.ci95,
+            episodes=found.episodes,
+            ways=head_ways(self.config, self.statistics),
+            shots=self.config.shots,
+            inner_steps=self.config.inner_steps,
+            statistics="inductive" if self.config.inductive else "transductive",
+            iterations=self.iteration,
+            best_iteration=best.best_iteration,
+            validation=best.validation,
+            preprocessing=self.source.preprocessing,
+        )
+        record = asdict(result)
+        self.run.write_result(record)
+        return record
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(

@@ -24,6 +24,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from torch import nn
 
+from edgemeta.bundle import TrainingRecord
 from edgemeta.errors import EdgemetaError, InputError
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import LOSSES
@@ -183,10 +184,13 @@ class Run:
         except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
             raise InputError(f"{self.example_path} cannot be read", got=str(error)) from error
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> TrainingRecord:
         """Return the training record that goes into a bundle's manifest.
 
         Where the data lay on this machine is nobody's business on a device: names, not paths.
+
+        Raises:
+            InputError: the run's result is damaged.
         """
         config = self.config().record()
         for name in ("tasks", "start", "teacher", "body"):
@@ -198,7 +202,12 @@ class Run:
         result = self.result()
         if result is not None:
             result["tasks"] = config["tasks"]
-        return {"config": config, "result": result}
+        try:
+            return TrainingRecord.of({"config": config, "result": result}, str(self.path))
+        except ValueError as error:
+            raise InputError(
+                "the run's record is damaged", got=error, hint=f"correct {self.result_path}"
+            ) from error
 
     def best(self) -> Trained:
         """Rebuild the best checkpoint.

@@ -177,7 +177,7 @@ std::string read_graph(const fs::path& path, const FileRecord& record,
 /// Throws Error: the manifest has another version than this code knows.
 void check_version(const Json& record, const fs::path& path) {
   const auto version = record.find("format_version");
-  if (version == record.end() || *version != 1) {
+  if (version == record.end() || !version->is_number_integer() || *version != 1) {
     throw Error(Error::Kind::bundle, path.string() + " has an unknown format_version",
                 version == record.end() ? "none" : version->dump(), "1",
                 "take an edgemeta that knows it, or export the bundle again");
