@@ -4,7 +4,8 @@ runner = edgemeta.Runner("bundle")
 learner = runner.adapt(support_x, support_y)
 learner.predict(query_x)
 
-`load` opens a bundle that comes with the package: edgemeta.load("omniglot"). `FewShotClassifier`
+`load` opens a bundle that comes with the package: edgemeta.load("omniglot"). `read_support` and
+`read_samples` read pictures, recordings and tables for a bundle. `FewShotClassifier`
 and `FewShotRegressor` are bundles as estimators, with labels of any type: fit, predict, score.
 
 On a desk with PyTorch, `meta_train` trains any module, and `export` makes a bundle of the run.
@@ -27,6 +28,7 @@ from edgemeta.errors import (
 )
 
 if TYPE_CHECKING:
+    from edgemeta.data.samples import read_samples, read_support
     from edgemeta.device.guard import AdaptationError
     from edgemeta.device.learner import Learner
     from edgemeta.device.packaged import load
@@ -61,6 +63,8 @@ __all__ = [
     "export_bundle",
     "load",
     "meta_train",
+    "read_samples",
+    "read_support",
 ]
 
 
@@ -76,6 +80,8 @@ _PLACES = {
     "export_bundle": "edgemeta_export",
     "load": "edgemeta.device.packaged",
     "meta_train": "edgemeta.meta.api",
+    "read_samples": "edgemeta.data.samples",
+    "read_support": "edgemeta.data.samples",
 }
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from edgemeta.bundle import Manifest
 from edgemeta.cli._options import bundle_argument, json_option, say_json, threads_option
 from edgemeta.cli._table import printable, table
-from edgemeta.data.samples import Samples, label_of, read_inputs
+from edgemeta.data.labels import label_of
+from edgemeta.data.samples import Samples, read_samples
 from edgemeta.device.runner import Learner, Runner
 from edgemeta.errors import InputError
 
@@ -46,7 +47,7 @@ def predict(
       edgemeta predict omniglot photos --state mine.safetensors
     """
     runner = Runner(bundle, threads=threads)
-    found = read_inputs(input, runner.manifest)
+    found = read_samples(input, runner)
     learner = runner.init if state is None else runner.load(state)
     if runner.manifest.task == "classification":
         proba = _in_pieces(learner.predict_proba, runner.manifest)
@@ -54,8 +55,8 @@ def predict(
     else:
         outputs = _in_pieces(learner.predict, runner.manifest)
         record, header, rows = _outputs(outputs, found)
-    if found.files is not None:
-        record["files"] = found.files
+    if found.names is not None:
+        record["files"] = found.names
     if as_json:
         say_json(record)
     else:
@@ -147,7 +148,7 @@ def _fitting(y: NDArray[Any], predictions: NDArray[Any], kinds: str) -> NDArray[
 
 
 def _sample(found: Samples, n: int) -> object:
-    return n if found.files is None else found.files[n]
+    return n if found.names is None else found.names[n]
 
 
 class _Share(float):

@@ -9,5 +9,7 @@ Numpy only; decoders of pictures and recordings are imported when they are neede
 | `options` | what a user may have to say: `DataOptions` |
 | `array_file`, `csv_file`, `table`, `omniglot_files` | one layout each |
 | `file_samples`, `waveform`, `clips` | samples that are a file each, and their lengths |
-| `samples`, `recorded` | samples for a bundle, as its training record says they are made |
+| `samples` | `read_support`, `read_samples`: samples for a bundle |
+| `recorded` | how the bundle's training record says that they are made |
+| `labels` | names of classes, and their numbers |
 """

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,25 +18,60 @@ from edgemeta.data._arrays import read_npy, read_npz, require
 from edgemeta.data._folders import class_folders, files_in, list_class_folders
 from edgemeta.data._series import read_series_csv
 from edgemeta.data.csv_file import read_csv, read_header
+from edgemeta.data.labels import Named, known_classes, label_of, number_classes
 from edgemeta.data.recorded import FileKind, file_kind, label_column, names, series_options
 from edgemeta.errors import InputError
 
 FORMATS = ".npz, .csv, or a folder with a folder of files per class"
 
 
-@dataclass(frozen=True)
-class Samples:
-    """What was read.
+class Loaded(Protocol):
+    """What has a manifest: an `edgemeta.Runner`."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Support:
+    """A support set that was read.
 
     Attributes:
-        x: (n, *input_shape).
-        y: (n,) names of classes or integer labels, or (n, *target_shape) targets; None if unknown.
-        files: the n files that the samples were read from; None where they are no files.
+        x: (n, *input_shape) samples, as `Runner.adapt` takes them.
+        y: (n,) int64 class indices, or (n, *target_shape) targets for regression.
+        labels: what the classes are called, by class index; None where nothing names them.
+        ways: how many classes the names make; None where `y` came as numbers.
     """
 
     x: NDArray[Any]
-    y: NDArray[Any] | None
-    files: tuple[str, ...] | None = None
+    y: NDArray[Any]
+    labels: tuple[Label, ...] | None = None
+    ways: int | None = None
+
+    @property
+    def named(self) -> NDArray[Any]:
+        """(n,) the name of each sample's class, as an estimator takes them; else `y`."""
+        if self.labels is None:
+            return self.y
+        return np.array([str(label_of(self.labels, k)) for k in self.y.tolist()])
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples that were read, to be predicted.
+
+    Attributes:
+        x: (n, *input_shape) samples, as `Learner.predict` takes them.
+        names: the n files that they were read from, relative to the folder; None where they are no
+            files.
+        y: (n,) names of classes or class indices, or (n, *target_shape) targets, where they are
+            known; else None.
+    """
+
+    x: NDArray[Any]
+    names: tuple[str, ...] | None = None
+    y: NDArray[Any] | None = None
 
     @property
     def named(self) -> bool:
@@ -43,50 +79,77 @@ class Samples:
         return self.y is not None and self.y.dtype.kind == "U"
 
 
-def read_support(path: Path, manifest: Manifest) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Read a support set: an .npz with x and y, a folder of files per class, or a CSV.
+def read_support(
+    path: str | os.PathLike[str], runner: Loaded, state: Named | None = None
+) -> Support:
+    """Read a support set for a bundle, as `edgemeta adapt` does.
+
+    What training did to the raw data is done here too: pictures and recordings become samples of
+    the bundle's shape. Classes that have names are numbered by name.
 
     Args:
-        path: the file or folder.
-        manifest: of the bundle; what training did to raw data is done here as well.
-
-    Returns:
-        x and y, see `Samples`.
+        path: a folder with a folder of pictures or recordings per class, a .csv with the class (or
+            target) in a column, or an .npz with x and y.
+        runner: of the bundle.
+        state: an adapted learner whose classes keep their numbers; new ones come after them.
 
     Raises:
-        InputError: it cannot be read, does not fit the bundle, or names no classes.
+        InputError: it cannot be read, does not fit the bundle, or has too few or too many classes.
         BundleError: the bundle's record of its training is damaged.
+
+    Example:
+        >>> import edgemeta
+        >>> runner = edgemeta.load("omniglot")
+        >>> support = edgemeta.read_support(drawings, runner)  # drawings/alef/1.png, ...
+        >>> support.labels
+        ('alef', 'ba')
+        >>> learner = runner.adapt(support.x, support.y, ways=support.ways)
+        >>> learner.save(drawings.with_name("mine.safetensors"), support.labels)
+
+        An estimator takes the names as they are:
+
+        >>> classifier = edgemeta.FewShotClassifier("omniglot").fit(support.x, support.named)
     """
-    _check_exists(path)
-    if path.is_dir():
-        kind = file_kind(manifest)
-        if not class_folders(path):
-            raise InputError(
-                f"{path} has no folders",
-                expected=f"a folder of {kind.name} for each class, whose name is the folder's",
-            )
-        found = _classes(path, kind)
-    elif path.suffix.lower() == ".csv":
-        found = _table(path, manifest, labelled=True)
-    elif path.suffix.lower() == ".npz":
-        found = _arrays(path, required=("x", "y"))
-    else:
-        raise InputError(f"{path} is of no kind that can be read", expected=FORMATS)
-    return found.x, cast("NDArray[Any]", found.y)  # required of each of them
+    found = _read_support(Path(path), runner.manifest)
+    y = cast("NDArray[Any]", found.y)  # required of each of them
+    if not found.named:
+        return Support(found.x, y, None if state is None else state.labels)
+    most = runner.manifest.most_ways
+    if most is None:
+        raise InputError("y holds names, and this bundle is for regression", expected="targets")
+    labels, y = number_classes(y, known_classes(state))
+    if not 2 <= len(labels) <= most:
+        raise InputError(
+            f"{path} has the wrong number of classes",
+            got=f"{len(labels)}: {', '.join(map(str, labels[:5]))}{', ...' * (len(labels) > 5)}",
+            expected=f"2..{most}",
+            hint="pass a state (--state) to add classes to it" if len(labels) < 2 else None,
+        )
+    return Support(found.x, y, labels, len(labels))
 
 
-def read_inputs(path: Path, manifest: Manifest) -> Samples:
-    """Read what is to be predicted.
+def read_samples(path: str | os.PathLike[str], runner: Loaded) -> Samples:
+    """Read samples to be predicted, as `edgemeta predict` does.
 
     Args:
         path: as for `read_support`, where classes and targets may be missing; or a folder of files
             that are of no known class, or one file, or an .npy.
-        manifest: of the bundle.
+        runner: of the bundle.
 
     Raises:
         InputError: it cannot be read, or does not fit the bundle.
         BundleError: the bundle's record of its training is damaged.
+
+    Example:
+        >>> import edgemeta
+        >>> runner = edgemeta.load("omniglot")
+        >>> samples = edgemeta.read_samples(drawings / "ba", runner)
+        >>> samples.names
+        ('1.png', '2.png')
+        >>> samples.x.shape
+        (2, 28, 28)
     """
+    path, manifest = Path(path), runner.manifest
     _check_exists(path)
     suffix = path.suffix.lower()
     if path.is_dir():
@@ -96,7 +159,7 @@ def read_inputs(path: Path, manifest: Manifest) -> Samples:
             return _classes(path, kind)
         return _files(path, files, kind)
     if suffix == ".npy":
-        return Samples(read_npy(path), None)
+        return Samples(read_npy(path))
     if suffix == ".csv":
         return _table(path, manifest, labelled=False)
     if suffix == ".npz":
@@ -110,30 +173,21 @@ def read_inputs(path: Path, manifest: Manifest) -> Samples:
     return _files(path.parent, [path], kind)
 
 
-def number_classes(
-    found: NDArray[Any], known: Sequence[Label]
-) -> tuple[tuple[Label, ...], NDArray[np.int64]]:
-    """Number named classes.
-
-    Args:
-        found: (n,) names.
-        known: the classes that have a number already, in order.
-
-    Returns:
-        All classes in order: the known ones, then the others by name, or by value where all of them
-        are numbers; and (n,) int64 labels.
-    """
-    new = sorted(set(found.tolist()) - set(map(str, known)))
-    if all(name.isascii() and name.isdecimal() for name in new):
-        new.sort(key=int)
-    classes = (*known, *new)
-    at = {str(name): k for k, name in enumerate(classes)}
-    return classes, np.array([at[name] for name in found.tolist()], np.int64)
-
-
-def label_of(labels: tuple[Label, ...] | None, k: int) -> Label:
-    """Return what class k is called; its number where it has no name."""
-    return labels[k] if labels is not None and 0 <= k < len(labels) else k
+def _read_support(path: Path, manifest: Manifest) -> Samples:
+    _check_exists(path)
+    if path.is_dir():
+        kind = file_kind(manifest)
+        if not class_folders(path):
+            raise InputError(
+                f"{path} has no folders",
+                expected=f"a folder of {kind.name} for each class, whose name is the folder's",
+            )
+        return _classes(path, kind)
+    if path.suffix.lower() == ".csv":
+        return _table(path, manifest, labelled=True)
+    if path.suffix.lower() == ".npz":
+        return _arrays(path, required=("x", "y"))
+    raise InputError(f"{path} is of no kind that can be read", expected=FORMATS)
 
 
 def _check_exists(path: Path) -> None:
@@ -147,20 +201,20 @@ def _arrays(path: Path, required: Sequence[str]) -> Samples:
     require(arrays, path, required, wanted)
     y, called = arrays.get("y"), arrays.get("class_names")
     if y is None or called is None or y.dtype.kind not in "iu":
-        return Samples(arrays["x"], y)
+        return Samples(arrays["x"], y=y)
     if called.ndim != 1 or called.dtype.kind != "U" or not np.isin(y, np.arange(len(called))).all():
         raise InputError(
             f"{path}: class_names does not fit y",
             got=f"{called.dtype} {called.shape}",
             expected="a name at index k for every class k in y",
         )
-    return Samples(arrays["x"], called[y])
+    return Samples(arrays["x"], y=called[y])
 
 
 def _classes(root: Path, kind: FileKind) -> Samples:
     listing = list_class_folders(root, kind.suffixes, least=1)
     y = np.array(listing.class_names)[listing.y]
-    return Samples(_decoded(listing.paths, kind), y, _shown(root, listing.paths))
+    return Samples(_decoded(listing.paths, kind), _shown(root, listing.paths), y)
 
 
 def _files(root: Path, files: Sequence[Path], kind: FileKind) -> Samples:
@@ -169,7 +223,7 @@ def _files(root: Path, files: Sequence[Path], kind: FileKind) -> Samples:
             f"{root} has no {kind.name} to predict",
             expected=f"files that end in {', '.join(sorted(kind.suffixes))}",
         )
-    return Samples(_decoded(files, kind), None, _shown(root, files))
+    return Samples(_decoded(files, kind), _shown(root, files))
 
 
 def _decoded(files: Sequence[Path], kind: FileKind) -> NDArray[Any]:
@@ -198,7 +252,7 @@ def _table(path: Path, manifest: Manifest, *, labelled: bool) -> Samples:
         # A subject may stand there as well, as in tables for training.
         table = read_csv(path, text=(), numbers=None, optional=(label, "subject"))
         x, classes = table.numbers, np.array(table.text.get(label))
-    return Samples(_as_input(path, x, manifest), classes if label in header else None)
+    return Samples(_as_input(path, x, manifest), y=classes if label in header else None)
 
 
 def _regression(path: Path, manifest: Manifest, *, labelled: bool) -> Samples:
@@ -219,7 +273,8 @@ def _regression(path: Path, manifest: Manifest, *, labelled: bool) -> Samples:
             got=", ".join(targets),
             expected=math.prod(shape),
         )
-    return Samples(_as_input(path, x, manifest), y.reshape(-1, *shape) if targets else None)
+    target = y.reshape(-1, *shape) if targets else None  # (n, D) -> (n, *shape)
+    return Samples(_as_input(path, x, manifest), y=target)
 
 
 def _as_input(path: Path, x: NDArray[Any], manifest: Manifest) -> NDArray[Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import wave
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ from edgemeta.data._images import read_image_folders
 from edgemeta.data._series import read_series_csv
 from edgemeta.data._wav import read_wav_folders
 from edgemeta.data.dataset import Dataset
-from edgemeta.data.samples import number_classes, read_inputs, read_support
+from edgemeta.data.labels import number_classes
+from edgemeta.data.samples import read_samples, read_support
 from edgemeta.data.table import read_table
 from edgemeta.errors import BundleError, InputError
 from edgemeta.tasks import DataOptions, EpisodeSize, open_tasks
@@ -32,18 +34,24 @@ OMNIGLOT = edgemeta.load("omniglot", threads=1)
 CLASSES = ("قف", "alef", "ba")
 
 
-def trained(data: Dataset, config: dict[str, Any] | None = None, **others: Any) -> Manifest:
-    """A manifest as of a bundle that was trained on such data."""
+class Opened(NamedTuple):
+    """As much of a runner as reading needs."""
+
+    manifest: Manifest
+
+
+def trained(data: Dataset, config: dict[str, Any] | None = None, **others: Any) -> Opened:
+    """A bundle as if it was trained on such data."""
     record = {"config": config or {}, "result": {"preprocessing": dict(data.preprocessing)}}
     record = json.loads(json.dumps(record))  # as it comes back from a file
     spec = TensorSpec(data.samples.shape, data.samples.dtype.name)
     made = TrainingRecord.of(record, "training")
-    return replace(OMNIGLOT.manifest, input=spec, training=made, **others)
+    return Opened(replace(OMNIGLOT.manifest, input=spec, training=made, **others))
 
 
-def said(manifest: Manifest) -> dict[str, Any]:
+def said(opened: Opened) -> dict[str, Any]:
     """What the record says of preprocessing, to be changed."""
-    found = manifest.trained.preprocessing
+    found = opened.manifest.trained.preprocessing
     assert isinstance(found, dict)
     return found
 
@@ -91,6 +99,92 @@ def test_a_folder_is_adapted_to_and_predicted_by_name(
         assert set(found["labels"]) == {"ba"}
         assert "accuracy" not in found
     assert "1.png   ba" in call("predict", "omniglot", unlabelled, "--state", state).out
+
+
+def same(call: Call, runner: edgemeta.Runner, support: Path, samples: Path, out: Path) -> None:
+    """Check that a script with the two functions comes to what the two commands do, to the bit."""
+    done = call("adapt", runner.path, support, "--out", out)
+    assert done.code == 0, done.err
+    shown = json.loads(call("predict", runner.path, samples, "--state", out, "--json").out)
+
+    found = edgemeta.read_support(support, runner)
+    learner = runner.adapt(found.x, found.y, ways=found.ways)
+    learner.save(out.with_name("script.safetensors"), found.labels)
+    mine, theirs = (runner.load(out.with_name(name)) for name in ("script.safetensors", out.name))
+    assert (mine.labels, mine.ways) == (theirs.labels, theirs.ways)
+    for name, tensor in theirs.state_dict().items():
+        assert np.array_equal(mine.state_dict()[name], tensor)
+    queries = edgemeta.read_samples(samples, runner)
+    assert learner.predict(queries.x).tolist() == shown["predictions"]
+    assert list(queries.names or []) == shown.get("files", [])
+    if found.labels is not None:
+        assert [found.labels[k] for k in learner.predict(queries.x)] == shown["labels"]
+
+
+def test_a_script_reads_pictures_as_the_commands_do(
+    call: Call, drawings: Path, tmp_path: Path
+) -> None:
+    for samples in (drawings, drawings / "ba", drawings / "ba" / "1.png"):
+        same(call, OMNIGLOT, drawings, samples, tmp_path / "mine.safetensors")
+    found = edgemeta.read_support(str(drawings), OMNIGLOT)
+    assert found.labels == tuple(sorted(CLASSES))
+    assert found.ways == 3
+    classifier = edgemeta.FewShotClassifier(OMNIGLOT).fit(found.x, found.named)
+    ba = edgemeta.read_samples(drawings / "ba", OMNIGLOT)
+    assert set(classifier.predict(ba.x).tolist()) == {"ba"}
+
+
+@pytest.mark.parametrize("function", [edgemeta.read_support, edgemeta.read_samples])
+def test_the_examples_in_their_docstrings(function: Any, tmp_path: Path) -> None:
+    for k, name in enumerate(("alef", "ba")):
+        (tmp_path / "drawings" / name).mkdir(parents=True)
+        for n in (1, 2):
+            image = Image.fromarray(np.roll(np.tri(28, dtype=np.uint8) * 255, n + 9 * k, axis=1))
+            image.save(tmp_path / "drawings" / name / f"{n}.png")
+    names = {"drawings": tmp_path / "drawings", function.__name__: function}
+    (example,) = doctest.DocTestFinder(recurse=False).find(function, globs=names)
+    assert example.examples
+    assert doctest.DocTestRunner().run(example).failed == 0
+
+
+def test_a_script_reads_recordings_as_the_commands_do(
+    call: Call, recordings: Path, tmp_path: Path
+) -> None:
+    words = edgemeta.load("words", threads=1)
+    for path in recordings.rglob("*.wav"):  # the bundle's own rate
+        _write_wav(path, 16_000, int(path.stem))
+    for samples in (recordings, recordings / "yes"):
+        same(call, words, recordings, samples, tmp_path / "mine.safetensors")
+
+
+def test_a_script_reads_tables_and_arrays_as_the_commands_do(call: Call, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (6, 28, 28), np.uint8)
+    rows = [",".join(map(str, (f"c{k % 3}", *each.ravel()))) for k, each in enumerate(x)]
+    header = ",".join(["label", *(f"p{k}" for k in range(784))])
+    (tmp_path / "rows.csv").write_text("\n".join([header, *rows]) + "\n")
+    np.savez(tmp_path / "named.npz", x=x, y=[f"c{k % 3}" for k in range(6)])
+    np.savez(tmp_path / "plain.npz", x=x, y=np.arange(6) % 3)
+    np.save(tmp_path / "x.npy", x)
+    for name in ("rows.csv", "named.npz", "plain.npz"):
+        for samples in (name, "x.npy"):
+            out = tmp_path / "mine.safetensors"
+            same(call, OMNIGLOT, tmp_path / name, tmp_path / samples, out)
+        found = edgemeta.read_support(tmp_path / name, OMNIGLOT)
+        plain = name == "plain.npz"
+        assert found.labels == (None if plain else ("c0", "c1", "c2"))
+        assert found.y.tolist() == [0, 1, 2] * 2
+        assert found.ways == (None if plain else 3)
+
+
+def test_classes_of_a_state_keep_their_numbers(drawings: Path, tmp_path: Path) -> None:
+    x = np.zeros((2, 28, 28), np.uint8)
+    OMNIGLOT.adapt(x, [0, 1]).save(tmp_path / "mine.safetensors", ["zebra", "ba"])
+    state = OMNIGLOT.load(tmp_path / "mine.safetensors")
+    found = edgemeta.read_support(drawings, OMNIGLOT, state)
+    assert found.labels == ("zebra", "ba", "alef", "قف")
+    assert found.ways == 4
+    assert set(found.named[found.y == 1]) == {"ba"}
 
 
 def test_another_class_is_added_to_a_state(call: Call, drawings: Path, tmp_path: Path) -> None:
@@ -159,14 +253,14 @@ def test_names_in_arrays(call: Call, tmp_path: Path) -> None:
 def test_images_are_read_as_in_training(drawings: Path) -> None:
     data = read_image_folders(drawings, DataOptions(image_size=28, color="gray"))
     x, y = all_of(data)
-    found_x, found_y = read_support(drawings, trained(data))
-    assert np.array_equal(found_x, x)
-    assert found_y.tolist() == y
+    found = read_support(drawings, trained(data))
+    assert np.array_equal(found.x, x)
+    assert found.named.tolist() == y
     rgb = read_image_folders(drawings, DataOptions(image_size=20))
     assert rgb.samples.shape == (20, 20, 3)
-    assert np.array_equal(read_support(drawings, trained(rgb))[0], all_of(rgb)[0])
+    assert np.array_equal(read_support(drawings, trained(rgb)).x, all_of(rgb)[0])
     # Omniglot's ink is 255; inverting and resampling commute but for rounding: 1 in 255.
-    dark, _ = read_support(drawings, OMNIGLOT.manifest)
+    dark = read_support(drawings, OMNIGLOT).x
     assert np.abs(255 - x.astype(int) - dark).max() <= 1
 
 
@@ -175,12 +269,12 @@ def test_images_are_cropped_as_in_training(drawings: Path) -> None:
         Image.open(path).resize((80, 56)).save(path)
     cropped = read_image_folders(drawings, DataOptions(image_size=28, fit="crop"))
     manifest = trained(cropped)
-    assert np.array_equal(read_support(drawings, manifest)[0], all_of(cropped)[0])
+    assert np.array_equal(read_support(drawings, manifest).x, all_of(cropped)[0])
     squashed = read_image_folders(drawings, DataOptions(image_size=28))
     assert not np.array_equal(all_of(squashed)[0], all_of(cropped)[0])
     record = said(manifest)
     del record["fit"]  # as in older records
-    assert np.array_equal(read_support(drawings, manifest)[0], all_of(squashed)[0])
+    assert np.array_equal(read_support(drawings, manifest).x, all_of(squashed)[0])
     record["fit"] = ["\n"]
     with pytest.raises(BundleError, match="does not fit images as the bundle's training did"):
         read_support(drawings, manifest)
@@ -217,11 +311,11 @@ def recordings(tmp_path: Path) -> Path:
 def test_recordings_are_read_as_in_training(recordings: Path, options: DataOptions) -> None:
     data = read_wav_folders(recordings, options)
     x, y = all_of(data)
-    found_x, found_y = read_support(recordings, trained(data))
-    assert np.array_equal(found_x, x)
-    assert found_y.tolist() == y
-    one = read_inputs(recordings / "yes" / "2.wav", trained(data))
-    assert one.files == ("2.wav",)
+    found = read_support(recordings, trained(data))
+    assert np.array_equal(found.x, x)
+    assert found.named.tolist() == y
+    one = read_samples(recordings / "yes" / "2.wav", trained(data))
+    assert one.names == ("2.wav",)
     assert np.array_equal(one.x[0], x[y.index("yes") + 1])
 
 
@@ -265,8 +359,8 @@ def test_waveforms_that_are_not_computed_here(recordings: Path, change: dict[str
     preprocessing = said(manifest)
     result = TrainingResult(preprocessing=preprocessing | change)
     for damaged in (
-        replace(manifest, training=TrainingRecord(result=result)),
-        replace(manifest, input=TensorSpec((20_480,), "float32")),
+        Opened(replace(manifest.manifest, training=TrainingRecord(result=result))),
+        Opened(replace(manifest.manifest, input=TensorSpec((20_480,), "float32"))),
     ):
         with pytest.raises(BundleError, match="does not compute the features") as caught:
             read_support(recordings, damaged)
@@ -283,9 +377,9 @@ def test_a_recording_of_any_kind_is_predicted(recordings: Path, tmp_path: Path) 
     (tmp_path / "new").mkdir()
     soundfile.write(tmp_path / "new" / "2.FLAC", clip, rate, format="FLAC")
     soundfile.write(tmp_path / "new" / "2.mp3", clip, rate)
-    found = read_inputs(tmp_path / "new", manifest)
-    assert found.files == ("2.FLAC", "2.mp3")
-    as_wav = read_inputs(recordings / "yes" / "2.wav", manifest).x
+    found = read_samples(tmp_path / "new", manifest)
+    assert found.names == ("2.FLAC", "2.mp3")
+    as_wav = read_samples(recordings / "yes" / "2.wav", manifest).x
     assert np.array_equal(found.x[:1], as_wav)
     assert found.x.dtype == np.int16
 
@@ -307,12 +401,12 @@ def test_time_series_are_cut_as_in_training(steps: Path) -> None:
     data = read_series_csv(steps, options)
     x, y = all_of(data)
     manifest = trained(data, {"data": {"label": "what"}})
-    found_x, found_y = read_support(steps, manifest)
-    assert np.array_equal(found_x, x)
-    assert found_y.tolist() == y
+    support = read_support(steps, manifest)
+    assert np.array_equal(support.x, x)
+    assert support.named.tolist() == y
     unlabelled = steps.with_name("new.csv")
     unlabelled.write_text("ay,ax\n" + "\n".join(f"{t},{-t}" for t in range(16)) + "\n")
-    found = read_inputs(unlabelled, manifest)
+    found = read_samples(unlabelled, manifest)
     assert found.y is None
     assert found.x.shape == (3, 8, 2)
     assert found.x[1, 0].tolist() == [4, -4]
@@ -327,19 +421,19 @@ def test_time_series_are_cut_as_in_training(steps: Path) -> None:
 def test_a_row_per_sample(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("label,a,b,c,d\n10,1,2,3,4\n9,5,6,7,8\n")
-    manifest = replace(OMNIGLOT.manifest, input=TensorSpec((2, 2), "uint8"))
-    x, y = read_support(path, manifest)
-    assert x.tolist() == [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]
-    assert y.tolist() == ["10", "9"]
-    assert number_classes(y, ())[0] == ("9", "10")
-    inputs = read_inputs(path, manifest)
+    manifest = Opened(replace(OMNIGLOT.manifest, input=TensorSpec((2, 2), "uint8")))
+    support = read_support(path, manifest)
+    assert support.x.tolist() == [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]
+    assert support.named.tolist() == ["10", "9"]
+    assert (support.labels, support.y.tolist(), support.ways) == (("9", "10"), [1, 0], 2)
+    inputs = read_samples(path, manifest)
     assert inputs.y is not None
     path.write_text("a,b,c,d\n1,2,3,4\n")
-    assert read_inputs(path, manifest).y is None
+    assert read_samples(path, manifest).y is None
     with pytest.raises(InputError, match="no column 'label'"):
         read_support(path, manifest)
     path.write_text("a,b,subject,c,d\n1,2,me,3,4\n")
-    assert read_inputs(path, manifest).x.tolist() == [[[1, 2], [3, 4]]]
+    assert read_samples(path, manifest).x.tolist() == [[[1, 2], [3, 4]]]
     path.write_text("label,a,b\nx,1,2\n")
     with pytest.raises(InputError, match=r"wrong number of input columns: got 2 .* expected 4"):
         read_support(path, manifest)
@@ -350,17 +444,18 @@ def test_regression_tables(tmp_path: Path) -> None:
     path.write_text("town,rooms,price,area\na,1,10,3\na,2,20,4\nb,3,30,5\n")
     data = read_table(path, DataOptions(task="town", target=("price",)))
     manifest = trained(data, task="regression", ways=None, target=TensorSpec((1,), "float32"))
-    x, y = read_support(path, manifest)
-    assert np.array_equal(x, all_of(data)[0])
-    assert y.tolist() == [[10], [20], [30]]
+    support = read_support(path, manifest)
+    assert np.array_equal(support.x, all_of(data)[0])
+    assert support.y.tolist() == support.named.tolist() == [[10], [20], [30]]
+    assert (support.labels, support.ways) == (None, None)
     path.write_text("area,rooms\n3,1\n")  # columns go by name
-    found = read_inputs(path, manifest)
+    found = read_samples(path, manifest)
     assert found.x.tolist() == [[1, 3]]
     assert found.y is None
-    own = replace(manifest, training=None)
+    own = Opened(replace(manifest.manifest, training=None))
     path.write_text("a,target,b\n1,2,3\n")
-    x, y = read_support(path, own)
-    assert (x.tolist(), y.tolist()) == ([[1, 3]], [[2]])
+    support = read_support(path, own)
+    assert (support.x.tolist(), support.y.tolist()) == ([[1, 3]], [[2]])
     path.write_text("a,b\n1,3\n")
     with pytest.raises(InputError, match="no target column"):
         read_support(path, own)
@@ -383,9 +478,9 @@ def test_what_does_not_fit_is_refused(
     assert_refused(call("adapt", "omniglot", drawings, "--out", out), "ba/0.png cannot be read")
     floats = replace(OMNIGLOT.manifest, input=TensorSpec((28, 28), "float32"))
     with pytest.raises(InputError, match=r"got input \(n, 28, 28\) float32, .* in an \.npz"):
-        read_support(drawings, floats)
+        read_support(drawings, Opened(floats))
     with pytest.raises(InputError, match=r"takes no files: .* pass a \.csv"):
-        read_support(drawings, replace(floats, task="regression", ways=None))
+        read_support(drawings, Opened(replace(floats, task="regression", ways=None)))
     assert not out.exists()
 
 

@@ -21,6 +21,7 @@ DEVICE_MODULES = (
     "edgemeta.bundle.state",
     "edgemeta.tasks",
     "edgemeta.measure.verify",
+    "edgemeta.data.samples",
     "edgemeta.cli.adapt",
     "edgemeta.cli.bench",
     "edgemeta.cli.data",
