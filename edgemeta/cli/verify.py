@@ -63,8 +63,7 @@ def verify(
     click.echo(f"{bundle}: this runtime computes what PyTorch did")
     if runner.manifest.seal is None:
         click.echo(
-            f"{bundle}: the manifest has no seal, which bundles did not have before: damage to it "
-            "may go unnoticed"
+            f"{bundle}: the manifest has no seal, as older bundles: damage to it may go unnoticed"
         )
     else:
         click.echo(f"{bundle}: the manifest is what its seal says")
