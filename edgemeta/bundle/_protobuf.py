@@ -2,7 +2,8 @@
 
 Protobuf itself skips fields that it does not know, merges a message that comes twice and keeps the
 last of two numbers. A reader that judges a file before another one uses it must not guess which of
-these the other one does. Source: https://protobuf.dev/programming-guides/encoding.
+these the other one does. So this reader is ours, and a device needs no protobuf package either.
+Source: https://protobuf.dev/programming-guides/encoding.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Safetensors files from outside, held in memory."""
+"""Safetensors files from outside, held in memory.
+
+The safetensors library reads the tensors; the header is read here as well, because the library
+takes the last of two equal names, and gives no metadata of a file in memory.
+"""
 
 from __future__ import annotations
 

@@ -79,13 +79,3 @@ def read_file(directory: Path, name: str, manifest: Manifest) -> bytes:
             hint="copy the bundle again",
         )
     return content
-
-
-def check_files(directory: Path, manifest: Manifest) -> None:
-    """Check that every file of the bundle has the size and the hash that the manifest says.
-
-    Raises:
-        BundleError: a file is missing, was changed, or is a symbolic link.
-    """
-    for name in manifest.files:
-        read_file(directory, name, manifest)

@@ -1,4 +1,8 @@
-"""Reading numpy's files (.npy, .npz) from outside; nothing in them is ever unpickled."""
+"""Reading numpy's files (.npy, .npz) from outside; nothing in them is ever unpickled.
+
+numpy reads headers and arrays; ours is to find where an array lies within an .npz, because numpy
+maps none of these.
+"""
 
 from __future__ import annotations
 

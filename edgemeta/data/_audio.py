@@ -1,4 +1,7 @@
-"""Recordings of any kind: soundfile decodes what is no PCM .wav, soxr changes the sample rate."""
+"""Recordings of any kind: soundfile decodes what is no PCM .wav, soxr changes the sample rate.
+
+PCM .wav is read by the standard library's wave, so that a device needs neither of them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The IDX files of MNIST and its kin, as torchvision lays them out."""
+"""The IDX files of MNIST and its kin, as torchvision lays them out.
+
+Ours, because the format is a header of 16 bytes, and torchvision's reader brings torch.
+"""
 
 from __future__ import annotations
 

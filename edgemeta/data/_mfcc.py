@@ -1,4 +1,7 @@
-"""Log-mel spectra and MFCC: what speech commands are learned from."""
+"""Log-mel spectra and MFCC: what speech commands are learned from.
+
+Ours, because librosa brings numba and scipy and torchaudio brings torch, which no device has.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Reading CSV tables: columns of text, columns of numbers, every bad cell named."""
+"""Reading CSV tables: columns of text, columns of numbers, every bad cell named.
+
+The standard library's csv splits the lines; ours is to name a bad cell, which numpy does not, and
+not to bring pandas to a device.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ __all__ = [
 
 # Where documents that are older than the rooms say that these are.
 for _old, _new in {
-    "low_rank": "inner._low_rank",
+    "low_rank": "inner.low_rank",
     "neck": "models.neck",
     "onnx_module": "models.onnx_module",
     "shared_head": "inner.shared_head",

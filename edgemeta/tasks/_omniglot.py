@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,6 @@ from edgemeta.tasks.source import SPLITS, Split
 Protocol = Literal["omniglot", "omniglot-vinyals"]
 Manifest = Mapping[Split, Sequence[str]]
 
-MAML_SEED = 2017
 TURNS = 4
 
 
@@ -112,7 +111,7 @@ def open_omniglot(protocol: Protocol, root: Path) -> OmniglotSource:
 def read_manifest(protocol: Protocol) -> dict[Split, tuple[str, ...]]:
     """Return the characters of each part, as "Alphabet/characterNN", sorted.
 
-    `splits/omniglot.json` is what `make_maml_manifest` makes of the 1623 names with `MAML_SEED`:
+    `splits/omniglot.json` is a shuffle of the 1623 names (`make_maml_manifest` of its test):
     the paper gives the numbers, its authors' code a shuffle of its own. In
     `splits/omniglot-vinyals.json` are the lists that the field uses under this name, by alphabet
     but for Gurmukhi, whose last four characters are in the test part; the file names its sources.
@@ -124,16 +123,3 @@ def read_manifest(protocol: Protocol) -> dict[Split, tuple[str, ...]]:
     )
     content = json.loads(text)
     return {part: tuple(content[part]) for part in SPLITS}
-
-
-def make_maml_manifest(names: Iterable[str], seed: int) -> dict[Split, tuple[str, ...]]:
-    """Shuffle the characters once: 1100 to train, 100 to val, the rest to test, each sorted.
-
-    Args:
-        names: the 1623 names, in any order.
-        seed: of the shuffle.
-    """
-    ordered = sorted(names)
-    shuffled = [ordered[k] for k in np.random.default_rng(seed).permutation(len(ordered))]
-    parts = shuffled[:1100], shuffled[1100:1200], shuffled[1200:]
-    return {part: tuple(sorted(chosen)) for part, chosen in zip(SPLITS, parts, strict=True)}

@@ -1,4 +1,8 @@
-"""JSON: what comes from outside means one thing only and cannot cost much; and what is written."""
+"""JSON: what comes from outside means one thing only and cannot cost much; and what is written.
+
+The standard library's json parses; ours is to refuse what it lets through: a key that comes twice,
+NaN, integers of any size, objects nested without end.
+"""
 
 from __future__ import annotations
 

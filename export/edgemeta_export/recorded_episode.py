@@ -128,25 +128,6 @@ def record(
     return Selftest(_content(task, episode, found, weights), ATOL * slack, RTOL * slack)
 
 
-def record_episode(loop: InnerLoop, task: str, episode: Episode, lr: Rates) -> bytes | None:
-    """Write down what PyTorch makes of one episode, as `record` does of the one that it chooses.
-
-    Args:
-        loop: the inner loop.
-        task: "classification" or "regression".
-        episode: this one and no other.
-        lr: inner learning rate, or rates.
-
-    Returns:
-        A file like `selftest.safetensors`; None where PyTorch, with a jittered init, differs from
-        itself by more than a runtime may: there a runtime cannot be checked.
-    """
-    found = replayed(loop, loop.init(), episode, lr)
-    if _jittered(loop, episode, lr, found, JITTER, 1.0) > 1:
-        return None
-    return _content(task, episode, found)
-
-
 def _affordable(loop: InnerLoop, whole: Episode, least: int, weights: int) -> Episode:
     """Return as much of an episode as its file has room for, and as PyTorch replays in a second.
 

@@ -12,9 +12,9 @@ import torch
 from edgemeta import Runner, UnsupportedModelError
 from edgemeta.bundle import ADAPT
 from edgemeta.errors import InputError
-from edgemeta.meta.inner._low_rank import LOW_RANK, add_low_rank
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import LOSSES
+from edgemeta.meta.inner.low_rank import LOW_RANK, add_low_rank
 from edgemeta_export import export_bundle
 from tests.cases import CASE
 from tests.tolerance import assert_most, excess, numpy_state

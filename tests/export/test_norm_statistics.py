@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgemeta import InputError, Runner
-from edgemeta.meta.inner._low_rank import LOW_RANK, add_low_rank
+from edgemeta.meta.inner.low_rank import LOW_RANK, add_low_rank
 from edgemeta.meta.inner.norms import NormStatistics
 from edgemeta.meta.inner.shared_head import SharedHead
 from edgemeta_export import export_bundle

@@ -23,10 +23,10 @@ from edgemeta_export.recorded_episode import (
     MARGIN,
     RTOL,
     record,
-    record_episode,
 )
 from edgemeta_export.recording import kept
 from edgemeta_export.replay import Episode, replay
+from tests.parity.episodes import record_episode
 
 X = torch.linspace(-1, 1, 16).reshape(4, 4)
 Y = torch.tensor([0, 1, 2, 0])

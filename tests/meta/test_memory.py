@@ -20,7 +20,7 @@ from edgemeta.meta.inner.objective import Ask, Tasks
 from edgemeta.meta.inner.rates import start_rates
 from edgemeta.meta.outer import _memory as memory
 from edgemeta.meta.outer._engine import LOOP, Engine, Plan
-from edgemeta.meta.outer._memory import available, estimate, fitting, spelled
+from edgemeta.meta.outer._memory import Needs, available, fitting, spelled
 from edgemeta.meta.outer.trainer import Trainer
 from edgemeta.meta.runs.building import make_model
 from edgemeta.meta.runs.checkpoint import DataStatistics
@@ -29,6 +29,10 @@ from edgemeta.meta.runs.run import make_loop
 
 SECOND, FIRST = Ask(2, 2), Ask(2, 1)
 CPU = torch.device("cpu")
+
+
+def estimate(engine: Engine, tasks: Tasks, ask: Ask, plan: Plan) -> int:
+    return Needs(engine, tasks).most([ask], plan)
 
 
 def make_engine(*, size: int = 28, **options: Any) -> Engine:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError, UnsupportedModelError
-from edgemeta.meta.inner._low_rank import LOW_RANK, add_low_rank
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import LOSSES
+from edgemeta.meta.inner.low_rank import LOW_RANK, add_low_rank
 from edgemeta.meta.inner.shared_head import SharedHead
 from edgemeta.meta.models.networks import build_model
 

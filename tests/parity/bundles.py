@@ -28,10 +28,10 @@ from edgemeta.meta.models.networks import build_model
 from edgemeta.meta.models.onnx_module import OnnxModule
 from edgemeta_export import export_bundle
 from edgemeta_export.int8 import quantize_front
-from edgemeta_export.recorded_episode import record_episode
 from edgemeta_export.replay import Episode
 from tests.cases import seeded
 from tests.onnx_files import FEATURES, convolution, loudest
+from tests.parity.episodes import record_episode
 from tests.zoo import WAYS, Head, Recurrent
 
 INNER_STEPS = 5

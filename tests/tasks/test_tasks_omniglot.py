@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,8 @@ from PIL import Image
 from edgemeta.data.omniglot_files import Drawings, read_drawings
 from edgemeta.errors import InputError
 from edgemeta.tasks._omniglot import (
-    MAML_SEED,
     OmniglotSource,
     Protocol,
-    make_maml_manifest,
     open_omniglot,
     read_manifest,
 )
@@ -23,6 +21,20 @@ from edgemeta.tasks.source import SPLITS, EpisodeSize, Split
 
 PROTOCOLS: list[Protocol] = ["omniglot", "omniglot-vinyals"]
 COUNTS = {"omniglot": [1100, 100, 423], "omniglot-vinyals": [1028, 172, 423]}
+MAML_SEED = 2017
+
+
+def make_maml_manifest(names: Iterable[str], seed: int) -> dict[Split, tuple[str, ...]]:
+    """Shuffle the characters once: 1100 to train, 100 to val, the rest to test, each sorted.
+
+    Args:
+        names: the 1623 names, in any order.
+        seed: of the shuffle.
+    """
+    ordered = sorted(names)
+    shuffled = [ordered[k] for k in np.random.default_rng(seed).permutation(len(ordered))]
+    parts = shuffled[:1100], shuffled[1100:1200], shuffled[1200:]
+    return {part: tuple(sorted(chosen)) for part, chosen in zip(SPLITS, parts, strict=True)}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

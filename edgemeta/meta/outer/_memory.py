@@ -69,8 +69,19 @@ class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._now -= self._living.pop(name)
 
 
-class _Needs:
-    """What the steps over one batch need, by what they ask for and by plan; see `estimate`."""
+class Needs:
+    """What the steps over one batch need, by what they ask for and by plan.
+
+    All tensors that live at once in one chunk, times the chunks that are computed at once, plus the
+    gradients of the leaves: their sum, and with several workers a finished one of each, which
+    waits for an earlier chunk's.
+    The outer optimizer's moments are not in it. bf16 counts as float32: autocast keeps its casts
+    beside the norms' float32.
+
+    Args:
+        engine: stays as it is.
+        tasks: a batch.
+    """
 
     def __init__(self, engine: Engine, tasks: Tasks) -> None:
         self.engine, self._tasks = engine, tasks
@@ -96,24 +107,6 @@ class _Needs:
         return round(living * (KEPT_CHECKPOINTING if ask.checkpointing else KEPT))
 
 
-def estimate(engine: Engine, tasks: Tasks, ask: Ask, plan: Plan) -> int:
-    """Return the bytes that an outer step needs at its peak, beyond what is there before it.
-
-    All tensors that live at once in one chunk, times the chunks that are computed at once, plus the
-    gradients of the leaves: their sum, and with several workers a finished one of each, which
-    waits for an earlier chunk's.
-    The outer optimizer's moments are not in it. bf16 counts as float32: autocast keeps its casts
-    beside the norms' float32.
-
-    Args:
-        engine: stays as it is.
-        tasks: a batch.
-        ask: what the step asks for.
-        plan: how the batch is computed.
-    """
-    return _Needs(engine, tasks).most([ask], plan)
-
-
 def available(device: torch.device, root: Path = Path("/")) -> int | None:
     """Return the bytes that are free for tensors; None where that is unknown.
 
@@ -133,7 +126,7 @@ def available(device: torch.device, root: Path = Path("/")) -> int | None:
     return min((free for free in known if free is not None), default=None)
 
 
-def _checked(needs: _Needs, asks: tuple[Ask, ...], plan: Plan) -> int:
+def _checked(needs: Needs, asks: tuple[Ask, ...], plan: Plan) -> int:
     """Return what a plan needs, in bytes.
 
     Raises:
@@ -178,7 +171,7 @@ def fitting(
         InputError: none fits; the hint names options with which one would, those first that change
             the result the least.
     """
-    asks, needs = tuple(asks), _Needs(engine, tasks)
+    asks, needs = tuple(asks), Needs(engine, tasks)
     free = available(needs.device)
     sizes: dict[Plan, int] = {}
     for plan in candidates:
