@@ -134,9 +134,7 @@ def export_body(
             model = quantize_front(plain, ["head.weight", "head.bias"], samples)  # type: ignore[assignment]
             quantized = before_and_after(plain, model, cache, setting, before=before)
     config = TrainingChoices(
-        tasks=Path(data.source.name).name if data else "",
-        by=data.by if data else "class",
-        data={k: v for k, v in asdict(options).items() if v not in (None, (), False)},
+        **_read_as(data, options),
         shots=SHOTS,
         others={
             "body": Path(body).name,
@@ -160,6 +158,15 @@ def export_body(
         training=TrainingRecord(config, result, quantized),
         **choices,
     )
+
+
+def _read_as(data: Data | None, options: DataOptions) -> dict[str, Any]:
+    """Return what the record says of the data, and of how files are read."""
+    return {
+        "tasks": Path(data.source.name).name if data else "",
+        "by": data.by if data else "class",
+        "data": {k: v for k, v in asdict(options).items() if v not in (None, (), False)},
+    }
 
 
 def _input(body: str, data: Data | None, options: DataOptions) -> tuple[TensorSpec, dict[str, Any]]:

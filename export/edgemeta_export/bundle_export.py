@@ -121,28 +121,19 @@ def export_bundle(
     if inner_steps < 1:
         raise InputError("inner_steps is too small", got=inner_steps, expected="at least 1")
     training = _training_record(training)
-    loss = loss or LOSSES[task]
     model = with_norm_statistics(_copy(model, adapt, norm_statistics), norm_statistics)
     if int8 is not None:
         adapted = matching(dict(model.named_parameters()), adapt)
         model = quantize_front(model.eval(), adapted, int8)
-    loop = InnerLoop(model, loss, adapt, update)
+    loop = InnerLoop(model, loss or LOSSES[task], adapt, update)
     rates = checked_rates(inner_lr, loop.init().params)
     example = checked_example(
         loop, task, ways, example_x, example_y, is_sliced=form.chunk is not None
     )
     compiled = _compile(loop, example, rates, inner_steps, form)
-    least = least_support(loop, example.x)
-    selftest = record(
-        loop,
-        task,
-        example.x,
-        example.y,
-        steps=inner_steps,
-        lr=rates,
-        least=least,
-        weights=len(compiled.init),
-    )
+    x, y, ways = example
+    least, weights = least_support(loop, x), len(compiled.init)
+    selftest = record(loop, task, x, y, steps=inner_steps, lr=rates, least=least, weights=weights)
     content = {
         bundle.INIT: compiled.init,
         bundle.SELFTEST: selftest.content,
@@ -150,16 +141,10 @@ def export_bundle(
     }
     manifest = Manifest(
         task=task,
-        ways=example.ways,
-        input=TensorSpec(tuple(example.x.shape[1:]), _dtype(example.x)),
-        target=TensorSpec(tuple(example.y.shape[1:]), _dtype(example.y)),
-        algorithm={
-            "name": algorithm,
-            "inner_lr": rates if isinstance(rates, float) else "learned",
-            "update": asdict(update),
-            "adapt": list(adapt),
-            "loss": getattr(loss, "__name__", type(loss).__name__),
-        },
+        ways=ways,
+        input=TensorSpec(tuple(x.shape[1:]), _dtype(x)),
+        target=TensorSpec(tuple(y.shape[1:]), _dtype(y)),
+        algorithm=_algorithm(algorithm, loop, rates, adapt),
         inner_steps=inner_steps,
         least_support=least,
         state=compiled.state,
@@ -167,9 +152,7 @@ def export_bundle(
         ops={name: ops_used(graph) for name, graph in compiled.graphs.items()},
         files={name: FileRecord.of(data) for name, data in content.items()},
         parity={"atol": selftest.atol, "rtol": selftest.rtol, "reference": _reference(loop.model)},
-        adapted_parameters=sum(
-            math.prod(t.shape_at(example.ways)) for t in compiled.state if t.kind == "parameter"
-        ),
+        adapted_parameters=compiled.parameters(ways),
         flops_per_step=compiled.cost.flops_per_step,
         peak_memory_bytes=compiled.cost.peak_memory_bytes,
         versions={name: importlib.metadata.version(name) for name in PACKAGES},
@@ -193,6 +176,10 @@ class _Compiled:
     init: bytes
     state: tuple[StateTensor, ...]
     cost: Cost
+
+    def parameters(self, ways: int | None) -> int:
+        """Return how many numbers adapt."""
+        return sum(math.prod(t.shape_at(ways)) for t in self.state if t.kind == "parameter")
 
 
 def _compile(
@@ -252,6 +239,17 @@ def _copy(model: nn.Module, adapt: Sequence[str], norm_statistics: NormStatistic
     if norm_statistics == "as is":
         warn_of_frozen_in_training(model, adapted, stacklevel=3)
     return model
+
+
+def _algorithm(name: str, loop: InnerLoop, rates: Rates, adapt: Sequence[str]) -> dict[str, Any]:
+    """Return what the manifest says of the inner loop."""
+    return {
+        "name": name,
+        "inner_lr": rates if isinstance(rates, float) else "learned",
+        "update": asdict(loop.update),
+        "adapt": list(adapt),
+        "loss": getattr(loop.loss, "__name__", type(loop.loss).__name__),
+    }
 
 
 def _reference(model: nn.Module) -> str:
