@@ -26,7 +26,7 @@ lint: .venv/installed
 # `cpp` builds build/cpp/edgemeta-cpp, `web` the package for Node and Chromium in export/web/dist.
 parity: .venv/installed cpp web
 	EDGEMETA_REQUIRE_RUNTIMES=python,cpp,node,chromium $(BIN)/python -m tests.parity
-	$(BIN)/python -m docs.parity_page
+	$(BIN)/python -m benchmarks.pages.parity
 
 # The JavaScript package and the demo page: types, build, tests in Node, in Chromium, and with Python.
 web: .venv/installed web-page

@@ -3,7 +3,8 @@
 python -m benchmarks.breadth [NETWORK]... [--only head|"last block"|all]
 
 Writes benchmarks/results/breadth.json, where the networks that are not named keep their numbers.
-`docs.support_table` makes a table of it; tests/export/test_breadth.py says what must be installed.
+`benchmarks.pages.support` makes a table of it; tests/export/test_breadth.py says what must be
+installed.
 
 A network has random weights and norm statistics, 5 ways, 10 support samples and 3 steps. The
 reference is fine-tuning in PyTorch with `torch.optim.SGD`, in eval mode; the difference is that of

@@ -10,7 +10,7 @@ that a process takes, in the round that was disturbed least: whatever else a mac
 it. One form takes part twice: what the two differ by is noise. Results of each form are compared
 with PyTorch's first.
 
-Writes benchmarks/results/targets.json, from which `python -m docs.targets_page` makes the page.
+Writes benchmarks/results/targets.json; `python -m benchmarks.pages.targets` makes the page of it.
 """
 
 from __future__ import annotations

@@ -106,15 +106,15 @@ def test_the_readme_names_each_extra() -> None:
 
 
 def test_the_page_on_meta_training_is_the_scripts() -> None:
-    from docs.meta_training_page import TARGET, page
+    from benchmarks.pages.meta_training import TARGET, page
 
-    assert TARGET.read_text() == page(), "run `python -m docs.meta_training_page`"
+    assert TARGET.read_text() == page(), "run `python -m benchmarks.pages.meta_training`"
 
 
-def test_the_support_table_is_the_scripts() -> None:
-    from docs.support_table import TARGET, page
+def test_the_page_on_what_can_be_compiled_is_the_scripts() -> None:
+    from benchmarks.pages.support import TARGET, page
 
-    assert TARGET.read_text() == page(), "write it anew: python -m docs.support_table"
+    assert TARGET.read_text() == page(), "write it anew: python -m benchmarks.pages.support"
 
 
 def test_the_rules_page_works_as_it_says() -> None:
@@ -127,27 +127,27 @@ def test_the_rules_page_works_as_it_says() -> None:
 
 
 def test_the_performance_page_is_the_scripts() -> None:
-    from docs.performance_page import TARGET, page
+    from benchmarks.pages.performance import TARGET, page
 
-    assert TARGET.read_text() == page(), "write it anew: python -m docs.performance_page"
+    assert TARGET.read_text() == page(), "write it anew: python -m benchmarks.pages.performance"
 
 
 def test_the_page_on_estimators_is_the_scripts() -> None:
-    from docs.estimators_page import TARGET, page
+    from benchmarks.pages.estimators import TARGET, page
 
-    assert TARGET.read_text() == page(), "write it anew: python -m docs.estimators_page"
+    assert TARGET.read_text() == page(), "write it anew: python -m benchmarks.pages.estimators"
 
 
 def test_the_page_on_parity_is_the_scripts() -> None:
-    from docs.parity_page import TARGET, page
+    from benchmarks.pages.parity import TARGET, page
 
-    assert TARGET.read_text() == page(), "write it anew: python -m docs.parity_page"
+    assert TARGET.read_text() == page(), "write it anew: python -m benchmarks.pages.parity"
 
 
 def test_the_page_on_targets_is_the_scripts() -> None:
-    from docs.targets_page import TARGET, page
+    from benchmarks.pages.targets import TARGET, page
 
-    assert TARGET.read_text() == page(), "write it anew: python -m docs.targets_page"
+    assert TARGET.read_text() == page(), "write it anew: python -m benchmarks.pages.targets"
 
 
 def test_the_code_for_an_onnx_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,5 @@
 // The JavaScript package on onnxruntime-web's WebAssembly build, with one thread, in Node. Speaks the
-// protocol of docs/parity_notes.md.
+// protocol of docs/parity.md.
 //
 // node wasm_peer.mjs FOLDER, where FOLDER is export/web, built
 import { createRequire } from "node:module";

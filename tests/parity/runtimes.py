@@ -1,6 +1,6 @@
 """The runtimes that take part: what starts each of them, and how to tell that it is there.
 
-A new runtime is one adapter, which speaks the protocol of docs/parity_notes.md, and one row here.
+A new runtime is one adapter, which speaks the protocol of docs/parity.md, and one row here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The Python runner as a runtime of the suite; docs/parity_notes.md has the protocol.
+"""The Python runner as a runtime of the suite; docs/parity.md has the protocol.
 
 python -m tests.parity.adapters.python
 """

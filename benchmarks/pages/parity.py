@@ -1,6 +1,6 @@
 """Write docs/parity.md from the stored results of the parity suite.
 
-python -m docs.parity_page
+python -m benchmarks.pages.parity
 
 A test compares the page with what this prints, so that no number is edited by hand.
 """
@@ -13,8 +13,8 @@ from typing import Any
 
 from benchmarks.timing import markdown
 
-TARGET = Path(__file__).with_name("parity.md")
-RESULT = Path(__file__).parent.parent / "benchmarks" / "results" / "parity.json"
+TARGET = Path(__file__).parents[2] / "docs" / "parity.md"
+RESULT = Path(__file__).parents[1] / "results" / "parity.json"
 
 
 def bundles(found: dict[str, Any]) -> str:
@@ -67,7 +67,8 @@ def page() -> str:
     parts = [
         "# One bundle, every runtime",
         "",
-        "Written by `python -m docs.parity_page` from `benchmarks/results/parity.json`; do not "
+        "Written by `python -m benchmarks.pages.parity` "
+        "from `benchmarks/results/parity.json`; do not "
         "edit. `make parity` builds all runtimes, replays, and writes both.",
         "",
         "Each runtime replays the same recorded episodes of five bundles, and every tensor of the "
@@ -87,7 +88,7 @@ def page() -> str:
         results(found["runtimes"]),
         "",
         *([*remarks, ""] if remarks else []),
-        TARGET.with_name("parity_notes.md").read_text().strip(),
+        Path(__file__).with_name("parity_notes.md").read_text().strip(),
     ]
     return "\n".join(parts) + "\n"
 

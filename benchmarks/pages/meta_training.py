@@ -1,6 +1,6 @@
 """Write docs/meta-training.md from the stored results of the benchmarks.
 
-python -m docs.meta_training_page
+python -m benchmarks.pages.meta_training
 
 A run counts if its folder lies in `benchmarks/results/training/`: `log.txt` has the commands and
 what they printed, `result.json` what the run reached (missing where a run was trained for another
@@ -20,8 +20,8 @@ from benchmarks.meta_throughput import EDGEMETA, LEARN2LEARN, PLAIN
 from benchmarks.recorded import table as recorded_table
 from benchmarks.timing import markdown
 
-TARGET = Path(__file__).with_name("meta-training.md")
-RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
+TARGET = Path(__file__).parents[2] / "docs" / "meta-training.md"
+RESULTS = Path(__file__).parents[1] / "results"
 RUNS = RESULTS / "training"
 
 # Times the better of plain loop and learn2learn that are to be reached.
@@ -140,7 +140,8 @@ def page() -> str:
     logs = {path.parent: path.read_text() for path in sorted(RUNS.glob("*/log.txt"))}
     parts = [
         "# Meta-training: how fast, and how good",
-        "Written by `python -m docs.meta_training_page` from `benchmarks/results/`; do not edit. "
+        "Written by `python -m benchmarks.pages.meta_training` "
+        "from `benchmarks/results/`; do not edit. "
         f"Measured on {where['cores']} cores of an {where['cpu']}, {where['threads']} threads, "
         f"torch {where['packages']['torch']}.",
         "## Speed",
@@ -156,7 +157,7 @@ def page() -> str:
         "one thread, the mlp's tasks all at once, conv4's one by one; the gradients are the same "
         "bits).",
         recorded_table(json.loads((RESULTS / "recorded.json").read_text())),
-        (Path(__file__).with_name("meta_training_notes.md")).read_text().strip(),
+        Path(__file__).with_name("meta_training_notes.md").read_text().strip(),
         "## Accuracy",
         "Mean over test episodes ± 95 % confidence interval, checkpoint chosen by validation, no "
         "ensembling. The name leads to the commands and what they printed.",

@@ -1,6 +1,6 @@
 """Write docs/support.md from the zoo, measured networks, the rules and the decompositions.
 
-python -m docs.support_table
+python -m benchmarks.pages.support
 
 A test compares the file with what this prints, so that the table is never edited by hand.
 """
@@ -18,8 +18,8 @@ from edgemeta_export.decompose import DECOMPOSITIONS
 from edgemeta_export.rules import RULES
 from tests.zoo import ROWS, Row
 
-TARGET = Path(__file__).with_name("support.md")
-BREADTH = Path(__file__).parent.parent / "benchmarks" / "results" / "breadth.json"
+TARGET = Path(__file__).parents[2] / "docs" / "support.md"
+BREADTH = Path(__file__).parents[1] / "results" / "breadth.json"
 
 
 def page() -> str:
@@ -27,7 +27,8 @@ def page() -> str:
     parts = [
         "# What can be compiled",
         "",
-        "Written by `python -m docs.support_table`; do not edit. Each row of the first tables is a "
+        "Written by `python -m benchmarks.pages.support`; "
+        "do not edit. Each row of the first tables is a "
         "model in `tests/zoo.py` that is exported and adapted in the test suite, at two sizes of "
         "the support set and for one and five steps, with every state tensor, loss and prediction "
         "compared with PyTorch.",

@@ -1,6 +1,6 @@
 """Write docs/estimators.md from the stored results of the benchmarks.
 
-python -m docs.estimators_page
+python -m benchmarks.pages.estimators
 
 A test compares the page with what this prints, so that no number is edited by hand.
 """
@@ -16,7 +16,7 @@ from benchmarks.forgetting import RESULT as FORGETTING
 from benchmarks.timing import markdown
 from benchmarks.unknown import RESULT as UNKNOWN
 
-TARGET = Path(__file__).with_name("estimators.md")
+TARGET = Path(__file__).parents[2] / "docs" / "estimators.md"
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -78,7 +78,8 @@ def page() -> str:
     parts = [
         "# Estimators: what they know, and what they forget",
         "",
-        "Written by `python -m docs.estimators_page` from `benchmarks/results/`; do not edit. On "
+        "Written by `python -m benchmarks.pages.estimators` "
+        "from `benchmarks/results/`; do not edit. On "
         "the packaged bundle and Omniglot's test characters, inductive, in per cent, unless it "
         "says otherwise.",
         "",

@@ -1,6 +1,6 @@
 """Write docs/performance.md from the stored results of the benchmarks.
 
-python -m docs.performance_page
+python -m benchmarks.pages.performance
 
 A test compares the file with what this prints, so that no number is edited by hand.
 """
@@ -15,8 +15,8 @@ from benchmarks.adapt_latency import EAGER, EDGEMETA, TOLERANCE, table
 from benchmarks.node_costs import table as node_table
 from benchmarks.timing import markdown
 
-TARGET = Path(__file__).with_name("performance.md")
-RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
+TARGET = Path(__file__).parents[2] / "docs" / "performance.md"
+RESULTS = Path(__file__).parents[1] / "results"
 
 # Times eager's speed that an adaptation is to reach; None: faster than eager and torch.compile.
 GOALS: dict[str, float | None] = {
@@ -122,7 +122,8 @@ def page() -> str:
     parts = [
         "# How fast it is",
         "",
-        "Written by `python -m docs.performance_page` from `benchmarks/results/`; do not edit. "
+        "Written by `python -m benchmarks.pages.performance` "
+        "from `benchmarks/results/`; do not edit. "
         f"Measured on {machine['cores']} cores of an {machine['cpu']}, {machine['threads']} "
         f"threads, {packages}. Absolute times mean little elsewhere; ratios mean more.",
         "",
@@ -147,7 +148,7 @@ def page() -> str:
         "",
         goals(cases),
         "",
-        (Path(__file__).parent / "performance_notes.md").read_text().strip(),
+        Path(__file__).with_name("performance_notes.md").read_text().strip(),
         "",
         "## Around it",
         "",

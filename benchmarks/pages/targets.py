@@ -1,6 +1,6 @@
 """Write docs/targets.md from the stored results of benchmarks/targets.py.
 
-python -m docs.targets_page
+python -m benchmarks.pages.targets
 
 A test compares the page with what this prints, so that no number is edited by hand.
 """
@@ -17,7 +17,7 @@ from edgemeta import bundle
 from edgemeta.bundle.files import read_manifest
 from edgemeta.device.packaged import BUNDLES
 
-TARGET = Path(__file__).with_name("targets.md")
+TARGET = Path(__file__).parents[2] / "docs" / "targets.md"
 WEIGHED = "omniglot"
 SERVES = {CPP: "C++, phones, servers", WASM: "pages", NODE: "servers"}
 ON_DEVICE = (bundle.ADAPT, bundle.PREDICT, bundle.INIT)
@@ -72,11 +72,12 @@ def page() -> str:
     found = json.loads(RESULT.read_text())
     machine, cases = found["machine"], found["cases"]
     packages = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    notes = TARGET.with_name("targets_notes.md").read_text().strip()
+    notes = Path(__file__).with_name("targets_notes.md").read_text().strip()
     parts = [
         "# Small devices, and large ones",
         "",
-        "Written by `python -m docs.targets_page` from `benchmarks/results/targets.json`; do not "
+        "Written by `python -m benchmarks.pages.targets` "
+        "from `benchmarks/results/targets.json`; do not "
         f"edit. Measured on an {machine['cpu']} with {machine['cores']} cores, one thread, "
         f"{packages}.",
         "",
