@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import wave
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import onnx
 import pytest
@@ -15,12 +17,19 @@ import torch
 
 import edgemeta
 from edgemeta import Runner
-from edgemeta.cli import COMMANDS
+from edgemeta.cli import COMMANDS, group
+from edgemeta.device import packaged
 from tests.cases import CASE, Compile
 from tests.onnx_files import perceptron, samples
 
 ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 README, NOTES = ((ROOT / name).read_text() for name in ("README.md", "cpp_runtime_notes.md"))
+PAGES = {
+    "README.md": README,
+    "cpp_runtime_notes.md": NOTES,
+    **{f"docs/{path.name}": path.read_text() for path in sorted(DOCS.glob("*.md"))},
+}
 
 
 def python_blocks(text: str) -> list[str]:
@@ -43,23 +52,84 @@ def names(compiled: Compile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     }
 
 
-def test_the_readmes_device_code(names: dict[str, Any]) -> None:
-    device, _, _ = python_blocks(README)
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 120
+
+
+def test_the_readmes_code(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = python_blocks(README)
+    exec(code, {})  # noqa: S102  # our own document
+    assert capsys.readouterr().out == "[0 1]\n"
+
+
+def test_the_readme_names_what_a_newcomer_needs() -> None:
+    for bundle in packaged.names():
+        assert f"`{bundle}`" in README
+    glossary = README.split("\n## Words\n")[1]
+    for word in (
+        "support",
+        "query",
+        "ways",
+        "shots",
+        "episode",
+        "head",
+        "init",
+        "bundle",
+        "inner step",
+    ):
+        assert re.search(rf"^\|[^|]*\b{word}\b[^|]*\|", glossary, flags=re.MULTILINE), word
+    assert "make demo " in README
+    assert "make test " in README
+
+
+def test_the_device_code(names: dict[str, Any]) -> None:
+    device, *_ = python_blocks(PAGES["docs/python.md"])
     exec(device, names)  # noqa: S102  # our own document
     assert names["labels"].shape == (4,)
 
 
-def test_the_readmes_export_code(names: dict[str, Any]) -> None:
-    _, _, export = python_blocks(README)
-    exec(export, names)  # noqa: S102  # our own document
-    assert Runner("bundle").manifest.ways == 4
+def test_the_code_for_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in ("recordings/stop/1", "recordings/stop/2", "recordings/go/1", "new/a"):
+        write_tone(tmp_path / f"{path}.wav", 400 if "stop" in path or "new" in path else 2000)
+    _, files, *_ = python_blocks(PAGES["docs/python.md"])
+    exec(files, {})  # noqa: S102  # our own document
+    assert capsys.readouterr().out == "[('a.wav', 'stop')]\n"
 
 
-def test_the_readmes_estimator_code(names: dict[str, Any]) -> None:
-    _, estimator, _ = python_blocks(README)
-    exec(estimator, names | {"edgemeta": edgemeta})  # noqa: S102  # our own document
+def write_tone(path: Path, hertz: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = 8000 * np.sin(2 * np.pi * hertz * np.arange(16000) / 16000)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(samples.astype("<i2").tobytes())
+
+
+def test_the_estimators_code(names: dict[str, Any]) -> None:
+    _, _, estimator, _ = python_blocks(PAGES["docs/python.md"])
+    exec(estimator, names)  # noqa: S102  # our own document
     loaded = edgemeta.FewShotClassifier("omniglot").load("mine.safetensors")
     assert loaded.classes_.tolist() == [*(("letter", k) for k in range(1, 5)), "new"]
+
+
+def test_the_code_that_trains_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    *_, training = python_blocks(PAGES["docs/python.md"])
+    names: dict[str, Any] = {}
+    exec(training, names)  # noqa: S102  # our own document
+    runner = Runner("bundles/mine")
+    assert runner.manifest.ways == 2
+    x, y = names["x"], names["y"]
+    task = np.isin(y, (0, 1))
+    assert runner.adapt(x[task], y[task]).predict(x[task]).shape == (40,)
+
+
+def test_the_export_code(names: dict[str, Any]) -> None:
+    _, export = python_blocks(PAGES["docs/networks.md"])
+    exec(export, names)  # noqa: S102  # our own document
+    assert Runner("bundle").manifest.ways == 4
 
 
 def test_the_notes_code_does_what_the_runner_does(names: dict[str, Any]) -> None:
@@ -72,15 +142,48 @@ def test_the_notes_code_does_what_the_runner_does(names: dict[str, Any]) -> None
     np.testing.assert_allclose(names["losses"], further.losses, rtol=1e-5)  # other thread counts
 
 
-def test_the_readme_lists_every_command() -> None:
-    assert set(re.findall(r"^\| `edgemeta (\w+)", README, flags=re.MULTILINE)) == set(COMMANDS)
+def test_the_page_on_the_command_line_lists_every_command() -> None:
+    commands = re.findall(r"^\| `edgemeta (\w+)", PAGES["docs/cli.md"], flags=re.MULTILINE)
+    assert set(commands) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("text", [README, NOTES], ids=["README", "notes"])
-def test_links_and_paths_exist(text: str) -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", text)
+def test_the_options_that_documents_name_exist() -> None:
+    """In lines that call `edgemeta COMMAND`, each option is one of that command."""
+    context = click.Context(group)
+    for name, text in PAGES.items():
+        for command, rest in re.findall(
+            r"^edgemeta (?:data )?(\w+) (.*)", text, flags=re.MULTILINE
+        ):
+            words = rest.split("#")[0]
+            found = group.get_command(context, "data" if command == "check" else command)
+            found = found.commands["check"] if isinstance(found, click.Group) else found
+            assert found is not None, (name, command)
+            known = {option for parameter in found.params for option in parameter.opts}
+            assert set(re.findall(r"--[\w-]+", words)) <= known, (name, command, rest)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_and_paths_exist(page: str) -> None:
+    text, folder = PAGES[page], (ROOT / page).parent
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text)
+    for path, anchor in links:
+        target = folder / path if path else ROOT / page
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target.read_text()), (path, anchor)
     paths = re.findall(r"`((?:edgemeta|export|tests|benchmarks)/[\w./]*)`", text)
-    assert all((ROOT / path).exists() for path in (*links, *paths)), (links, paths)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def anchors(text: str) -> set[str]:
+    """Return what links may name: the headings, as GitHub spells them."""
+    headings = re.findall(r"^#+ (.*)", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_index_names_every_page() -> None:
+    index = PAGES["docs/README.md"]
+    pages = {path.name for path in DOCS.glob("*.md")} - {"README.md"}
+    assert [page for page in sorted(pages) if f"]({page})" not in index] == []
 
 
 def test_the_page_on_security_names_what_exists_and_what_was_measured() -> None:
@@ -153,7 +256,7 @@ def test_the_page_on_targets_is_the_scripts() -> None:
 def test_the_code_for_an_onnx_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     onnx.save(perceptron(), "body.onnx")
-    (code,) = python_blocks((ROOT / "docs" / "networks.md").read_text())
+    code, _ = python_blocks(PAGES["docs/networks.md"])
     found = {"training_x": torch.tensor(samples(50)), "example_x": samples(6)}
     exec(code, found)  # noqa: S102
     x, y = samples(6), np.arange(6) % 3

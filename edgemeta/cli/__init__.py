@@ -19,7 +19,7 @@ COMMANDS = {
     "adapt": "Adapt a bundle to a support set.",
     "predict": "Predict with a bundle and an adapted state.",
     "eval": "Measure a run or a bundle on sampled episodes.",
-    "baselines": "Compare a run with what one would do without meta-learning.",
+    "baselines": "Compare a run with baselines without meta-learning.",
     "report": "Write one page about a run.",
     "verify": "Replay a bundle's selftest on this machine.",
     "sign": "Sign a bundle.",
@@ -66,14 +66,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _show_what_the_terminal_can() -> None:
-    """Have a character that a terminal lacks shown as "?", not end the program."""
+    """Show a character that the terminal lacks as "?" instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
 
 
 def _one_line(error: click.ClickException) -> str:
-    """Return click's message in the way of ours: what, then the next step."""
+    """Return click's message in our form: what is wrong, then the next step."""
     text = error.format_message()
     if isinstance(error, click.NoSuchOption):
         near = did_you_mean(error.option_name, error.possibilities or ())

@@ -1,4 +1,4 @@
-"""The options that say where a user's data lies and how it is read."""
+"""Options for the place of a user's data and how to read it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ class TasksName(click.types.StringParamType):
 
 
 root_option = click.option(
-    "--root", type=click.Path(path_type=Path), help="Where the data of a named TASKS lie."
+    "--root",
+    type=click.Path(path_type=Path),
+    help="The place of the data, for TASKS given by name.",
 )
 by_option = click.option(
     "--by",
@@ -62,7 +64,8 @@ _OPTIONS = (
     _one("color", "Images. [default: the first image's]", click.Choice(COLORS)),
     _one(
         "fit",
-        "Images of another shape: scale both sides, or keep the middle. [default: squash]",
+        "Images of another shape: scale both sides (squash), or keep the middle (crop). "
+        "[default: squash]",
         click.Choice(FITS),
     ),
     _one("features", "Recordings. [default: mfcc]", click.Choice(FEATURES)),
@@ -80,13 +83,14 @@ _OPTIONS = (
     _one("label", "CSV: column of the class. [default: label]", _COLUMN),
     _one("subject", "CSV: column of the subject. [default: subject, if any]", _COLUMN),
     _list("target", "Regression table: columns to predict. [default: target]"),
-    _one("task", "Regression table: column whose values are the tasks.", _COLUMN),
+    _one("task", "Regression table: column that identifies the task (required).", _COLUMN),
     _one(
         "draw",
-        "Whose samples one task shows: one person's, or all. [default: subject with --by subject]",
+        "Whose samples form a task: one person's, or everybody's. "
+        "[default: subject with --by subject]",
         click.Choice(DRAWS),
     ),
-    click.option("--test-only", is_flag=True, help="All of the data is the test part."),
+    click.option("--test-only", is_flag=True, help="Use all data as the test part."),
 )
 DATA_OPTIONS = tuple(DataOptions.__dataclass_fields__)
 

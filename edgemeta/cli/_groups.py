@@ -1,4 +1,4 @@
-"""Groups of commands that know which one was meant, and that import no command to complete it."""
+"""Groups of commands: hints for mistyped names, and completion without imports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgemeta.errors import did_you_mean
 
 
 class HintingGroup(click.Group):
-    """A group that answers an unknown name with the nearest one that it knows."""
+    """A group that suggests the nearest known name for an unknown one."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

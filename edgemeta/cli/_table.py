@@ -1,4 +1,4 @@
-"""Plain tables and curves: people rather look than read."""
+"""Plain tables and curves for the terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_BLOCKS = 60
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Lay out rows of cells, numbers to the right, under a header.
+    """Lay out rows of cells under a header; numbers are aligned to the right.
 
     Args:
         header: one name per column.

@@ -56,15 +56,15 @@ def adapt(
 ) -> None:
     """Adapt BUNDLE to the labelled samples of SUPPORT and write the state.
 
-    SUPPORT is one of these; what training did to the raw data is done here, too:
+    SUPPORT is one of these. Raw data is preprocessed as in training:
 
     \b
       folder  class/*.png (or .jpg, ...), or class/*.wav (or .flac, ...) for a bundle of sounds
       .csv    time series or a row per sample, with a column "label" (or the target's)
       .npz    x: raw samples; y: labels 0, 1, ..., names of classes, or targets
 
-    Names of classes are kept in the state, for `edgemeta predict`. Drawings for a bundle of
-    omniglot or glyphs are dark ink on light paper.
+    The state keeps the names of the classes for `edgemeta predict`. For a bundle of omniglot or
+    glyphs, draw with dark ink on light paper.
 
     \b
     Example:
@@ -100,12 +100,14 @@ def adapt(
 
 
 def _note_the_absent(start: Learner, support: Support) -> None:
-    """Warn of classes of the state that the support set does not show: they may be forgotten."""
+    """Warn of classes of the state without samples in the support set: they may be forgotten."""
     absent = sorted(set(range(start.ways or 0)) - set(support.y.ravel().tolist()))
     if absent:
         names = ", ".join(str(label_of(support.labels, k)) for k in absent[:5])
         more = ", ..." * (len(absent) > 5)
-        note = f"note: no samples of {names}{more}, which may be forgotten; better pass theirs too"
+        note = (
+            f"note: no samples of {names}{more}, which may be forgotten; pass samples of them too"
+        )
         click.echo(printable(note), err=True)
 
 

@@ -1,4 +1,4 @@
-"""`edgemeta baselines`: what meta-learning buys, measured."""
+"""`edgemeta baselines`: compare a run with baselines without meta-learning."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def baselines(
     pretrain_iterations: int | None,
     as_json: bool,
 ) -> None:
-    """Compare RUN with what one would do without meta-learning, on the same test episodes.
+    """Compare RUN with supervised pre-training and random weights, on the same test episodes.
 
-    Trains a supervised baseline in RUN/baselines/pretrained: the same data, model and number of
-    samples as RUN. Then its head, or all of its weights, adapt to each episode, or the nearest
-    prototype decides; so do random weights. Steps and learning rates of the baselines are chosen on
-    the validation part. The figures go to RUN/baselines.json, in place of those of another setting;
-    those that are there already, and training that was interrupted, are not done again.
+    First trains a supervised baseline in RUN/baselines/pretrained, on the same data, with the same
+    model and number of samples. Then its head, or all its weights, adapt to each episode, or the
+    nearest prototype decides. Random weights are compared likewise. Steps and learning rates of the
+    baselines are chosen on the validation part. The figures go to RUN/baselines.json and replace
+    those of another setting. The command continues where it was interrupted.
 
     \b
     Example:
@@ -72,7 +72,7 @@ def baselines(
             pretrain_iterations=pretrain_iterations,
         )
     except KeyboardInterrupt:
-        click.echo("stopped; the same command goes on from here", err=True)
+        click.echo("stopped; run the same command again to continue", err=True)
         raise
     if as_json:
         say_json(record)

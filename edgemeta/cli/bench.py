@@ -36,7 +36,7 @@ from edgemeta.measure.bench_record import BenchRecord, Ratio, ratios, read_recor
 @click.option(
     "--record",
     is_flag=True,
-    help="Keep the figures in BUNDLE, for other machines to compare themselves with.",
+    help="Store the figures in BUNDLE, so that other machines can be compared.",
 )
 @threads_option
 @json_option
@@ -51,8 +51,8 @@ def bench(
 ) -> None:
     """Measure adapting, predicting one sample, a cold start and the memory of BUNDLE.
 
-    Where figures were recorded in BUNDLE, on the desk for example, those found here are compared
-    with them: a ratio of 2 means twice as slow as there.
+    If BUNDLE has recorded figures, for example from the desk, the new ones are compared with them:
+    a ratio of 2 means twice as slow as there.
 
     \b
     Example:

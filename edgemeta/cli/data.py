@@ -34,7 +34,12 @@ def data() -> None:
 @click.argument("tasks", metavar="DIR|FILE")
 @root_option
 @by_option
-@click.option("--split-seed", default=0, show_default=True, help="Of divisions left open.")
+@click.option(
+    "--split-seed",
+    default=0,
+    show_default=True,
+    help="Decides the parts that the data does not name.",
+)
 @data_options
 @json_option
 def check(
@@ -49,7 +54,7 @@ def check(
       edgemeta data check recordings --by subject
     """
     if tasks in NAMES:
-        raise InputError(f"{tasks} is no data of yours", expected="a folder, an .npz or a .csv")
+        raise InputError(f"{tasks} is not your own data", expected="a folder, an .npz or a .csv")
     layout = recognise(tasks, root, data)
     if layout is None:
         raise unknown(tasks)

@@ -78,10 +78,10 @@ def eval_(
     """Adapt to sampled episodes of TASKS and report the mean ± 95 % confidence interval.
 
     A RUN is evaluated on PyTorch, a BUNDLE on onnxruntime; the same options give both the same
-    episodes. For regression, --shots and --queries count samples in all. Without TASKS, a RUN is
-    evaluated on what it was trained on. Data are divided and read as in training, unless --by or an
-    option that says how to read them is given: then all are as given. What is found of a RUN is
-    kept in it, and `edgemeta report` shows it.
+    episodes. For regression, --shots and --queries are total numbers of samples. Without TASKS, a
+    RUN is evaluated on its own training data. Data is divided and read as in training, unless you
+    pass --by or an option for reading data: then only your options count. Results of a RUN are
+    stored in it, and `edgemeta report` shows them.
 
     \b
     Example:

@@ -106,10 +106,9 @@ def export(
 ) -> None:
     """Compile the best checkpoint of RUN into a bundle, and check it against PyTorch.
 
-    With --body it compiles a pre-trained network instead, whose head alone adapts: no training is
-    needed. DATA is then a folder of recordings or pictures per class, or any other
-    TASKS of `edgemeta train`; the last options say how it is read, and by default that is what
-    suits the body.
+    With --body it compiles a pre-trained network instead, and only its head adapts: no training is
+    needed. DATA is then a folder with one folder of recordings or pictures per class, or any other
+    TASKS of `edgemeta train`. The last options say how to read it; the defaults suit the body.
 
     \b
     Example:
@@ -118,10 +117,10 @@ def export(
       edgemeta export --body image photographs --out objects
     """
     if tune and unroll:
-        raise click.UsageError("--tune decides whether to unroll: leave --unroll out")
+        raise click.UsageError("--tune decides whether to unroll: omit --unroll")
     if body is not None:
         if adapt or tune:
-            raise click.UsageError("--body adapts its head alone: leave --adapt and --tune out")
+            raise click.UsageError("--body adapts only its head: omit --adapt and --tune")
         form = GraphForm(chunk, unroll, opset)
         path = _export_body(body, run, out, neck or "cosine", by, int8, data, form)
     else:
@@ -212,4 +211,4 @@ def _check_run_alone(run: str | None, neck: Neck | None, data: DataOptions) -> N
             hint="train one: `edgemeta train TASKS --out RUN`; or use --body",
         )
     if neck is not None or data != DataOptions():
-        raise click.UsageError("--neck and options of reading data go with --body")
+        raise click.UsageError("--neck and options for reading data need --body")

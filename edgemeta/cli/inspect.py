@@ -19,7 +19,7 @@ UNSEALED = "none: the bundle was made before manifests had one"
 @bundle_argument
 @json_option
 def inspect(bundle: Path, as_json: bool) -> None:
-    """Show what BUNDLE says of itself, and check the hashes of its files.
+    """Show the manifest of BUNDLE, and check the hashes of its files.
 
     \b
     Example:

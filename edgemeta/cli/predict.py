@@ -39,8 +39,8 @@ def predict(
     """Predict the samples of INPUT.
 
     INPUT is what `edgemeta adapt` takes, with or without classes or targets; or a folder of files
-    without folders, one file, or an .npy. Where the truth is known, the accuracy (or mean squared
-    error) is shown. The confidence is the model's own, not calibrated.
+    without class folders, one file, or an .npy. If the classes or targets are known, the accuracy
+    (or mean squared error) is shown. The confidence is not calibrated.
 
     \b
     Example:
@@ -65,13 +65,13 @@ def predict(
             if metric in record:
                 click.echo(f"{metric} {record[metric]:.4f} on {len(found.x)} samples")
     if state is None:
-        click.echo("note: no --state given, the init predicts without adaptation", err=True)
+        click.echo("note: no --state given, so the init predicts without adaptation", err=True)
 
 
 def _in_pieces(predict: Predict, manifest: Manifest) -> Predict:
-    """Bound the memory that many samples take, where it makes no difference to what is predicted.
+    """Predict in pieces to bound the memory, if this does not change the predictions.
 
-    That is where the bundle's record says that no sample counts for another.
+    It does not if the bundle's record says that samples are predicted independently.
     """
     if not manifest.trained.inductive:
         return predict

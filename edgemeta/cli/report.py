@@ -23,7 +23,7 @@ from edgemeta.util.files import write_atomically
     type=click.IntRange(min=2),
     default=100,
     show_default=True,
-    help="Of the test part, for the figures that are measured for the page.",
+    help="Test episodes for the figures that are measured for the page.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of the episodes.")
 @json_option
@@ -54,4 +54,4 @@ def report(
     if as_json:
         say_json({"report": str(out), "bytes": len(page.encode())})
         return
-    click.echo(f"{out}: {len(page.encode()) / 1e6:.1f} MB, needs nothing else")
+    click.echo(f"{out}: {len(page.encode()) / 1e6:.1f} MB, self-contained")

@@ -21,10 +21,10 @@ from edgemeta.cli._options import bundle_argument, json_option, say_json
 )
 @json_option
 def sign(bundle: Path, key: Path, as_json: bool) -> None:
-    """Sign BUNDLE, so that whoever has the public key can tell it from others.
+    """Sign BUNDLE, so that whoever has the public key can verify it.
 
-    All its files are checked first. The signature becomes part of the bundle. Devices ask for it
-    with `edgemeta.Runner(bundle, key="public.pem")`, people with `edgemeta verify`.
+    All its files are checked first. The signature becomes part of the bundle. Devices check it with
+    `edgemeta.Runner(bundle, key="public.pem")`, people with `edgemeta verify`.
 
     \b
     Example:

@@ -91,7 +91,7 @@ def _widths(
     try:
         return None if value is None else tuple(int(width) for width in value.split(","))
     except ValueError as error:
-        raise click.BadParameter(f"{value!r} is no list of widths such as 40,40") from error
+        raise click.BadParameter(f"{value!r} is not a list of widths such as 40,40") from error
 
 
 @click.command()
@@ -108,11 +108,11 @@ def _widths(
     help="The run's directory.",
 )
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
-@_option("root", "Where the data of a named TASKS lie.")
+@_option("root", "The place of the data, for TASKS given by name.")
 @_option("by", "Your own data: what is new at test time.", type=click.Choice(UNITS))
 @_option(
     "algorithm",
-    "A name for some of the choices below; each of them may be chosen otherwise.",
+    "A name for some of the choices below; each can be overridden.",
     type=click.Choice(ALGORITHMS),
 )
 @_option(
@@ -124,7 +124,10 @@ def _widths(
     metavar="PATTERN",
 )
 @_option("order", "Of the meta-gradient.", type=click.Choice(ORDERS))
-@_option("first_order_share", "Of the outer steps, from the first: first order, whatever --order.")
+@_option(
+    "first_order_share",
+    "Share of the outer steps, from the first on, that are first order in any case.",
+)
 @_option(
     "rates", "Inner rates, fixed or learned per tensor, step, weight.", type=click.Choice(RATES)
 )
@@ -137,10 +140,10 @@ def _widths(
 )
 @_option(
     "multi_step_share",
-    "Of the outer steps, from the first: query losses of earlier inner steps count, too.",
+    "Share of the outer steps, from the first on, in which losses of all inner steps count.",
 )
-@_option("start", "A run whose weights are the first, such as a pre-training.", metavar="RUN")
-@_option("teacher", "A run whose adapted predictions are learned, too.", metavar="RUN")
+@_option("start", "A run to take the first weights from, such as a pre-training.", metavar="RUN")
+@_option("teacher", "A run whose adapted predictions are also learned.", metavar="RUN")
 @_option("distill", "The teacher's share of the outer loss.")
 @_option(
     "trained",
@@ -158,8 +161,8 @@ def _widths(
 )
 @_option(
     "body",
-    "A pre-trained, frozen body in place of a model: speech, image, or an .onnx file. Unless told "
-    "otherwise the head is shared and alone adapts, in one step, behind --neck cosine.",
+    "A pre-trained, frozen body instead of a model: speech, image, or an .onnx file. By default "
+    "only the shared head adapts, in one step, after --neck cosine.",
     metavar="NAME|FILE",
 )
 @_option(
@@ -200,7 +203,7 @@ def _widths(
 @_option("meta_batch", "Tasks per outer step.")
 @_option("iterations", "Outer steps.")
 @_option("validate_every", "Outer steps between validations.")
-@_option("patience", "Stop after so many validations without a better one; 0: never.")
+@_option("patience", "Stop after this many validations without improvement; 0: never.")
 @_option("validation_episodes", "Tasks per validation.")
 @_option("test_episodes", "Tasks of the final test of the best checkpoint.")
 @_option("evaluation_queries", "Query samples per class in validation and test.")
@@ -209,15 +212,15 @@ def _widths(
 @_option("threads", "CPU threads; 0: all cores.")
 @_option(
     "strategy",
-    "How a batch is computed: loop, workers (a thread per task), vmap (tasks at once), or the "
-    "one that a short measurement finds fastest.",
+    "How a batch is computed: loop, workers (a thread per task), vmap (tasks at once), or auto: "
+    "a short measurement finds the fastest.",
     type=click.Choice(STRATEGIES),
 )
 @_option("chunk", "vmap: tasks at once; 0: all of them.")
 @_option("checkpointing", "Less memory: compute the inner steps twice, keep none.")
 @_option(
     "cache",
-    "Compute what is frozen in front of all that moves once per sample, and keep it in "
+    "Compute the outputs of the frozen first layers once per sample, and keep them in "
     "$EDGEMETA_CACHE or ~/.cache/edgemeta/features.",
     type=click.Choice(CACHES),
 )
@@ -235,10 +238,9 @@ def train(
 ) -> None:
     """Meta-train an init on TASKS.
 
-    TASKS is sinusoid, glyphs, omniglot, omniglot-vinyals, mnist and its like, or the path of your
-    own data: an .npz, a .csv, a folder of images or recordings; the last options say how it is
-    read.
-    The init that validates best is kept, and evaluated once on the test part at the end.
+    TASKS is sinusoid, glyphs, omniglot, omniglot-vinyals, mnist or similar, or the path of your own
+    data: an .npz, a .csv, a folder of images or recordings. The last options say how to read it.
+    The init with the best validation is kept, and is evaluated once on the test part at the end.
 
     \b
     Example:

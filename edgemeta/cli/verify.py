@@ -24,8 +24,8 @@ from edgemeta.measure.verify import verify as replay
     "--operators",
     type=click.Path(path_type=Path),
     metavar="CONFIG",
-    help="A required_operators.config: would a build of onnxruntime with its operators alone run "
-    "BUNDLE? Needs torch.",
+    help="A required_operators.config: check that a build of onnxruntime with only these operators "
+    "runs BUNDLE. Needs torch.",
 )
 @json_option
 def verify(

@@ -1,6 +1,6 @@
-"""Recordings of any kind: soundfile decodes what is no PCM .wav, soxr changes the sample rate.
+"""Recordings of any kind: soundfile decodes all but PCM .wav, soxr changes the sample rate.
 
-PCM .wav is read by the standard library's wave, so that a device needs neither of them.
+The standard library's wave reads PCM .wav, so that a device needs neither of them.
 """
 
 from __future__ import annotations
@@ -136,5 +136,5 @@ def _imported(name: str, what: str) -> ModuleType:
         return importlib.import_module(name)
     except (ImportError, OSError) as error:  # OSError: without the library that it wraps
         raise InputError(
-            f"{what} takes {name}, which is not installed", hint='pip install "edgemeta[audio]"'
+            f"{what} needs {name}, which is not installed", hint='pip install "edgemeta[audio]"'
         ) from error

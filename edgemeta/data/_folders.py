@@ -1,4 +1,4 @@
-"""Finding files and what they are of: a folder per class, or lists of files as CSV."""
+"""Find files and their classes: a folder per class, or lists of files as CSV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The IDX files of MNIST and its kin, as torchvision lays them out.
+"""The IDX files of MNIST and similar data sets, as torchvision stores them.
 
 Ours, because the format is a header of 16 bytes, and torchvision's reader brings torch.
 """

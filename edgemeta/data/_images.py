@@ -105,7 +105,7 @@ def _dataset(files: Listing, options: DataOptions) -> Dataset:
 
 
 def _decoder(files: Listing, options: DataOptions) -> ImageDecoder:
-    """Take what the options leave open from the first image that can be read."""
+    """Take what the options do not set from the first image that can be read."""
     pillow = import_pillow()
     refused: InputError | None = None
     for path in files.paths:
@@ -126,7 +126,7 @@ def _decoder(files: Listing, options: DataOptions) -> ImageDecoder:
 
 
 def _open(path: Path, pillow: ModuleType) -> Any:
-    """Decode an image, turned as its camera says it was held.
+    """Decode an image, turned upright as its EXIF orientation says.
 
     Raises:
         InputError: it cannot be read, or has more than 8 bits per channel.
@@ -162,7 +162,7 @@ def import_pillow() -> ModuleType:
         from PIL import Image
     except ImportError as error:
         raise InputError(
-            "reading image files takes pillow, which is not installed",
+            "reading image files needs pillow, which is not installed",
             hint='pip install "edgemeta[images]"',
         ) from error
     return Image

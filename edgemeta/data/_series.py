@@ -1,4 +1,4 @@
-"""Time series: long recordings of channels, cut into windows of one class and one person."""
+"""Time series: long recordings of channels, cut into windows of one class and one person each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples that are a file each, decoded when they are asked for."""
+"""Samples that are one file each, decoded when they are needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recognising how a user's data is laid out."""
+"""Recognise the layout of a user's data."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Layout:
     Attributes:
         name: what errors call it: "a folder of images per class".
         read: reads and checks it.
-        options: the `DataOptions` that have a meaning for it, besides `draw` and `test_only`.
+        options: the `DataOptions` that apply to it, besides `draw` and `test_only`.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Layout:
 
 
 def recognise(spec: str, root: Path | None, options: DataOptions) -> Layout | None:
-    """Find out what `spec` names; nothing but names of files is read.
+    """Find out what `spec` names; only names of files are read.
 
     Args:
         spec: a name of `DATA_NAMES`, or the path of a file or a folder.
@@ -59,22 +59,22 @@ def recognise(spec: str, root: Path | None, options: DataOptions) -> Layout | No
         None if `spec` names no data at all.
 
     Raises:
-        InputError: a folder has no known layout, or an option has no meaning.
+        InputError: a folder has no known layout, or an option does not apply.
     """
     path = Path(spec)
     if spec not in DATA_NAMES and (path.suffix in DATA_SUFFIXES or path.is_dir()):
         if root is not None:
-            raise InputError(f"{spec} takes no root", got=root, hint="leave --root out")
+            raise InputError(f"{spec} takes no root", got=root, hint="omit --root")
         try:
             layout = _folder(path, options) if path.is_dir() else _file(path, options)
         except OSError as error:
             raise InputError(
-                f"{path} cannot be looked into", got=error.strerror, hint="check its permissions"
+                f"{path} cannot be listed", got=error.strerror, hint="check its permissions"
             ) from error
     elif spec in DATA_NAMES:
         if root is None:
             raise InputError(
-                f"{spec} needs to know where its data lies",
+                f"{spec} needs --root, the place of its data",
                 hint=f"pass --root with the folder that holds {IDX_FILES[spec].folder}/raw",
             )
         layout = Layout(f"{spec}'s IDX files", partial(read_idx, spec, root))
@@ -140,7 +140,7 @@ def _folder(path: Path, options: DataOptions) -> Layout:
             return Layout("a folder of recordings, as waveforms", reader, _WAVE_OPTIONS)
         return Layout("a folder of recordings per class", reader, _SPECTRUM_OPTIONS)
     raise InputError(
-        f"{path} has no layout that is known",
+        f"{path} has no known layout",
         got=f"files that end in {', '.join(sorted(found))}" if found else "no folders with files",
         expected=_LAYOUTS,
     )

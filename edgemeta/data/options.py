@@ -1,4 +1,4 @@
-"""What a user may have to say about their data, beyond where it lies."""
+"""How to read a user's data: all that its path does not say."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ UNITS: tuple[Unit, ...] = get_args(Unit)
 
 @dataclass(frozen=True)
 class DataOptions:
-    """How to read data; an option that the layout of the data does not know is refused.
+    """How to read data; an option that does not apply to the data's layout is refused.
 
-    None, () and False stand for the defaults given here.
+    None, () and False stand for the defaults, which stand here after the last semicolon.
 
     Attributes:
         image_size: images: both sides in pixels; the size of the first image.
@@ -39,18 +39,17 @@ class DataOptions:
             "wave" at both ends, to 1.28.
         mels: spectra: bands of the mel filter bank; 40.
         coefficients: spectra: how many MFCC are kept, the zeroth included; 10.
-        window: time series: steps per sample, which it must be given; spectra: milliseconds per
-            frame, 40.
+        window: time series: steps per sample (required); spectra: milliseconds per frame; 40.
         hop: time series: steps from one window to the next, as many as a window has (with fewer,
             windows overlap, and support and query share steps); spectra: milliseconds from one
             frame to the next, 20.
-        columns: CSV: those that are input; all that have no other part.
+        columns: CSV: the input columns; all that have no other role.
         label: CSV: the column of the class; "label".
         subject: CSV: the column of the subject; "subject" where there is one.
         target: regression tables: the columns to predict; "target".
-        task: regression tables: the column each value of which is a task; it must be given.
+        task: regression tables: the column that identifies the task (required).
         draw: whose samples one task shows: "subject" (one person's, as for personalisation) or
-            "all" (those of everybody in the part); "subject" where subjects alone are divided, else
+            "all" (those of everybody in the part); "subject" if only subjects are divided, else
             "all".
         test_only: all classes (or tasks) belong to the test part: for a model that was trained on
             other data.
@@ -91,11 +90,11 @@ class DataOptions:
                 raise InputError(f"unknown {flag(name)}", got=value, expected=" or ".join(known))
 
     def allow(self, layout: str, *names: str) -> None:
-        """Refuse what was set and is not among `names`.
+        """Refuse options that were set and are not among `names`.
 
         Args:
             layout: what the data was recognised as.
-            names: attributes that have a meaning for it.
+            names: attributes that apply to it.
 
         Raises:
             InputError: others were set; the text names them all.
@@ -107,10 +106,10 @@ class DataOptions:
         ]
         if others:
             raise InputError(
-                f"options that have no meaning for {layout}",
+                f"options that do not apply to {layout}",
                 got=", ".join(map(flag, others)),
                 expected=f"none but {', '.join(map(flag, names))}" if names else "none",
-                hint="leave them out, or check what TASKS names",
+                hint="omit them, or check the path in TASKS",
             )
 
 

@@ -1,4 +1,4 @@
-"""What a bundle's training record says of how raw data became samples: a device does the same."""
+"""How training turned raw data into samples, from a bundle's record: a device does the same."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def file_kind(manifest: Manifest) -> FileKind:
     if "window" in record or manifest.task == "regression":
         raise InputError("this bundle takes no files", got=f"input {spec}", hint="pass a .csv")
     raise InputError(
-        "this bundle says nothing of how files become its samples",
+        "this bundle does not record how files become its samples",
         got=f"input {spec}",
         expected="uint8 (n, H, W) or (n, H, W, 3) for images; for recordings, the record of a "
         "training on recordings",

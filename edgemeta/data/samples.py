@@ -1,4 +1,4 @@
-"""Samples for a bundle from what people have: arrays, a folder of files, a table."""
+"""Samples for a bundle from arrays, a folder of files, or a table."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def read_samples(path: str | os.PathLike[str], runner: Loaded) -> Samples:
     kind = file_kind(manifest)
     if suffix not in kind.suffixes:
         raise InputError(
-            f"{path} is of no kind that can be read",
+            f"{path} has a format that cannot be read",
             expected=f"{FORMATS}, or one of the {kind.name}",
         )
     return _files(path.parent, [path], kind)
@@ -187,7 +187,7 @@ def _read_support(path: Path, manifest: Manifest) -> Samples:
         return _table(path, manifest, labelled=True)
     if path.suffix.lower() == ".npz":
         return _arrays(path, required=("x", "y"))
-    raise InputError(f"{path} is of no kind that can be read", expected=FORMATS)
+    raise InputError(f"{path} has a format that cannot be read", expected=FORMATS)
 
 
 def _check_exists(path: Path) -> None:
@@ -285,7 +285,7 @@ def _as_input(path: Path, x: NDArray[Any], manifest: Manifest) -> NDArray[Any]:
             f"{path} has the wrong number of input columns",
             got=f"{x[0].size} numbers for a sample",
             expected=f"{math.prod(shape)}, a sample being ({', '.join(map(str, shape))})",
-            hint="the columns of a table are its label and its input, nothing else",
+            hint="a table has the label and the input columns, nothing else",
         )
     x = x.reshape(-1, *shape)  # (n, D) -> (n, *shape)
     if np.dtype(manifest.input.dtype).kind in "iu" and (x == np.rint(x)).all():

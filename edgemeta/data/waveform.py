@@ -1,4 +1,4 @@
-"""Waveforms as samples: what networks take that compute their features themselves."""
+"""Waveforms as samples, for networks that compute their features themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One adapted state of a bundle: what predicts."""
+"""One adapted state of a bundle, which predicts."""
 
 from __future__ import annotations
 
@@ -25,11 +25,20 @@ class Learner:
 
     Attributes:
         losses: (steps + 1,) float32, the support loss before each step and after the last; empty
-            where the learner was loaded.
+            if the learner was loaded.
         ways: how many classes the task has; None for regression. The init of a shared head has one.
         frozen: whether `freeze` made it.
-        labels: what the first classes, or all, are called, by class index, if the learner came from
-            a state file that says so, or was adapted from such a one; else None.
+        labels: names of the first or of all classes, by class index, if the learner was read from a
+            state file with names, or adapted from such a learner; else None.
+
+    Example:
+        >>> import edgemeta
+        >>> import numpy as np
+        >>> drawings = np.zeros((2, 28, 28), np.uint8)
+        >>> drawings[0, 4:24, 13:16] = drawings[1, 13:16, 4:24] = 255  # two bars
+        >>> learner = edgemeta.load("omniglot").adapt(drawings, [0, 1])
+        >>> learner.predict_proba(drawings).shape
+        (2, 2)
     """
 
     def __init__(
@@ -64,6 +73,15 @@ class Learner:
 
         Raises:
             InputError: the samples cannot be used.
+
+        Example:
+            >>> import edgemeta
+            >>> import numpy as np
+            >>> drawings = np.zeros((2, 28, 28), np.uint8)
+            >>> drawings[0, 4:24, 13:16] = drawings[1, 13:16, 4:24] = 255  # two bars
+            >>> learner = edgemeta.load("omniglot").adapt(drawings, [0, 1])
+            >>> learner.predict(np.roll(drawings, 2, axis=2))
+            array([0, 1])
         """
         output = self.predict_logits(x)
         return output.argmax(1) if self._model.manifest.task == "classification" else output
@@ -94,10 +112,19 @@ class Learner:
     def freeze(self) -> Learner:
         """Return a learner that predicts faster, with the state as constants in a graph of its own.
 
-        Making it takes as long as loading a bundle does, some milliseconds, and the memory of the
-        predicting graph once more; it pays for many predictions with one state. Predictions differ
-        from those of this learner by rounding. All else is the same: it can be saved, and be
-        adapted further, which makes a learner that is not frozen.
+        This takes as long as loading a bundle, some milliseconds, and keeps a second copy of the
+        predicting graph in memory. It pays if you predict often with one state. Predictions differ
+        from those of this learner by rounding. You can save a frozen learner, and adapt it further,
+        which makes a learner that is not frozen.
+
+        Example:
+            >>> import edgemeta
+            >>> import numpy as np
+            >>> drawings = np.zeros((2, 28, 28), np.uint8)
+            >>> drawings[0, 4:24, 13:16] = drawings[1, 13:16, 4:24] = 255  # two bars
+            >>> learner = edgemeta.load("omniglot").adapt(drawings, [0, 1]).freeze()
+            >>> learner.frozen, learner.predict(drawings)
+            (True, array([0, 1]))
         """
         if self.frozen:
             return self
@@ -124,12 +151,22 @@ class Learner:
 
         Args:
             path: the file.
-            labels: what the classes are called, by class index; None leaves it at `labels`.
+            labels: names of the classes, by class index; None keeps the attribute `labels`.
 
         Raises:
             EdgemetaError: the file cannot be written.
             InputError: the labels could not be read back: two are equal, or one is neither a text
                 nor a finite number.
+
+        Example:
+            >>> import edgemeta
+            >>> import numpy as np
+            >>> drawings = np.zeros((2, 28, 28), np.uint8)
+            >>> drawings[0, 4:24, 13:16] = drawings[1, 13:16, 4:24] = 255  # two bars
+            >>> runner = edgemeta.load("omniglot")
+            >>> runner.adapt(drawings, [0, 1]).save("bars.safetensors", ["upright", "flat"])
+            >>> runner.load("bars.safetensors").labels
+            ('upright', 'flat')
         """
         fingerprint = self._model.fingerprint
         labels = self.labels if labels is None else labels
@@ -154,7 +191,7 @@ class Learner:
     def _values_for(self, model: Model) -> dict[str, NDArray[Any]]:
         if model.fingerprint != self._model.fingerprint:
             raise InputError(
-                "state is a learner of another bundle",
+                "state belongs to another bundle",
                 got=self._model.path,
                 expected=model.path,
                 hint="adapt this bundle to the support set again",

@@ -41,14 +41,20 @@ class Runner:
         bundle_path: the bundle's directory.
         threads: of onnxruntime, within one operator; None for one per core.
         providers: onnxruntime execution providers; None for the CPU.
-        key: a public key, a PEM file: the bundle must be signed with its private key (`edgemeta
-            sign`). None takes unsigned bundles too.
+        key: a PEM file with a public key: the bundle must be signed with the private key (`edgemeta
+            sign`). None also takes unsigned bundles.
         observe: is called after each load, adaptation, freezing and prediction, with an
             `edgemeta.device.events.Event`. The logger "edgemeta" gets the same without being asked.
 
     Raises:
         BundleError: the bundle is missing, damaged, of an unknown version, or not signed by `key`.
         InputError: threads, providers or key cannot be used.
+
+    Example:
+        >>> import edgemeta
+        >>> runner = edgemeta.Runner("bundle", threads=1)  # what `edgemeta export` wrote
+        >>> runner.manifest.task, runner.manifest.input.dtype
+        ('classification', 'uint8')
     """
 
     def __init__(
@@ -68,7 +74,7 @@ class Runner:
 
     @property
     def manifest(self) -> Manifest:
-        """What the bundle says of itself."""
+        """The bundle's manifest."""
         return self._model.manifest
 
     @property
@@ -106,14 +112,14 @@ class Runner:
             steps: inner steps; None for the bundle's own number; 0 returns the start unchanged.
             lr_scale: multiplies the inner learning rate.
             state: a learner to continue from; None starts from the init.
-            ways: how many classes the task has, at most as many as the head; the others are out of
-                reach then. None takes those of `state`, or all of the head's. A shared head takes
-                any number, and None as many as `state` and the labels have.
+            ways: number of classes of the task, at most that of the head; others are never
+                predicted. None takes the number of `state`, or that of the head. A shared head
+                takes any number; None takes as many as `state` and the labels have.
             holdout: samples and labels (or targets) as x and y, not among them, on which the
                 adapted learner must be no worse than the start: as many right labels, or no larger
                 a loss. A start that does not know some of the classes has their labels wrong.
-            guard: refuse an adaptation that diverged. False returns whatever came out, for those
-                who measure that.
+            guard: refuse an adaptation that diverged. False returns the result in any case, for
+                measurements.
 
         Returns:
             A new learner; neither the runner nor `state` changes.
@@ -122,6 +128,17 @@ class Runner:
             InputError: the support set or a number cannot be used.
             AdaptationError: the adaptation diverged (`edgemeta.device.guard` says when), or made
                 the holdout worse; it holds the losses and the learner from before.
+
+        Example:
+            >>> import edgemeta
+            >>> import numpy as np
+            >>> drawings = np.zeros((2, 28, 28), np.uint8)
+            >>> drawings[0, 4:24, 13:16] = drawings[1, 13:16, 4:24] = 255  # two bars
+            >>> learner = edgemeta.load("omniglot").adapt(drawings, [0, 1])
+            >>> learner.ways
+            2
+            >>> bool(learner.losses[-1] < learner.losses[0])
+            True
         """
         began = time.perf_counter()
         ways = self._ways(ways, state)
@@ -158,6 +175,13 @@ class Runner:
 
         Raises:
             BundleError: the file is missing, damaged, or belongs to another bundle.
+
+        Example:
+            >>> import edgemeta
+            >>> runner = edgemeta.load("omniglot")
+            >>> runner.init.save("init.safetensors")
+            >>> runner.load("init.safetensors").losses.size
+            0
         """
         return self._learner_of(read_state(Path(path), self.manifest, self.fingerprint))
 

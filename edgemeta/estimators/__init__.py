@@ -1,4 +1,4 @@
-"""Bundles in scikit-learn's manner: fit, predict, score, with labels of any type."""
+"""Bundles as scikit-learn estimators: fit, predict, score, with labels of any type."""
 
 from edgemeta.estimators.classifier import FewShotClassifier
 from edgemeta.estimators.regressor import FewShotRegressor

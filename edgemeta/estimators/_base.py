@@ -1,9 +1,9 @@
-"""What the estimators share: a bundle, samples, a file, and scikit-learn's manner.
+"""What the estimators share: the bundle, the samples, the file, scikit-learn's interface.
 
     classifier = edgemeta.FewShotClassifier("bundle").fit(X, y)
     classifier.predict(X)
 
-They fit into scikit-learn's pipelines, searches and cross-validation, and need none of it.
+They work in scikit-learn's pipelines, searches and cross-validation, and do not need it.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class FewShot(Parameters, ABC):
 
     @abstractmethod
     def _take(self, runner: Runner, found: saved.Saved) -> None:
-        """Have learned what was found in a file."""
+        """Take over what was read from a file."""
 
     def _set(
         self,
@@ -90,7 +90,7 @@ class FewShot(Parameters, ABC):
         samples: NDArray[np.int64],
         support: tuple[NDArray[Any], NDArray[Any]] | None,
     ) -> None:
-        """Have learned this; the support set stays if it is to be kept."""
+        """Store what was learned; keep the support set if `keep_support` is set."""
         self.runner_, self._learner, self._samples = runner, learner, samples
         self.n_features_in_ = math.prod(runner.manifest.input.shape)
         self._support = support if self.keep_support else None
@@ -104,7 +104,7 @@ class FewShot(Parameters, ABC):
         """Return the bundle's runner."""
         if isinstance(self.bundle, Runner):
             if self.threads is not None:
-                raise InputError("threads are a runner's own", hint="leave threads out")
+                raise InputError("threads are a runner's own", hint="omit threads")
             runner = self.bundle
         elif self.bundle in packaged.names():
             runner = packaged.load(str(self.bundle), threads=self.threads)

@@ -1,4 +1,4 @@
-"""Classes of any name, from a few samples each; what is unlike all of them is unknown."""
+"""A classifier for labels of any type, which can reject samples that are like no class."""
 
 from __future__ import annotations
 
@@ -29,18 +29,30 @@ class FewShotClassifier(FewShot):
         threads: of onnxruntime; None for one per core.
         keep_support: whether to keep the samples, here and in the file that `save` writes. Then
             `partial_fit` and `forget` give what `fit` would on all samples that count.
-        calibrate: whether to find a temperature for the probabilities, which takes up to 5 more
+        calibrate: whether to find a temperature for the probabilities; this takes up to 5 more
             adaptations.
-        reject: what is less familiar than this is unknown; see `familiarity`. None: nothing is.
+        reject: samples less familiar than this are unknown; see `familiarity`. None: no sample is.
         unknown_label: what `predict` calls it.
 
     Attributes:
         classes_: (C,) labels, ascending if they have an order; later ones are at the end.
-        calibrated_: whether the probabilities are calibrated: if there are two classes or more, two
-            samples or more of each, and all were there at the last lesson.
+        calibrated_: whether the probabilities are calibrated. That needs two classes or more, two
+            samples or more of each, all of them in the last call of `fit`.
         temperature_: what the logits are divided by; 1 where they are not calibrated.
         n_features_in_: numbers in one sample.
         runner_: of the bundle.
+
+    Example:
+        >>> import edgemeta
+        >>> import numpy as np
+        >>> drawings = np.zeros((2, 28, 28), np.uint8)
+        >>> drawings[0, 4:24, 13:16] = drawings[1, 13:16, 4:24] = 255  # two bars
+        >>> classifier = edgemeta.FewShotClassifier("omniglot")
+        >>> classifier.fit(drawings, ["upright", "flat"]).predict(drawings).tolist()
+        ['upright', 'flat']
+        >>> corner = np.maximum(*drawings)
+        >>> classifier.partial_fit(corner[None], ["cross"]).classes_.tolist()
+        ['flat', 'upright', 'cross']
     """
 
     _task = "classification"
@@ -92,9 +104,9 @@ class FewShotClassifier(FewShot):
     def partial_fit(self, X: Any, y: Any, classes: Sequence[Hashable] | None = None) -> Self:  # noqa: N803
         """Learn from these samples too; labels that are new are new classes.
 
-        With the kept support set, from it and these samples together, as `fit` would. Without it,
-        from these samples apart, and the present state is averaged with what comes of it; the
-        module `merging` says how near that is. The probabilities are not calibrated then.
+        With a kept support set, this learns from it and these samples together, like `fit`. Without
+        one, it adapts to these samples alone and averages the result with the present state; the
+        module `_merging` says how exact that is. The probabilities are then not calibrated.
 
         Args:
             X: (S, *input_shape) samples, or rows (S, features).
@@ -124,9 +136,9 @@ class FewShotClassifier(FewShot):
     def forget(self, label: Hashable) -> Self:
         """Unlearn a class.
 
-        With the kept support set, its samples go, and the others are learned anew: nothing of it
-        is left. Without it, its row of a shared head goes, and the others keep what they have; the
-        rest of the network keeps what it adapted to this class, if it adapts at all.
+        With a kept support set, the samples of the class are dropped and the others are learned
+        anew: nothing of the class is left. Without one, its row of the shared head is dropped and
+        the other rows stay. Other layers that adapt keep what they learned from this class.
 
         Raises:
             NotFittedError: nothing was learned yet.
@@ -152,7 +164,7 @@ class FewShotClassifier(FewShot):
             return self
         if not self.runner_.manifest.any_ways:
             raise InputError(
-                "a head of fixed width cannot forget a class by itself",
+                "a head of fixed width cannot forget a single class",
                 hint="set keep_support and fit again, or export with --head shared",
             )
         if not others:

@@ -1,4 +1,4 @@
-"""Functions from a few samples of their values."""
+"""A regressor that learns a function from a few of its values."""
 
 from __future__ import annotations
 
@@ -28,6 +28,14 @@ class FewShotRegressor(FewShot):
     Attributes:
         n_features_in_: numbers in one sample.
         runner_: of the bundle.
+
+    Example:
+        >>> import edgemeta
+        >>> import numpy as np
+        >>> x = np.linspace(-1, 1, 5, dtype=np.float32)[:, None]
+        >>> regressor = edgemeta.FewShotRegressor("sines").fit(x, np.sin(x))
+        >>> regressor.predict(x).shape
+        (5, 1)
     """
 
     _task = "regression"

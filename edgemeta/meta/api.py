@@ -52,10 +52,18 @@ def meta_train(
         TrainingError: the loss is not finite.
 
     Example:
-        source = tasks.from_arrays(x, y)
-        model = nn.Sequential(pretrained_body, SharedHead(512)).eval()
-        run = edgemeta.meta_train(model, source, out="run", adapt=("1.*",), trained=("1.*",))
-        edgemeta.export(run, "bundle")
+        >>> import edgemeta
+        >>> import numpy as np
+        >>> from edgemeta import tasks
+        >>> from torch import nn
+        >>> y = np.repeat(np.arange(10), 8)
+        >>> x = np.random.default_rng(0).normal(y[:, None], 0.1, (80, 3)).astype(np.float32)
+        >>> model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> choices = {"ways": 2, "shots": 1, "queries": 2, "evaluation_queries": 2}
+        >>> choices |= {"iterations": 2, "validation_episodes": 4, "test_episodes": 4}
+        >>> run = edgemeta.meta_train(model, tasks.from_arrays(x, y), out="run", **choices)
+        >>> edgemeta.export(run, "trained").name
+        'trained'
     """
     if odd := sorted(choices.keys() - TrainConfig.__dataclass_fields__.keys()):
         raise InputError(

@@ -1,4 +1,4 @@
-"""Dividing classes, people or tasks over the three parts."""
+"""Divide classes, people or tasks among the three parts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def divide(
     Args:
         units: (N,) unit of each row: its class, its subject or its task.
         split: (N,) 0/1/2 of each row as the data has it, or None.
-        seed: decides what the data leaves open.
+        seed: decides what the data does not.
         rows_by_split: where `split` does not separate the units, keep to the rows of the part's
             own split value.
 

@@ -1,4 +1,4 @@
-"""Task sources from what a program holds already: arrays, or a data set of PyTorch."""
+"""Task sources from arrays, or from a data set of PyTorch, that a program already has."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def from_arrays(
             episodes ask for is read.
         y: (N,) their classes: integers or strings.
         subject: (N,) whose samples they are: integers or strings.
-        split: (N,) 0 = train, 1 = val, 2 = test; None divides by `seed`. How a split is used that
-            does not separate the classes, see `DatasetSource`.
+        split: (N,) 0 = train, 1 = val, 2 = test; None divides by `seed`. `DatasetSource` says what
+            happens if a split does not separate the classes.
         by: what is new at test time: "class", "subject" or "both".
         seed: decides every division that `split` leaves open.
         draw: whose samples one task shows, "subject" or "all"; see `DatasetSource`.
@@ -46,9 +46,12 @@ def from_arrays(
         InputError: an array has another form, x is not finite, or the data cannot be divided.
 
     Example:
+        >>> import numpy as np
+        >>> from edgemeta import tasks
         >>> x = np.arange(80.0).reshape(40, 2)
-        >>> source = from_arrays(x, np.repeat(["a", "b", "c", "d", "e", "f", "g", "h"], 5))
-        >>> source.episode("train", EpisodeSize(2, 1, 3), seed=0, index=0).query_x.shape
+        >>> source = tasks.from_arrays(x, np.repeat(["a", "b", "c", "d", "e", "f", "g", "h"], 5))
+        >>> size = tasks.EpisodeSize(ways=2, shots=1, queries=3)
+        >>> source.episode("train", size, seed=0, index=0).query_x.shape
         (6, 2)
     """
     samples = ArraySamples(name, _array(name, "x", x))
@@ -90,9 +93,11 @@ def from_torch(
             the first, or cannot be read, is found when an episode asks for it.
 
     Example:
+        >>> import torch
+        >>> from edgemeta import tasks
         >>> from torch.utils.data import TensorDataset
         >>> pairs = TensorDataset(torch.rand(40, 1, 8, 8), torch.arange(40) % 8)
-        >>> from_torch(pairs).input_shape
+        >>> tasks.from_torch(pairs).input_shape
         (1, 8, 8)
     """
     samples = _TorchSamples(name, dataset)
@@ -114,7 +119,7 @@ class _TorchSamples(Samples):
     def __init__(self, name: str, dataset: Any) -> None:
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise InputError(
-                f"{name} cannot be asked for single items",
+                f"{name} does not give single items",
                 got=type(dataset).__name__,
                 expected="a data set with a length and dataset[k]",
                 hint="collect an iterable one in a list first",
@@ -143,7 +148,7 @@ class _TorchSamples(Samples):
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             size = f" of {len(pair)}" if isinstance(pair, tuple | list) else ""
             raise InputError(
-                f"{self._name}: item {row} is no pair",
+                f"{self._name}: item {row} is not a pair",
                 got=f"{type(pair).__name__}{size}",
                 expected="pairs (x, y) of an array, tensor or image, and a class",
                 hint="wrap the data set in one that returns pairs",
@@ -159,10 +164,10 @@ class _TorchSamples(Samples):
             sample, _ = self.item(row)
             if (sample.shape, sample.dtype.newbyteorder("=")) != (self.shape, self.dtype):
                 raise InputError(
-                    f"{self._name}: item {row} has another form than the first",
+                    f"{self._name}: item {row} differs from the first in shape or dtype",
                     got=f"{sample.shape} {sample.dtype}",
                     expected=f"{self.shape} {self.dtype}",
-                    hint="bring all to one in the data set's transform",
+                    hint="make all alike in the data set's transform",
                 )
             if sample.dtype.kind == "f" and not np.isfinite(sample).all():
                 raise InputError(

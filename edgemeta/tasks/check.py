@@ -1,4 +1,4 @@
-"""Looking at every sample of a data set: counts, sizes, duplicates, what cannot be read."""
+"""Check every sample of a data set: counts, sizes, duplicates, unreadable files."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ class ClassSource(TaskSource):
         return pool.classes[places]
 
     def class_name(self, class_id: int) -> str | None:
-        """Return what people call a class; None where classes have no names."""
+        """Return the name of a class; None if classes have no names."""
         return None
 
     def _draw_classes(
@@ -201,4 +201,4 @@ class ClassSource(TaskSource):
             hint=self._too_small_hint,
         )
 
-    _too_small_hint = "ask for fewer ways, shots or queries, or bring more data"
+    _too_small_hint = "reduce ways, shots or queries, or add data"

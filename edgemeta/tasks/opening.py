@@ -42,6 +42,11 @@ def open_tasks(
 
     Raises:
         InputError: the name is unknown, an option does not apply, or the data cannot be used.
+
+    Example:
+        >>> from edgemeta import tasks
+        >>> tasks.open_tasks("glyphs").input_shape  # or "photographs", a folder of yours
+        (28, 28)
     """
     options = options or DataOptions()
     if spec in NAMES:
@@ -71,8 +76,8 @@ def divided(
         )
     if by != "class" or options.draw is not None:
         raise InputError(
-            f"{name} is a regression table, whose tasks are divided and drawn",
-            hint="leave --by and --draw out",
+            f"{name} is a regression table: its parts are always divided by task",
+            hint="omit --by and --draw",
         )
     return TableSource(name, dataset, split_seed=split_seed, test_only=options.test_only)
 
@@ -97,11 +102,11 @@ def _open_named(spec: str, root: Path | None, by: Unit, options: DataOptions) ->
     if spec in ("omniglot", "omniglot-vinyals"):
         if root is None:
             raise InputError(
-                f"{spec} needs to know where its data lies",
+                f"{spec} needs --root, the place of its data",
                 hint="pass --root with the folder that holds images_background and "
                 "images_evaluation, or an .npz of them",
             )
         return open_omniglot("omniglot" if spec == "omniglot" else "omniglot-vinyals", root)
     if root is not None:
-        raise InputError(f"{spec} takes no root", got=root, hint="leave --root out")
+        raise InputError(f"{spec} takes no root", got=root, hint="omit --root")
     return GlyphSource() if spec == "glyphs" else SinusoidSource()

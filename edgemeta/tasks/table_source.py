@@ -91,7 +91,7 @@ class TableSource(TaskSource):
                 f"{self.name}: the {split} part is too small for this episode",
                 got=f"{len(self._tasks[split])} tasks, the largest of {most} rows",
                 expected=f"a task with shots + queries = {need} rows",
-                hint="ask for fewer shots or queries, or bring more data",
+                hint="reduce shots or queries, or add data",
             )
         drawn = rng.choice(usable[rng.integers(len(usable))], need, replace=False)
         x, y = self._dataset.samples.read(drawn), self._targets[drawn]

@@ -106,14 +106,22 @@ def export_bundle(
     Raises:
         InputError: an argument cannot be used; nothing was written.
         UnsupportedModelError: the model cannot be compiled; nothing was written.
-        ParityError: onnxruntime computes something else than PyTorch; nothing was written.
+        ParityError: onnxruntime and PyTorch give different results; nothing was written.
 
     Warns:
         UserWarning: batch norms in training mode belong to what stays frozen.
 
     Example:
-        model = nn.Sequential(pretrained_body, nn.Linear(512, 5)).eval()
-        export_bundle(model, "bundle", x, inner_lr=0.1, inner_steps=5, adapt=("1.*",))
+        >>> import edgemeta
+        >>> import numpy as np
+        >>> from torch import nn
+        >>> model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
+        >>> x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+        >>> settings = {"inner_lr": 0.1, "inner_steps": 5, "adapt": ("2.*",)}
+        >>> edgemeta.export_bundle(model, "heads", x, **settings).name
+        'heads'
+        >>> edgemeta.Runner("heads").adapt(x, [0, 0, 1, 1]).losses.shape
+        (6,)
     """
     target = checked_target(Path(out))
     if task not in LOSSES:

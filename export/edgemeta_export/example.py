@@ -126,7 +126,10 @@ def _shared_ways(task: str, ways: int | None, output: Tensor, example_y: Any) ->
         )
     if ways is None:
         if example_y is None:
-            raise InputError("how many ways had the training?", hint="pass ways or example_y")
+            raise InputError(
+                "cannot tell how many classes the model was trained on",
+                hint="pass ways or example_y",
+            )
         ways = int(torch.as_tensor(example_y).max()) + 1
     if not 2 <= ways <= bundle.MAX_WAYS:
         raise InputError("ways is out of range", got=ways, expected=f"2..{bundle.MAX_WAYS}")

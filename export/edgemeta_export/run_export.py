@@ -57,6 +57,12 @@ def export_run(
     Raises:
         InputError: there is no run, or it has no checkpoint.
         UnsupportedModelError, ParityError: see `export_bundle`.
+
+    Example:
+        >>> import edgemeta
+        >>> path = edgemeta.export("runs/glyphs", "exported")  # what `edgemeta train` wrote
+        >>> edgemeta.Runner(path).manifest.ways
+        2
     """
     form = GraphForm(chunk, unroll, opset, without)
     run = path if isinstance(path, Run) else Run(Path(path))

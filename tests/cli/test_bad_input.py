@@ -127,7 +127,7 @@ def test_labels_that_do_not_fit_the_queries(call: Call, bundle_path: Path, tmp_p
         (["train", "glyphs"], ["--out"]),
         (["train", "glyfs", "--out", "{}"], ["unknown tasks", "did you mean 'glyphs'?"]),
         (["train", "--out", "{}"], ["no TASKS given"]),
-        (["train", "omniglot", "--out", "{}"], ["needs to know where its data lies", "--root"]),
+        (["train", "omniglot", "--out", "{}"], ["needs --root, the place of its data", "--root"]),
         (["train", "missing.npz", "--out", "{}"], ["no such data file"]),
         (["train", "glyphs", "--out", "{}", "--shots", "0"], ["shots is too small"]),
         (["train", "glyphs", "--out", "{}", "--inner-lr", "nan"], ["inner_lr must be positive"]),

@@ -13,7 +13,7 @@ from edgemeta.cli import COMMANDS
 from edgemeta.device.packaged import names
 from tests.cli.conftest import Call
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_the_documented_line_gives_a_script(
     call: Call, monkeypatch: pytest.MonkeyPatch, shell: str
 ) -> None:
     instruction = f"{shell}_source"
-    assert instruction in README.read_text()
+    assert instruction in PAGE.read_text()
     monkeypatch.setenv("_EDGEMETA_COMPLETE", instruction)
     if shell == "bash":  # click asks bash itself for its version
         monkeypatch.setattr("click.shell_completion.BashComplete._check_version", lambda *_: None)

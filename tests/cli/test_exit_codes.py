@@ -19,7 +19,7 @@ from edgemeta.cli import EXIT_CODES, group
 from edgemeta.device.packaged import BUNDLES
 from tests.cli.conftest import Call, interruptible
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 
 
 def every_command() -> list[tuple[str, ...]]:
@@ -143,7 +143,7 @@ def test_no_command_is_help(call: Call) -> None:
 
 def test_the_codes_are_documented(call: Call) -> None:
     shown = " ".join(call("--help").out.split())
-    text = README.read_text()
+    text = PAGE.read_text()
     for code, meaning in EXIT_CODES.items():
         assert f"{code} {meaning}" in shown
         assert f"| {code} | {meaning}" in text

@@ -152,7 +152,7 @@ def test_an_onnx_file(call: Call, tmp_path: Path) -> None:
         ((), "name a RUN, or a pre-trained network with --body"),
         (("--body", "speach"), "did you mean 'speech'?"),
         (("--body", "speech", "--seconds", "0.5"), "too short for the speech embedding"),
-        (("--body", "speech", "--adapt", "head.*"), "--body adapts its head alone"),
+        (("--body", "speech", "--adapt", "head.*"), "--body adapts only its head"),
         (("--body", "image", "missing"), "unknown tasks: got 'missing'"),
         (("--body", "missing.onnx"), "no such ONNX file"),
         (("missing", "--neck", "cosine"), "no such run: got missing"),

@@ -95,7 +95,7 @@ def test_the_callers_layout_does_not_matter(classifier: Runner) -> None:
 
 def test_a_learner_of_another_bundle_is_refused(classifier: Runner, regressor: Runner) -> None:
     x, y = SINUSOID.samples(4, seed=1)
-    with pytest.raises(InputError, match="learner of another bundle"):
+    with pytest.raises(InputError, match="state belongs to another bundle"):
         classifier.adapt(X, Y, state=regressor.adapt(x, y))
 
 

@@ -279,7 +279,11 @@ def test_the_bundle_in_onnxruntimes_format(made: Compiled, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("model", "arguments", "message"),
     [
-        (Small(), {}, "how many ways had the training.*pass ways or example_y"),
+        (Small(), {}, "cannot tell how many classes the model was .*pass ways or example_y"),
+            Small(),
+            {},
+            "cannot tell how many classes the model was trained on.*pass ways or example_y",
+        ),
         (Small(), {"ways": 1}, r"ways is out of range: got 1, expected 2\.\.65536"),
         (Small(), {"ways": 3, "example_y": EXAMPLE_Y}, r"labels 0\.\.2"),
         (Small(), {"task": "regression"}, "a shared head is for classification"),

@@ -181,10 +181,10 @@ class _Broken(Dataset[Any]):
 @pytest.mark.parametrize(
     ("dataset", "message"),
     [
-        (iter([1]), r"dataset cannot be asked for single items: got list_iterator"),
+        (iter([1]), r"dataset does not give single items: got list_iterator"),
         ([], "dataset is empty"),
-        ([{"x": 1}], r"item 0 is no pair: got dict, expected pairs \(x, y\)"),
-        ([(X[0], 0, 0)], "item 0 is no pair: got tuple of 3"),
+        ([{"x": 1}], r"item 0 is not a pair: got dict, expected pairs \(x, y\)"),
+        ([(X[0], 0, 0)], "item 0 is not a pair: got tuple of 3"),
         ([(X[0] > 0, 0)], "x has a dtype that no model takes: got bool"),
         ([(1.5, 0)], "x has the wrong shape"),
         ([(torch.zeros(2, dtype=torch.bfloat16), 0)], "item 0 is no array"),

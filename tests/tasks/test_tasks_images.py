@@ -209,8 +209,8 @@ def test_what_is_kept_is_bounded() -> None:
         ({"a/0.png": b"x"}, {}, "too few classes in its folders: got 1"),
         ({"a/0.png": b"x", "b/0.wav": b"x"}, {}, "holds both images and recordings"),
         ({"a/0.png": b"x", "b/0.txt": b"x"}, {}, r"b has no file to read"),
-        ({"a/0.txt": b"x"}, {}, r"no layout that is known: got files that end in \.txt"),
-        ({"a.png": b"x"}, {}, "no layout that is known: got no folders with files"),
+        ({"a/0.txt": b"x"}, {}, r"no known layout: got files that end in \.txt"),
+        ({"a.png": b"x"}, {}, "no known layout: got no folders with files"),
         ({"train/a/0.png": b"x"}, {}, "names only some of its parts: got train, expected train"),
         ({"a/0.png": b"x"}, {"mels": 3}, "no meaning for a folder of images.*got --mels"),
         ({"images_background/A/b/0.png": b""}, {}, "holds Omniglot; use omniglot with --root"),
@@ -232,7 +232,7 @@ def test_a_folder_that_may_not_be_read(folder: Path, monkeypatch: pytest.MonkeyP
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("os.scandir", refuse)
-    with pytest.raises(InputError, match="cannot be looked into: got Permission denied"):
+    with pytest.raises(InputError, match="cannot be listed: got Permission denied"):
         _open(folder)
 
 

@@ -84,5 +84,5 @@ def test_what_cannot_be_used(table: Path, options: dict[str, Any], message: str)
 
 def test_a_table_has_no_subjects(table: Path) -> None:
     options = DataOptions(task="house", target=("price",))
-    with pytest.raises(InputError, match="whose tasks are divided"):
+    with pytest.raises(InputError, match="its parts are always divided by task"):
         open_tasks(str(table), by="subject", options=options)

@@ -221,16 +221,16 @@ def test_without_the_packages(words: Path, monkeypatch: pytest.MonkeyPatch) -> N
     """Plain files at the right rate need neither; others say which one, before any episode."""
     advice = r'which is not installed; pip install "edgemeta\[audio\]"'
     monkeypatch.setitem(sys.modules, "soundfile", None)
-    with pytest.raises(InputError, match=f"other than PCM .wav takes soundfile, {advice}"):
+    with pytest.raises(InputError, match=f"other than PCM .wav needs soundfile, {advice}"):
         _open(words)
     for path in (*words.glob("*/*.flac"), *words.glob("*/*.ogg")):
         path.unlink()
     monkeypatch.setitem(sys.modules, "soxr", None)
     source = _open(words)
     _write(words / "word0" / "s0_0.wav", _noise(4000), 8000)  # the first file
-    with pytest.raises(InputError, match=f"sample rate of recordings takes soxr, {advice}"):
+    with pytest.raises(InputError, match=f"sample rate of recordings needs soxr, {advice}"):
         _open(words)
-    with pytest.raises(InputError, match=f"takes soxr, {advice}"):
+    with pytest.raises(InputError, match=f"needs soxr, {advice}"):
         source._dataset.samples.read(np.array([0]))
     assert source._dataset.samples.read(np.array([1])).any()
     soundfile.write(words / "word0" / "s0_0.wav", _tone(300, RATE), RATE, "FLOAT")

@@ -1,4 +1,4 @@
-"""Bundles that come with edgemeta, to adapt at once."""
+"""Bundles that come with edgemeta and can be adapted at once."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def names() -> tuple[str, ...]:
 def load(name: str, **options: Any) -> Runner:
     """Open a bundle that comes with edgemeta.
 
-    The README.md beside them says what each was trained on, how well it does, and the licence of
-    its data.
+    The README.md in this folder says what each was trained on, how accurate it is, and the licence
+    of its data.
 
     Args:
         name: of the bundle; "omniglot": uint8 (28, 28) drawings, ink = 255; "words": float32 (49,
@@ -32,6 +32,12 @@ def load(name: str, **options: Any) -> Runner:
 
     Raises:
         InputError: there is no bundle of that name.
+
+    Example:
+        >>> import edgemeta
+        >>> runner = edgemeta.load("omniglot", threads=1)
+        >>> runner.manifest.input.shape
+        (28, 28)
     """
     known = names()
     if name not in known:

@@ -87,7 +87,9 @@ class Conv4(FewShotModel):
             raise InputError(
                 f"conv4 with --pool {pool} halves the image four times",
                 got=f"samples of shape {input.shape}",
-                hint="use --pool stride" if pool == "max" else "use --model mlp",
+                hint="use --pool stride; for recordings --model ds-cnn"
+                if pool == "max"
+                else "use --model mlp",
             ) from error
 
 

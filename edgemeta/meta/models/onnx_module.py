@@ -52,9 +52,12 @@ class OnnxModule(nn.Module):
             random numbers, a fixed number of samples. The text names all reasons.
 
     Example:
-        body = OnnxModule("mobilenet.onnx", outputs=("features",))
-        model = nn.Sequential(body, nn.Flatten(), SharedHead(1280))
-        export_bundle(model, "bundle", pictures, ways=5, inner_lr=1.0, inner_steps=1)
+        >>> import edgemeta
+        >>> import torch
+        >>> body = edgemeta.OnnxModule("body.onnx", outputs=("features",))  # without its classifier
+        >>> model = torch.nn.Sequential(body, torch.nn.Linear(8, 2))
+        >>> model(torch.zeros(5, 6)).shape
+        torch.Size([5, 2])
     """
 
     def __init__(
