@@ -76,62 +76,63 @@ def page() -> str:
     result, forgotten = (json.loads(path.read_text()) for path in (UNKNOWN, FORGETTING))
     settings, thresholds = result["settings"], result["thresholds"]
     parts = [
-        "# Estimators: what they know, and what they forget",
+        "# Estimators: unknown classes, calibration, forgetting",
         "",
         "Written by `python -m benchmarks.pages.estimators` "
         "from `benchmarks/results/`; do not edit. On "
-        "the packaged bundle and Omniglot's test characters, inductive, in per cent, unless it "
-        "says otherwise.",
+        "the packaged bundle `omniglot` and Omniglot's test characters, inductive, in per cent, "
+        "unless stated otherwise.",
         "",
         "## Unknown",
         "",
-        "`FewShotClassifier(bundle, reject=R)` calls unknown what is less familiar than R. "
-        "`familiarity` is how far the winning class is above a class that no sample was of, in "
-        "proportion to how far above it is on its own support samples. As many classes again as "
-        f"are learned are shown, {result['episodes']['test']} episodes. One threshold for all "
-        f"rows, {thresholds['familiarity']:.2f}, was chosen on validation characters, where as "
-        "large a share of known samples is rejected as of unknown ones is accepted. The area is "
-        "that under the ROC curve: 1 tells all, 0.5 is chance.",
+        '`FewShotClassifier(bundle, reject=R)` predicts "unknown" for samples that are less '
+        "familiar than R. `familiarity` compares the logit of the winning class with that of a "
+        "class without samples; it is 1 if the difference is as large as on the class's own "
+        "support samples. The queries are of the learned classes and of as many others, in "
+        f"{result['episodes']['test']} episodes. All rows have one threshold, "
+        f"{thresholds['familiarity']:.2f}. It was chosen on validation characters so that the "
+        "share of known samples that are rejected equals the share of unknown ones that are accepted. "
+        "The area is that under the ROC curve: 1 is perfect, 0.5 is chance.",
         "",
         unknown(settings, "familiarity"),
         "",
-        "The probability of the winning class, to which most would set a threshold, tells less, "
-        "and no threshold serves several numbers of classes. Chosen in the same way, at "
+        "A threshold on the probability of the winning class, the usual choice, works less well: "
+        "no single threshold works for different numbers of classes. Chosen in the same way, at "
         f"{thresholds['probability']:.4f}:",
         "",
         unknown(settings, "probability"),
         "",
-        "On data of another kind, choose R on classes that your device does not have to know: by "
-        "the errors that you can bear. With a head of fixed width there is no class without "
-        "samples; the mean over the head stands in for it, which is not measured here.",
+        "On your own data, choose R on classes that your device need not learn, by the errors "
+        "that you can accept. A head of fixed width has no class without samples; the mean over "
+        "the head is used instead. This is not measured here.",
         "",
         "## Calibration",
         "",
         "Expected calibration error, 15 bins, over the queries of the same episodes. The "
-        "temperature is found on support samples held out in turn, so it takes two of each class "
-        "or more; with one, `calibrated_` is false, and the probabilities are those of the bundle: "
-        "right for as many classes as it was trained on, too low for more.",
+        "temperature is found on support samples that are held out in turn, so each class needs "
+        "two samples or more. With one, `calibrated_` is false and the probabilities are those of "
+        "the bundle: right for the number of classes that it was trained on, too low for more.",
         "",
         calibration(settings),
         "",
         "## Later classes",
         "",
-        "Five classes are learned, five more one by one; accuracy on the queries of the five old "
-        "classes and of all ten, so far as they are asked about: "
-        f"{forgotten['omniglot']['episodes']} episodes, ± 95 % confidence interval. The last two "
-        "rows lack one of the old classes.",
+        "Five classes are learned together, then five more one by one. Accuracy on the queries of "
+        "the five old classes and of all ten: "
+        f"{forgotten['omniglot']['episodes']} episodes, ± 95 % confidence interval. In the last "
+        "two rows one of the old classes was forgotten on purpose.",
         "",
         forgetting(forgotten["omniglot"]),
         "",
-        "`partial_fit` without the support set averages states that were adapted apart "
-        "(`edgemeta/estimators/_merging.py`). With one step in a linear head, as here, that is the "
-        "state of all samples at once. With several steps through all layers it is an "
-        "approximation, which is not measured here: `python -m benchmarks.forgetting BUNDLE "
-        "TASKS` does it for a bundle of yours.",
+        "Without the support set, `partial_fit` averages states that were adapted separately "
+        "(`edgemeta/estimators/_merging.py`). With one step in a linear head, as here, this equals "
+        "learning from all samples at once. With several steps through all layers it is an "
+        "approximation that is not measured here; `python -m benchmarks.forgetting BUNDLE TASKS` "
+        "measures it for your bundle.",
         "",
-        "`keep_support=True` keeps the samples instead, and is right for every bundle. Plain "
-        "gradient steps on new samples alone unlearn the old classes: that is what "
-        "`Runner.adapt(..., state=learner)` does.",
+        "`keep_support=True` keeps the samples instead and is exact for every bundle. Plain "
+        "gradient steps on new samples alone, as in `Runner.adapt(..., state=learner)`, unlearn "
+        "the old classes.",
     ]
     return "\n".join(parts) + "\n"
 

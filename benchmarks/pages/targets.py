@@ -86,8 +86,8 @@ def page() -> str:
         "## Measured",
         "",
         "Processor time of one adaptation of five steps and one prediction, and its ratio to the "
-        f'usual form, in the best of {found["rounds"]} alternating rounds. "{AGAIN}" is the same '
-        "bundle once more: what it differs from 1 is noise (`benchmarks/targets.py`).",
+        f'usual form: the best of {found["rounds"]} alternating rounds. "{AGAIN}" is the same '
+        "bundle again; its difference from 1 is noise (`benchmarks/targets.py`).",
         "",
         forms(cases),
         "",
@@ -95,9 +95,9 @@ def page() -> str:
         "",
         "## What a device needs",
         "",
-        "The libraries of each runtime as its package has them, for x86-64 where they are "
-        "compiled: one for phones is for ARM, and was not available to measure. A page loads the "
-        "three files of WebAssembly. The bundle is the packaged one, without its selftest.",
+        "The libraries in each runtime's package, for x86-64 where they are compiled. A library "
+        "for phones (ARM) was not available to measure. A web page loads the three files of "
+        "WebAssembly. The bundle is the packaged one, without its selftest.",
         "",
         needs(found["sizes"]),
     ]

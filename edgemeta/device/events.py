@@ -30,7 +30,7 @@ class Event:
     Attributes:
         action: what was done.
         bundle: path of the bundle.
-        milliseconds: all of it took, checks of the input included.
+        milliseconds: total duration, checks of the input included.
         samples: how many were adapted to or predicted.
         steps: inner steps.
         losses: of an adaptation, the support loss before each step and after the last.

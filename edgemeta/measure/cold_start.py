@@ -44,7 +44,7 @@ def main(request: str) -> None:
 
 
 def peak_mb() -> float | None:
-    """Return the largest resident set so far, in 10^6 bytes; None where the system has no word.
+    """Return the largest resident set so far, in 10^6 bytes; None if the OS does not report it.
 
     Linux tells it in /proc: what getrusage tells there includes the parent at the time of the fork.
     """

@@ -29,7 +29,7 @@ class DatasetSource(ClassSource):
     there is no 1.
 
     With `by="subject"` the person is new and the classes are the same: every episode is drawn
-    from one subject, unless `draw` says otherwise. Subjects are divided by `split` if it separates
+    from one subject, unless `draw` overrides that. Subjects are divided by `split` if it separates
     them, else 60/20/20 by `split_seed`.
 
     With `by="both"` classes and people are new: both are divided as above, each for itself, and a

@@ -132,7 +132,7 @@ def test_labels_that_do_not_fit_the_queries(call: Call, bundle_path: Path, tmp_p
         (["train", "glyphs", "--out", "{}", "--shots", "0"], ["shots is too small"]),
         (["train", "glyphs", "--out", "{}", "--inner-lr", "nan"], ["inner_lr must be positive"]),
         (["train", "glyphs", "--out", "{}", "--model", "vgg"], ["'vgg'", "conv4"]),
-        (["train", "glyphs", "--out", "{}", "--hidden", "4,x"], ["no list of widths"]),
+        (["train", "glyphs", "--out", "{}", "--hidden", "4,x"], ["not a list of widths"]),
         (["train", "glyphs", "--out", "{}", "--config", "none.toml"], ["none.toml"]),
         (["train", "sinusoid", "--out", "{}"], ["conv4"]),
         (["train", "--resume", "--out", "{}"], ["no run to resume"]),

@@ -150,7 +150,7 @@ def test_recordings_beside_the_window(call: Call, tmp_path: Path) -> None:
         (["glyphs"], ["not your own data"]),
         (["{}"], ["no known layout"]),
         (["{}/a.npz", "--by", "subject"], ["names no subjects"]),
-        (["{}/a.npz", "--mels", "3"], ["no meaning for an .npz file", "--mels"]),
+        (["{}/a.npz", "--mels", "3"], ["do not apply to an .npz file", "--mels"]),
         (["{}/a.npz", "--window", "0"], ["--window is out of range"]),
         (["{}/a.npz", "--color", "red"], ["'red'", "gray"]),
     ],

@@ -279,7 +279,7 @@ def test_the_bundle_in_onnxruntimes_format(made: Compiled, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("model", "arguments", "message"),
     [
-        (Small(), {}, "cannot tell how many classes the model was .*pass ways or example_y"),
+        (
             Small(),
             {},
             "cannot tell how many classes the model was trained on.*pass ways or example_y",

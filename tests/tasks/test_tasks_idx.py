@@ -85,7 +85,7 @@ def test_damage(tmp_path: Path) -> None:
         open_tasks("kmnist")
     with pytest.raises(InputError, match=r"no emnist-letters data: got .*pass --root"):
         open_tasks("emnist-letters", tmp_path)
-    with pytest.raises(InputError, match="no meaning for mnist's IDX files: got --image-size"):
+    with pytest.raises(InputError, match="do not apply to mnist's IDX files: got --image-size"):
         open_tasks("mnist", tmp_path, options=DataOptions(image_size=32))
     labels = tmp_path / "train-labels-idx1-ubyte"
     _idx(labels, LABELS[:39])

@@ -212,7 +212,7 @@ def test_what_is_kept_is_bounded() -> None:
         ({"a/0.txt": b"x"}, {}, r"no known layout: got files that end in \.txt"),
         ({"a.png": b"x"}, {}, "no known layout: got no folders with files"),
         ({"train/a/0.png": b"x"}, {}, "names only some of its parts: got train, expected train"),
-        ({"a/0.png": b"x"}, {"mels": 3}, "no meaning for a folder of images.*got --mels"),
+        ({"a/0.png": b"x"}, {"mels": 3}, "do not apply to a folder of images.*got --mels"),
         ({"images_background/A/b/0.png": b""}, {}, "holds Omniglot; use omniglot with --root"),
         ({"MNIST/raw/t10k-images-idx3-ubyte.gz": b""}, {}, "holds IDX files; name them"),
     ],

@@ -120,7 +120,7 @@ def test_long_arrays_are_cut(write_npz: Callable[..., Path]) -> None:
         (CSV, {"window": 3, "label": "activity"}, r"got 'p0' in column 'who' of row 1; correct"),
         (CSV, {"window": 3, "label": "activity", "subject": "x"}, "has no column 'x'"),
         (CSV, {"window": 9, "label": "activity", "columns": ("ax",)}, "longest stretch .* has 6"),
-        (CSV, {"window": 3, "mels": 4}, "no meaning for a CSV time series: got --mels"),
+        (CSV, {"window": 3, "mels": 4}, "do not apply to a CSV time series: got --mels"),
         ("label,a\n0,1\n0\n", {"window": 1}, "does not fit the header: got 1 cells in row 2"),
         ("label,a\n0,1\n0,nan\n", {"window": 1}, "got 'nan' in column 'a' of row 2"),
         ("label,a\n0,1\n0,1e99\n", {"window": 1}, "got '1e99' in column 'a' of row 2"),

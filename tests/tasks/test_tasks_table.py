@@ -74,7 +74,7 @@ def test_columns_choose_the_input(table: Path) -> None:
         ({"task": "house", "target": ("house",)}, "columns with two parts: got house"),
         ({"task": "house", "target": ("a",), "columns": ("a",)}, "columns with two parts: got a"),
         ({"task": "a", "target": ("b",)}, "got 'h0' in column 'house' of row 1"),
-        ({"task": "house", "window": 4}, "no meaning for a regression table: got --window"),
+        ({"task": "house", "window": 4}, "do not apply to a regression table: got --window"),
     ],
 )
 def test_what_cannot_be_used(table: Path, options: dict[str, Any], message: str) -> None:

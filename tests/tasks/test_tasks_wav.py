@@ -213,7 +213,7 @@ def test_names_without_speakers(tmp_path: Path) -> None:
         ({"window": 2000}, "--window and --hop do not fit the clips: got 32000 and 320 of 16000"),
         ({"coefficients": 50}, "more --coefficients than --mels: got 50, expected 40"),
         ({"mels": 500}, "too many --mels"),
-        ({"image_size": 3}, "no meaning for a folder of recordings per class: got --image-size"),
+        ({"image_size": 3}, "do not apply to a folder of recordings per class: got --image-size"),
     ],
 )
 def test_options_that_do_not_fit(commands: Path, options: dict[str, Any], message: str) -> None:

@@ -208,7 +208,7 @@ def test_a_folder_of_waveforms(words: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mels": 40}, "no meaning for a folder of recordings, as waveforms: got --mels"),
+        ({"mels": 40}, "do not apply to a folder of recordings, as waveforms: got --mels"),
         ({"seconds": 1e-9}, "leave no samples: got 1e-09 s at 16000 Hz"),
     ],
 )
