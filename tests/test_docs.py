@@ -96,7 +96,7 @@ def test_the_code_for_files(
         write_tone(tmp_path / f"{path}.wav", 400 if "stop" in path or "new" in path else 2000)
     _, files, *_ = python_blocks(PAGES["docs/python.md"])
     exec(files, {})  # noqa: S102  # our own document
-    assert capsys.readouterr().out == "[('a.wav', 'stop')]\n"
+    assert capsys.readouterr().out == "a.wav stop\n"
 
 
 def write_tone(path: Path, hertz: float) -> None:

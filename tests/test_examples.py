@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 import edgemeta
 from edgemeta import tasks
@@ -45,6 +46,12 @@ def folder(compiled: Compile, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(packaged.BUNDLES / "omniglot", made / "bundle")
     shutil.copytree(compiled(CASE["mlp-sinusoid"]).runner.path, made / "sines")
     onnx.save(perceptron(), made / "body.onnx")
+    for place in ("alef/1", "ba/1", "ba/2"):
+        (path := made / "drawings" / f"{place}.png").parent.mkdir(parents=True, exist_ok=True)
+        drawing = np.full((28, 28), 255, np.uint8)
+        drawing[4:24, 13:16] = 0 if "alef" in place else 255
+        drawing[13:16, 4:24] = 0 if "ba" in place else 255
+        Image.fromarray(drawing).save(path)
     return made
 
 
@@ -88,7 +95,8 @@ def test_a_wrong_example_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 def failures(name: str, text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Run the example of a docstring in the folder; return what went wrong."""
     monkeypatch.chdir(folder)
-    example = doctest.DocTestParser().get_doctest(text, {}, name, None, None)
+    names = {"drawings": folder / "drawings"}
+    example = doctest.DocTestParser().get_doctest(text, names, name, None, None)
     if not example.examples:
         return [f"{name} has no example"]
     found: list[str] = []

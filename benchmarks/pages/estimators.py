@@ -91,8 +91,8 @@ def page() -> str:
         "support samples. The queries are of the learned classes and of as many others, in "
         f"{result['episodes']['test']} episodes. All rows have one threshold, "
         f"{thresholds['familiarity']:.2f}. It was chosen on validation characters so that the "
-        "share of known samples that are rejected equals the share of unknown ones that are accepted. "
-        "The area is that under the ROC curve: 1 is perfect, 0.5 is chance.",
+        "share of known samples that are rejected equals the share of unknown ones that are "
+        "accepted. The area is that under the ROC curve: 1 is perfect, 0.5 is chance.",
         "",
         unknown(settings, "familiarity"),
         "",

@@ -468,12 +468,12 @@ def test_what_does_not_fit_is_refused(
     for support, *words in (
         (recordings, "no has no file to read", ".png"),
         (drawings / "ba", "has no folders", "a folder of images for each class"),
-        (drawings / "ba" / "0.png", "of no kind that can be read"),
+        (drawings / "ba" / "0.png", "has a format that cannot be read"),
         (tmp_path / "nowhere", "no such data file", "folder of files per class"),
     ):
         assert_refused(call("adapt", "omniglot", support, "--out", out), *map(str, words))
     assert_refused(call("predict", "omniglot", recordings / "yes"), "has no images to predict")
-    assert_refused(call("predict", "omniglot", recordings / "yes" / "0.wav"), "of no kind")
+    assert_refused(call("predict", "omniglot", recordings / "yes" / "0.wav"), "has a format that")
     (drawings / "ba" / "0.png").write_bytes(b"broken")
     assert_refused(call("adapt", "omniglot", drawings, "--out", out), "ba/0.png cannot be read")
     floats = replace(OMNIGLOT.manifest, input=TensorSpec((28, 28), "float32"))
