@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
-from edgemeta.bundle import ADAPT, INIT, MANIFEST, PREDICT, FileRecord
+from edgemeta.bundle import ADAPT, INIT, PREDICT, FileRecord
 from edgemeta_export import export_bundle
+from edgemeta_export.bodies import graphs_in
+from tests.manifests import rewrite
 
 TYPES = {
     "int8": TensorProto.INT8,
@@ -23,6 +26,7 @@ TYPES = {
     "float16": TensorProto.FLOAT16,
     "float32": TensorProto.FLOAT,
 }
+THEIRS = "theirs/"
 SAMPLE = 16
 WORDS = 3
 
@@ -117,16 +121,19 @@ def foreign_bundle(folder: Path) -> Path:
         places[name] = len(init)
         init += array.tobytes()
     (path / INIT).write_bytes(init)
-    record = json.loads((path / MANIFEST).read_text())
+    ops = {}
     for name, output in ((ADAPT, "losses"), (PREDICT, "logits")):
         model = onnx.load(path / name, load_external_data=False)
         _add(model.graph, output, places)
         (path / name).write_bytes(model.SerializeToString())
-        record["ops"][name] = sorted(_ops(model.graph))
-    for name in (ADAPT, PREDICT, INIT):
-        made = FileRecord.of((path / name).read_bytes())
-        record["files"][name] = {"size": made.size, "sha256": made.sha256}
-    (path / MANIFEST).write_text(json.dumps(record))
+        ops[name] = sorted(_ops(model.graph))
+    made = {name: FileRecord.of((path / name).read_bytes()) for name in (ADAPT, PREDICT, INIT)}
+
+    def change(record: dict[str, Any]) -> None:
+        record["ops"] |= ops
+        record["files"] |= {name: asdict(each) for name, each in made.items()}
+
+    rewrite(path, change)
     return path
 
 
@@ -137,11 +144,19 @@ def _add(graph: onnx.GraphProto, output: str, places: dict[str, int]) -> None:
             if made == output:
                 node.output[k] = f"{output}/bare"
     text = f'<ir_version: 10, opset_import: ["" : 20]> g () => (float zero_of_all) {{{OPS}}}'
-    graph.node.extend(onnx.parser.parse_model(text).graph.node)
-    graph.node.append(helper.make_node("Add", [f"{output}/bare", "zero_of_all"], [output]))
+    added = onnx.parser.parse_model(text).graph
+    for each in graphs_in(added):  # the graph's own values have short names
+        for value in (*each.input, *each.output):
+            value.name = THEIRS + value.name
+        for node in each.node:
+            for names in (node.input, node.output):
+                names[:] = [THEIRS + name for name in names]
+    graph.node.extend(added.node)
+    summed = helper.make_node("Add", [f"{output}/bare", f"{THEIRS}zero_of_all"], [output])
+    graph.node.append(summed)
     for name, array in CONSTANTS.items():
         tensor = graph.initializer.add(
-            name=name, data_type=TYPES[array.dtype.name], dims=array.shape
+            name=THEIRS + name, data_type=TYPES[array.dtype.name], dims=array.shape
         )
         tensor.data_location = TensorProto.EXTERNAL
         said = (("location", INIT), ("offset", places[name]), ("length", array.nbytes))
