@@ -190,6 +190,26 @@ row(
     lambda: Head(3, nn.Conv2d(1, 3, 3), nn.AdaptiveMaxPool2d(1)),
 )
 
+
+class PooledChannelsLast(nn.Module):
+    """Averages a whole signal, image and volume whose channels lie last in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mixing = nn.Linear(3, 4)
+        pools = (nn.AdaptiveAvgPool1d(1), nn.AdaptiveAvgPool2d(1), nn.AdaptiveAvgPool3d((1, 1, 1)))
+        self.pools = nn.ModuleList(pools)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 4, 3) -> (N, 12)."""
+        last = self.mixing(x).tanh()
+        images = [last, last.unflatten(1, (2, 2)), last.square().unflatten(1, (2, 2, 1))]
+        pooled = [pool(y.movedim(-1, 1)) for pool, y in zip(self.pools, images, strict=True)]
+        return torch.cat([y.flatten(1) for y in pooled], 1)
+
+
+row("pooling", "global average, channels last", (4, 3), lambda: Head(12, PooledChannelsLast()))
+
 # --- norms
 
 

@@ -33,6 +33,7 @@ from edgemeta_export.aten_passes.plain_ops import plain_ops
 from edgemeta_export.decompose import changes_its_input, needed_decompositions
 from edgemeta_export.layers import LabelMode
 from edgemeta_export.layout import LAID_OUT, LayoutInterpreter, has_images
+from edgemeta_export.plain_pooling import PlainPooling
 from edgemeta_export.program import AtenProgram
 from edgemeta_export.quiet import quiet
 
@@ -102,6 +103,7 @@ def trace(
         # Both have fused kernels whose backward is one opaque op; these paths decompose.
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+        stack.enter_context(PlainPooling())
         try:
             # Without it, ops such as padding run their C++ code, which wants sizes as numbers.
             with enable_python_dispatcher(), preserve_node_meta():
