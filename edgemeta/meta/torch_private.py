@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch._C import _current_autograd_node as current_autograd_node
     from torch._C import _get_graph_executor_optimize as get_graph_executor_optimize
     from torch._C import _set_graph_executor_optimize as set_graph_executor_optimize
+    from torch._C._nn import adaptive_avg_pool2d, adaptive_avg_pool3d
     from torch._decomp import decomposition_table
     from torch._dispatch.python import enable_python_dispatcher
     from torch._dynamo.source import ConstantSource
@@ -61,6 +62,8 @@ _TORCHSCRIPT = "nothing: outer steps run op by op, with the same results in more
 _FREE_SIZE = "`torch.export.export` with `torch.export.Dim`, which lets no pass of ours in between"
 _EXPORTER = "`torch.onnx.export(..., custom_translation_table=RULES)`, which reads its rules anew"
 _PROMOTION = "nothing: PyTorch's own pass, which takes longer, on all nodes"
+
+_POOL = "the function of `torch.nn.functional` alone, where torch calls no other"
 
 PRIVATE: dict[str, Private] = {
     # Every op that runs.
@@ -148,6 +151,16 @@ PRIVATE: dict[str, Private] = {
         "where the exporter finds its pass that promotes types, to put ours in its place",
         _PROMOTION,
     ),
+    "adaptive_avg_pool2d": Private(
+        "torch._C._nn:adaptive_avg_pool2d",
+        "what `torch.nn.functional.adaptive_avg_pool2d` calls, as a mode sees it",
+        _POOL,
+    ),
+    "adaptive_avg_pool3d": Private(
+        "torch._C._nn:adaptive_avg_pool3d",
+        "what `torch.nn.functional.adaptive_avg_pool3d` calls, as a mode sees it",
+        _POOL,
+    ),
     "InsertTypePromotion": Private(
         "torch.onnx._internal.fx.passes.type_promotion:InsertTypePromotion",
         "that pass",
@@ -189,6 +202,8 @@ __all__ = [
     "TupleType",
     "TypePromotionInterpreter",
     "TypePromotionTable",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
     "create_function_from_graph",
     "current_autograd_node",
     "decomposition_table",

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from edgemeta.meta.torch_private import adaptive_avg_pool2d, adaptive_avg_pool3d
+
 AXES: dict[Any, int] = {
     F.adaptive_avg_pool1d: 1,
     F.adaptive_avg_pool2d: 2,
-    torch._C._nn.adaptive_avg_pool2d: 2,
+    adaptive_avg_pool2d: 2,
     F.adaptive_avg_pool3d: 3,
-    torch._C._nn.adaptive_avg_pool3d: 3,
+    adaptive_avg_pool3d: 3,
 }
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from edgemeta.meta.inner._kept_tensors import KeptTensors
 from edgemeta.meta.inner.loop import InnerLoop
-from edgemeta.meta.kept_tensors import KeptTensors
 
 
 class Keeping(nn.Module):

@@ -24,11 +24,11 @@ from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from edgemeta.errors import UnsupportedModelError
+from edgemeta.meta.inner._kept_tensors import KeptTensors
 from edgemeta.meta.inner.losses import Loss, balanced_cross_entropy
 from edgemeta.meta.inner.norms import SupportNorm, with_support_norms
 from edgemeta.meta.inner.shared_head import shared_names
 from edgemeta.meta.inner.updates import SGD, Rates, Update
-from edgemeta.meta.kept_tensors import KeptTensors
 
 OUT_OF_REACH = 1e9  # subtracted from a logit: far beyond what exp can see, far from overflow
 
