@@ -8,13 +8,17 @@ NEWEST_TESTS := tests/export/test_rules.py tests/export/test_bundle_export.py te
 	tests/meta/test_engine.py tests/meta/test_torch_private.py
 CPP := $(wildcard export/cpp/*/*.?pp export/cpp/*/*/*.?pp tests/cpp/*/*.cpp)
 
-.PHONY: demo test lint device oldest cpp arm newest web web-page demo-web parity guard soak fuzz clean
+.PHONY: demo test test-slow lint device oldest cpp arm newest web web-page demo-web parity guard soak fuzz clean
 
 demo: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh benchmarks/demo.sh
 
+# At most 8 minutes on two cores; the tests marked `slow` follow in `make test-slow`.
 test: .venv/installed lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --durations 15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --durations 15 -m 'not slow'
+
+test-slow: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --durations 15 -m slow
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -108,11 +108,20 @@ Compile = Callable[[Case], Compiled]
 """What the fixture `compiled` is."""
 
 
-def compile_case(case: Case, path: Path) -> Compiled:
-    """Export a case to `path`, unless that was done, and load it."""
-    if not path.exists():
-        x, y = case.samples(7, seed=1)
-        export_bundle(
-            case.model(), path, x, task=case.task, inner_lr=INNER_LR, inner_steps=5, example_y=y
-        )
+def export_case(case: Case, path: Path) -> None:
+    """Export a case to `path`."""
+    x, y = case.samples(7, seed=1)
+    export_bundle(
+        case.model(), path, x, task=case.task, inner_lr=INNER_LR, inner_steps=5, example_y=y
+    )
+
+
+def load_case(case: Case, path: Path) -> Compiled:
+    """Return a case with the bundle that `export_case` made of it."""
     return Compiled(case, Runner(path, threads=1), InnerLoop(case.model(), LOSSES[case.task]))
+
+
+def compile_case(case: Case, path: Path) -> Compiled:
+    """Export a case to `path` and load it."""
+    export_case(case, path)
+    return load_case(case, path)

@@ -1,38 +1,69 @@
-"""Bundles of the models in `tests.cases`, each compiled once per session, and small data files."""
+"""Bundles that tests share, each made once for the whole suite, and small data files."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.cases import Case, Compiled, compile_case
+from tests.cases import Case, Compiled, export_case, load_case
 
 LONGEST_EXPORT = 300  # seconds; after them, whoever held the lock is gone
 
+Make = Callable[[Path], object]
+Exported = Callable[[str, Make], Path]
+"""What the fixture `exported` is."""
+
 
 @pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Compiled]:
-    """Return a function that compiles a case, once for all the processes that run the suite."""
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Return a function that makes a bundle, or a folder of some, under a name of the suite.
+
+    All processes that run the suite share it: the first one that asks calls `make(path)`. Nobody
+    may change what it made; take a copy instead.
+
+        path = exported("slices", lambda path: export_bundle(model(), path, X, ...))
+    """
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
-    made: dict[str, Compiled] = {}
+    return partial(made_once, folder / "bundles")
 
+
+@pytest.fixture(scope="session")
+def compiled(exported: Exported) -> Callable[[Case], Compiled]:
+    """Return a function that compiles a case, once for all the processes that run the suite."""
+
+    @cache
     def compile_once(case: Case) -> Compiled:
-        if case.name not in made:
-            path = folder / "bundles" / case.name
-            with only_one(folder / f"{case.name}.lock"):
-                made[case.name] = compile_case(case, path)
-        return made[case.name]
+        return load_case(case, exported(f"case-{case.name}", partial(export_case, case)))
 
     return compile_once
+
+
+def made_once(folder: Path, name: str, make: Make) -> Path:
+    """Return `folder`/`name`, and let `make` write it, whole, if it is not there."""
+    path, part, maker = (folder / f"{name}{suffix}" for suffix in ("", ".part", ".maker"))
+    function = make.func if isinstance(make, partial) else make
+    made_by = f"{function.__module__}.{function.__qualname__}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with only_one(folder / f"{name}.lock"):
+        if not path.exists():
+            shutil.rmtree(part, ignore_errors=True)
+            make(part)
+            maker.write_text(made_by)
+            part.rename(path)
+        known = maker.read_text()
+        assert known == made_by, f"{name!r} is already what {known} made, not {made_by}"
+    return path
 
 
 @contextmanager
