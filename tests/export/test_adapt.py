@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
 import pytest
 import torch
+from torch import nn
 
 from edgemeta import Runner, UnsupportedModelError
 from edgemeta.bundle import ADAPT
@@ -17,6 +19,7 @@ from edgemeta.meta.inner.losses import LOSSES
 from edgemeta.meta.inner.low_rank import LOW_RANK, add_low_rank
 from edgemeta_export import export_bundle
 from tests.cases import CASE
+from tests.conftest import Exported
 from tests.tolerance import assert_most, excess, numpy_state
 
 CONV4 = CASE["conv4-group-stride"]
@@ -26,14 +29,27 @@ CONVOLUTIONS = {"Conv", "ConvTranspose"}
 PRODUCTS = {"Gemm", "MatMul"}
 
 
-def export(path: Path, adapt: tuple[str, ...], rank: int = 0) -> tuple[Runner, InnerLoop]:
-    """Return conv4's bundle, and the same inner loop in PyTorch."""
-    models = [CONV4.model(), CONV4.model()]
-    if rank:
-        models = [add_low_rank(model, rank=rank) for model in models]
-    x, y = CONV4.samples(5, seed=0)
-    export_bundle(models[0], path, x, inner_lr=0.1, inner_steps=2, adapt=adapt, example_y=y)
-    return Runner(path, threads=1), InnerLoop(models[1], LOSSES["classification"], adapt)
+Export = Callable[..., tuple[Runner, InnerLoop]]
+
+
+@pytest.fixture
+def export(exported: Exported) -> Export:
+    """Return a function that gives conv4's bundle, and the same inner loop in PyTorch."""
+
+    def model(rank: int) -> nn.Module:
+        return add_low_rank(CONV4.model(), rank=rank) if rank else CONV4.model()
+
+    def once(name: str, adapt: tuple[str, ...], rank: int = 0) -> tuple[Runner, InnerLoop]:
+        def make(path: Path) -> None:
+            x, y = CONV4.samples(5, seed=0)
+            export_bundle(
+                model(rank), path, x, inner_lr=0.1, inner_steps=2, adapt=adapt, example_y=y
+            )
+
+        path = exported(f"adapt-{name}", make)
+        return Runner(path, threads=1), InnerLoop(model(rank), LOSSES["classification"], adapt)
+
+    return once
 
 
 def count(path: Path, ops: set[str]) -> tuple[int, int]:
@@ -45,12 +61,19 @@ def count(path: Path, ops: set[str]) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(
-    ("adapt", "rank"),
-    [(HEAD, 0), (BODY, 0), (NORMS, 0), (LAST, 0), (LOW_RANK, 2)],
-    ids=["head", "body", "norms and biases", "last block", "low rank"],
+    ("name", "adapt", "rank"),
+    [
+        ("head", HEAD, 0),
+        ("body", BODY, 0),
+        ("norms and biases", NORMS, 0),
+        ("last block", LAST, 0),
+        ("low rank", LOW_RANK, 2),
+    ],
 )
-def test_parity_of_each_choice(tmp_path: Path, adapt: tuple[str, ...], rank: int) -> None:
-    runner, loop = export(tmp_path / "bundle", adapt, rank)
+def test_parity_of_each_choice(
+    export: Export, name: str, adapt: tuple[str, ...], rank: int
+) -> None:
+    runner, loop = export(name, adapt, rank)
     state = loop.init()
     assert [tensor.name for tensor in runner.manifest.state] == [*state.params]
     assert runner.manifest.adapted_parameters == sum(p.numel() for p in state.params.values())
@@ -65,22 +88,22 @@ def test_parity_of_each_choice(tmp_path: Path, adapt: tuple[str, ...], rank: int
     assert_most(found)
 
 
-def test_a_frozen_body_runs_once_and_has_no_backward(tmp_path: Path) -> None:
+def test_a_frozen_body_runs_once_and_has_no_backward(export: Export) -> None:
     """Four convolutions in front of the Loop, shared with the last look at the support set."""
-    export(tmp_path / "bundle", HEAD)
-    assert count(tmp_path / "bundle", CONVOLUTIONS) == (0, 4)
+    head, _ = export("head", HEAD)
+    assert count(head.path, CONVOLUTIONS) == (0, 4)
 
 
-def test_the_backward_stops_at_the_lowest_adapted_layer(tmp_path: Path) -> None:
-    last, _ = export(tmp_path / "last", LAST)
-    every, _ = export(tmp_path / "every", ("*",))
+def test_the_backward_stops_at_the_lowest_adapted_layer(export: Export) -> None:
+    last, _ = export("last block", LAST)
+    every, _ = export("every", ("*",))
     # Three frozen blocks in front, with constant weights.
-    assert count(tmp_path / "last", CONVOLUTIONS) == (0, 3)
+    assert count(last.path, CONVOLUTIONS) == (0, 3)
     # In the Loop: forward, and gradients of weight, bias, and input; but none to the block's own
     # input. The gradients of a norm's weight and bias are products as well. Outside of the Loop one
     # more forward, and a product that counts the samples of each class.
-    assert count(tmp_path / "last", PRODUCTS) == (4 + 3 + 2, 2 + 1)
-    assert count(tmp_path / "every", PRODUCTS) == (4 + 3 + 3 * 4 + 4 * 2, 5 + 1)
+    assert count(last.path, PRODUCTS) == (4 + 3 + 2, 2 + 1)
+    assert count(every.path, PRODUCTS) == (4 + 3 + 3 * 4 + 4 * 2, 5 + 1)
     assert last.manifest.flops_per_step < every.manifest.flops_per_step / 3
 
 

@@ -24,6 +24,8 @@ from edgemeta.meta.inner.norms import NormStatistics
 from edgemeta.meta.inner.shared_head import SharedHead
 from edgemeta_export import export_bundle
 
+pytestmark = pytest.mark.usefixtures("lowered_once")
+
 WAYS, STEPS, LR = 3, 3, 0.05
 # Relative to a tensor's largest value: float32, three steps; largest seen 2e-6.
 LIMIT = 2e-5

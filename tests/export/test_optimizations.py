@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from torch import Tensor, nn
 
 from edgemeta import Runner
-from edgemeta.bundle import ADAPT
+from edgemeta.bundle import ADAPT, INIT, PREDICT
 from edgemeta_export import GraphForm, export_bundle
 from edgemeta_export.form import OPTIMIZATIONS
+from edgemeta_export.lowered_loop import LOWERINGS
+from edgemeta_export.passes import PASSES
 from tests.export.passes.models import normal
 
 WAYS, SAMPLES, STEPS = 3, 6, 2
@@ -45,7 +48,8 @@ SUPPORT = normal(SAMPLES, 1, 9, 8), np.arange(SAMPLES) % WAYS
 
 
 @pytest.fixture(scope="module")
-def model() -> nn.Module:
+def model(lowered_once: list[object]) -> nn.Module:
+    torch.manual_seed(0)
     return Spotter()
 
 
@@ -78,8 +82,13 @@ def agree(left: Runner, right: Runner) -> bool:
     )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(OPTIMIZATIONS) - {"tiles"}))  # see test_winograd
+@pytest.mark.parametrize(
+    "name",
+    [
+        *sorted(PASSES),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in LOWERINGS if name != "tiles"),
+    ],
+)  # see test_winograd for "tiles"; the others are lowered anew, which takes its time
 def test_without_one_the_bundle_computes_the_same_with_more(
     name: str, model: nn.Module, whole: Runner, tmp_path: Path
 ) -> None:
@@ -100,6 +109,17 @@ def test_without_one_the_bundle_computes_the_same_with_more(
         assert sizes[0] > sizes[1]
     else:
         assert before.total() > after.total(), (before - after, after - before)
+
+
+def test_what_precedes_the_passes_is_done_once(
+    model: nn.Module, whole: Runner, lowered_once: list[object], tmp_path: Path
+) -> None:
+    """Otherwise this file takes a minute more; and an export may not change what others take."""
+    before = len(lowered_once)
+    again = export(model, tmp_path / "bundle")
+    assert len(lowered_once) == before
+    for name in (ADAPT, PREDICT, INIT):
+        assert (again.path / name).read_bytes() == (whole.path / name).read_bytes()
 
 
 @pytest.mark.slow

@@ -23,6 +23,8 @@ from edgemeta_export.cost import adaptation_cost
 from tests.export.passes.models import loop_body, normal, ops
 from tests.tolerance import excess, numpy_state
 
+pytestmark = pytest.mark.usefixtures("lowered_once")
+
 WAYS, SAMPLES, CHUNK = 3, 14, 4
 X, Y = normal(SAMPLES, 1, 12, 12), np.arange(SAMPLES) % WAYS
 

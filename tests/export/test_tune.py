@@ -18,6 +18,8 @@ from edgemeta_export import export_bundle, fastest
 from edgemeta_export import tune as tuning
 from edgemeta_export.tune import USUAL, VARIANTS
 
+pytestmark = pytest.mark.usefixtures("lowered_once")
+
 X, Y = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32), np.arange(4) % 2
 
 

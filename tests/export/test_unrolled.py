@@ -18,6 +18,8 @@ from edgemeta_export import GraphForm, export_bundle
 from edgemeta_export.ort_format import write_ort_format
 from tests.export.passes.models import normal
 
+pytestmark = pytest.mark.usefixtures("lowered_once")
+
 USUAL = 3
 X, Y = normal(7, 1, 9, 9), np.arange(7) % 3
 
