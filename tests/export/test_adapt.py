@@ -23,8 +23,16 @@ from tests.conftest import Exported
 from tests.tolerance import assert_most, excess, numpy_state
 
 CONV4 = CASE["conv4-group-stride"]
-HEAD, BODY, NORMS = ("head.*",), ("*", "!head.*"), ("blocks.?.1.*", "*.bias")
+HEAD = ("head.*",)
 LAST = ("blocks.3.*", "head.*")
+CHOICES: dict[str, tuple[tuple[str, ...], int]] = {
+    "head": (HEAD, 0),
+    "body": (("*", "!head.*"), 0),
+    "norms and biases": (("blocks.?.1.*", "*.bias"), 0),
+    "last block": (LAST, 0),
+    "low rank": (LOW_RANK, 2),
+}
+"""What adapts, and the rank of adapters."""
 CONVOLUTIONS = {"Conv", "ConvTranspose"}
 PRODUCTS = {"Gemm", "MatMul"}
 
@@ -60,20 +68,9 @@ def count(path: Path, ops: set[str]) -> tuple[int, int]:
     return inside, sum(node.op_type in ops for node in model.graph)
 
 
-@pytest.mark.parametrize(
-    ("name", "adapt", "rank"),
-    [
-        ("head", HEAD, 0),
-        ("body", BODY, 0),
-        ("norms and biases", NORMS, 0),
-        ("last block", LAST, 0),
-        ("low rank", LOW_RANK, 2),
-    ],
-)
-def test_parity_of_each_choice(
-    export: Export, name: str, adapt: tuple[str, ...], rank: int
-) -> None:
-    runner, loop = export(name, adapt, rank)
+@pytest.mark.parametrize("name", CHOICES)
+def test_parity_of_each_choice(export: Export, name: str) -> None:
+    runner, loop = export(name, *CHOICES[name])
     state = loop.init()
     assert [tensor.name for tensor in runner.manifest.state] == [*state.params]
     assert runner.manifest.adapted_parameters == sum(p.numel() for p in state.params.values())
