@@ -101,12 +101,17 @@ class _Behind(nn.Module):
 
 
 def calibration_samples(source: TaskSource, size: EpisodeSize) -> NDArray[Any]:
-    """Return raw samples (n, *shape) of the training part to calibrate with, the same each time."""
+    """Return raw samples (n, *shape) of the training part to calibrate with, the same each time.
+
+    Episodes of a small part repeat its samples. Each is returned once: a second look changes no
+    range.
+    """
     samples: list[NDArray[Any]] = []
     while sum(map(len, samples)) < CALIBRATION:
         episode = source.episode("train", size, 0, len(samples))
         samples.append(np.concatenate([episode.support_x, episode.query_x]))
-    return np.concatenate(samples)[:CALIBRATION]
+    drawn = np.concatenate(samples)[:CALIBRATION]
+    return np.stack([*{sample.tobytes(): sample for sample in drawn}.values()])
 
 
 def front_model(front: nn.Module, x: Tensor) -> ir.Model:

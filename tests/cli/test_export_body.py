@@ -95,6 +95,7 @@ def test_data_gives_the_mean_and_calibrates_int8(
     calls: Counter[str] = Counter()
     for module, name in ((features, "fingerprint"), (int8_accuracy, "evaluate")):
         monkeypatch.setattr(module, name, counting(getattr(module, name), calls))
+    monkeypatch.setattr(int8_accuracy, "EPISODES", 100)  # in place of 300: to save time
     bundle = tmp_path / "words"
     arguments = ("--body", "speech", sounds, "--int8", sounds, "--by", "subject")
     made = call("export", *arguments, "--out", bundle)
@@ -107,6 +108,7 @@ def test_data_gives_the_mean_and_calibrates_int8(
     assert record is not None
     assert record.int8 is not None
     assert record.int8.split == "val"
+    assert record.int8.episodes == 100
     assert record.int8.float32 == pytest.approx(record.int8.int8, abs=0.1)
     assert record.result is not None
     centring = record.result.centring

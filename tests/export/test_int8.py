@@ -133,6 +133,18 @@ def test_accuracy_before_and_after_is_on_validation_episodes(
     assert again.float32 == found.int8  # what is known is not measured again
 
 
+def test_samples_to_calibrate_with_are_drawn_and_each_is_there_once() -> None:
+    x, y = samples(180)
+    subject, split = np.repeat(np.arange(6), 30), np.repeat([0, 1, 2], 60)
+    source = from_arrays(x, y, subject=subject, split=split, by="subject")
+    size = EpisodeSize(WAYS, 1, 5)
+    found = calibration_samples(source, size)
+    part = {sample.tobytes() for sample in x[:60]}
+    assert {sample.tobytes() for sample in found} <= part  # of the training part
+    assert 50 < len({sample.tobytes() for sample in found}) == len(found) <= 60
+    assert np.array_equal(found, calibration_samples(source, size))
+
+
 def test_nothing_frozen_is_refused(tmp_path: Path) -> None:
     x, _ = samples(9)
     with pytest.raises(InputError, match=r"quantizes what is frozen.*nothing is"):
