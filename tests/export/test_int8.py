@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -143,6 +144,16 @@ def test_samples_to_calibrate_with_are_drawn_and_each_is_there_once() -> None:
     assert {sample.tobytes() for sample in found} <= part  # of the training part
     assert 50 < len({sample.tobytes() for sample in found}) == len(found) <= 60
     assert np.array_equal(found, calibration_samples(source, size))
+
+
+def test_a_sample_that_is_there_twice_changes_no_range() -> None:
+    x, _ = samples(9)
+    graphs = []
+    for calibration in (x, np.concatenate([x[5:], x])):
+        made = quantize_front(network(), ["9.weight", "9.bias"], calibration)
+        (graph,) = (m.graph for m in made.modules() if isinstance(m, OnnxModule))
+        graphs.append(ir.to_proto(graph.lowered).SerializeToString(deterministic=True))
+    assert graphs[0] == graphs[1]
 
 
 def test_nothing_frozen_is_refused(tmp_path: Path) -> None:
