@@ -205,7 +205,6 @@ def test_a_directory_that_is_read_only(read_only: Path) -> None:
     assert names(read_only) == ["file"]
 
 
-@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_the_old_file_or_the_new_one() -> None:
     command = [sys.executable, "-m", "benchmarks.soak_saves", "--kills", "30"]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -89,7 +89,6 @@ def test_json_that_is_none_or_too_much(tmp_path: Path, content: str, message: st
     refused_bundle(bundle, message)
 
 
-@pytest.mark.slow  # tracemalloc is
 def test_the_worst_json_takes_little_memory(tmp_path: Path) -> None:
     bundle = crafted(tmp_path)
     (bundle / MANIFEST).write_text('{"a": [' + "{}," * 174_000 + "{}]}")

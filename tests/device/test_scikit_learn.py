@@ -29,7 +29,6 @@ from edgemeta.meta.models.networks import build_model
 from edgemeta.tasks import EpisodeSize, open_tasks
 from edgemeta_export import export_bundle
 
-pytestmark = pytest.mark.slow
 WIDTH = 10
 RUNNERS: dict[str, Runner] = {}
 
