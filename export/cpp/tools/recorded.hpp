@@ -1,5 +1,5 @@
 // What a selftest keeps of a result: all of it, or samples of a large one. The format is described
-// in cpp_runtime_notes.md, and read by edgemeta/bundle/selftest.py and export/web/src/recorded.ts, too.
+// in cpp_runtime_notes.md. edgemeta/bundle/selftest.py and export/web/src/recorded.ts read it, too.
 
 #pragma once
 
