@@ -18,8 +18,6 @@ OPTIMIZATIONS = (*LOWERINGS, *PASSES)
 class GraphForm:
     """How the graphs of a bundle are written.
 
-        export_bundle(model, "bundle", x, inner_lr=0.1, inner_steps=5, form=GraphForm(opset=17))
-
     Attributes:
         chunk: take the support set in slices of so many samples, whose gradients add up to the
             same step: the memory of an adaptation is then that of one slice. Needs a loss that is
@@ -31,6 +29,16 @@ class GraphForm:
 
     Raises:
         InputError: `chunk` is not positive, or an optimization is unknown.
+
+    Example:
+        >>> import edgemeta
+        >>> import numpy as np
+        >>> from torch import nn
+        >>> x, form = np.eye(4, 3, dtype=np.float32), edgemeta.GraphForm(unroll=True, opset=17)
+        >>> settings = {"inner_lr": 0.1, "inner_steps": 2, "form": form}
+        >>> path = edgemeta.export_bundle(nn.Linear(3, 2), "unrolled", x, **settings)
+        >>> edgemeta.Runner(path).manifest.opset
+        17
     """
 
     chunk: int | None = None
