@@ -14,7 +14,7 @@ from edgemeta_export.graph_building import constant, typed
 from edgemeta_export.rules.onnx_graph import DOMAIN, KEY
 from edgemeta_export.rules.registry import OPSET
 
-LARGE = 1024
+LARGE = 256
 """Bytes from which on a weight belongs into `init.bin`. Smaller constants, such as shapes, stay in
 the graph, where the inference of shapes can see them."""
 

@@ -94,7 +94,7 @@ def test_features_in_front_of_a_classifier(tmp_path: Path) -> None:
     adapting, predicting = (external(tmp_path / "bundle", name) for name in (ADAPT, PREDICT))
     assert {"0/w1", "0/w2"} <= set(adapting)
     assert adapting == predicting
-    weights_alone = 4 * (WIDTH * 64 + 64 * FEATURES + FEATURES * WAYS + WAYS)
+    weights_alone = 4 * (WIDTH * 64 + 64 + 64 * FEATURES + FEATURES * WAYS + WAYS)
     assert (tmp_path / "bundle" / INIT).stat().st_size < weights_alone + 256
 
 
@@ -312,6 +312,7 @@ def test_the_same_file_twice_is_stored_once(tmp_path: Path) -> None:
             return logits
 
     runner = export(tmp_path / "bundle", Both(), samples(9))
-    assert len(external(tmp_path / "bundle", ADAPT)) == 4  # two weights, and the head's state
+    # Two weights and the larger bias, and the head's state.
+    assert len(external(tmp_path / "bundle", ADAPT)) == 5
     made = Both()
     assert_like_eager(runner, lambda x: (made.left(x) + made.right(-x)) / 4, made.head)
