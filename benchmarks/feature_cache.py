@@ -29,6 +29,7 @@ from edgemeta.meta.models.neck import MatrixNeck
 from edgemeta.meta.runs.adapter import run_adapter
 from edgemeta.meta.runs.run import Run
 from edgemeta.tasks import EpisodeSize, TaskSource, from_arrays
+from edgemeta.util.cores import usable_cores
 
 SAMPLES, FEATURES, CLASSES = 5000, 96, 40
 GOAL = 20.0  # seconds, after the features
@@ -65,7 +66,7 @@ class Body(nn.Module):
 def main() -> None:
     """Print the seconds as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=usable_cores())
     arguments = parser.parse_args()
     body = Body()
     with tempfile.TemporaryDirectory() as folder:

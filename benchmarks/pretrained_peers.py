@@ -29,6 +29,7 @@ from edgemeta.meta.outer.work import fit_neck
 from edgemeta.meta.runs.adapter import TorchAdapter
 from edgemeta.meta.runs.devices import CPU
 from edgemeta.tasks import DataOptions, Episode, EpisodeSize, open_tasks
+from edgemeta.tasks.source import input_of
 from edgemeta_export.body_export import INNER_LR, INNER_STEPS
 
 Features = NDArray[np.float32]
@@ -82,7 +83,7 @@ def as_exported(model: BodyModel, features: int, ways: int) -> Contestant:
 def main(data: str, body: str, by: Unit, episodes: int) -> None:
     """Print the accuracy of each as JSON."""
     source = open_tasks(data, by=by, options=DataOptions(**READY[body].data))
-    spec = TensorSpec(tuple(source.input_shape), source.input_dtype.name)
+    spec = input_of(source)
     size = EpisodeSize(5, 1, 15)
     plain, centred = (make_body_model(body, spec).eval() for _ in range(2))
     cache = FeatureCache(source)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
 from edgemeta.tasks import Episode, EpisodeSize, Split, TaskSource
+from edgemeta.tasks.source import input_of
 
 if TYPE_CHECKING:
     from edgemeta.device.runner import Runner
@@ -160,7 +161,7 @@ def check_fit(adapter: Adapter, source: TaskSource, size: EpisodeSize) -> None:
     Raises:
         InputError: the kind of task, the samples or the number of classes differ.
     """
-    data = TensorSpec(tuple(source.input_shape), source.input_dtype.name)
+    data = input_of(source)
     for what, got, expected in (
         ("kind of task", source.kind, adapter.task),
         ("samples", data, adapter.input),

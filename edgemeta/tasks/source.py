@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
 
 Split = Literal["train", "val", "test"]
@@ -109,3 +110,8 @@ class TaskSource(ABC):
 def episode_rng(split: Split, seed: int, index: int) -> np.random.Generator:
     """Return the randomness of episode number `index` of the stream `seed` of a part."""
     return np.random.default_rng([seed, _SPLIT_SEED[split], index])
+
+
+def input_of(source: TaskSource) -> TensorSpec:
+    """Return what one sample of a source looks like."""
+    return TensorSpec(tuple(source.input_shape), source.input_dtype.name)

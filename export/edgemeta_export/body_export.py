@@ -34,6 +34,7 @@ from edgemeta.meta.models.weights import weights_digest
 from edgemeta.meta.outer.work import fit_neck
 from edgemeta.meta.runs.devices import CPU
 from edgemeta.tasks import DataOptions, EpisodeSize, TaskSource
+from edgemeta.tasks.source import input_of
 from edgemeta_export.bundle_export import export_bundle
 from edgemeta_export.int8 import calibration_samples, quantize_front
 from edgemeta_export.int8_accuracy import Setting, before_and_after, validated
@@ -172,9 +173,7 @@ def _read_as(data: Data | None, options: DataOptions) -> dict[str, Any]:
 def _input(body: str, data: Data | None, options: DataOptions) -> tuple[TensorSpec, dict[str, Any]]:
     """Return one raw sample, and how it is made of a file."""
     if data is not None:
-        source = data.source
-        spec = TensorSpec(tuple(source.input_shape), source.input_dtype.name)
-        return spec, dict(source.preprocessing)
+        return input_of(data.source), dict(data.source.preprocessing)
     if body == "speech":
         assert options.sample_rate and options.seconds  # noqa: S101, PT018  # see reading_for
         wave = Waveform(options.sample_rate, options.seconds)

@@ -15,10 +15,11 @@ from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import LOSSES
 from edgemeta.meta.inner.updates import SGD, Rates, Update
 from edgemeta.meta.models.features import FeatureCache
-from edgemeta.meta.runs.adapter import TorchAdapter, input_of, samples_of
+from edgemeta.meta.runs.adapter import TorchAdapter, samples_of
 from edgemeta.meta.runs.devices import CPU
 from edgemeta.meta.runs.frozen import behind_frozen
 from edgemeta.tasks import EpisodeSize
+from edgemeta.tasks.source import input_of
 
 EPISODES = 300
 QUERIES = 15, 5, 1  # samples of each class that are predicted: as many as the part has

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import onnx
 
-from edgemeta.bundle import MANIFEST, FileRecord
+from edgemeta.bundle import FileRecord
 from edgemeta.device.packaged import BUNDLES
+from tests.manifests import rewrite
 
 OMNIGLOT = BUNDLES / "omniglot"
 
@@ -23,13 +24,12 @@ def crafted(folder: Path, **files: bytes) -> Path:
         files: by name without its ending.
     """
     bundle = Path(shutil.copytree(OMNIGLOT, folder / "bundle"))
-    record = json.loads((bundle / MANIFEST).read_text())
+    made = {}
     for stem, content in files.items():
         (path,) = bundle.glob(f"{stem}.*")
         path.write_bytes(content)
-        made = FileRecord.of(content)
-        record["files"][path.name] = {"size": made.size, "sha256": made.sha256}
-    (bundle / MANIFEST).write_text(json.dumps(record))
+        made[path.name] = asdict(FileRecord.of(content))
+    rewrite(bundle, lambda record: record["files"].update(made))
     return bundle
 
 

@@ -126,7 +126,7 @@ def foreign_bundle(folder: Path) -> Path:
         model = onnx.load(path / name, load_external_data=False)
         _add(model.graph, output, places)
         (path / name).write_bytes(model.SerializeToString())
-        ops[name] = sorted(_ops(model.graph))
+        ops[name] = sorted({n.op_type for g in graphs_in(model.graph) for n in g.node})
     made = {name: FileRecord.of((path / name).read_bytes()) for name in (ADAPT, PREDICT, INIT)}
 
     def change(record: dict[str, Any]) -> None:
@@ -162,12 +162,3 @@ def _add(graph: onnx.GraphProto, output: str, places: dict[str, int]) -> None:
         said = (("location", INIT), ("offset", places[name]), ("length", array.nbytes))
         for key, value in said:
             tensor.external_data.add(key=key, value=str(value))
-
-
-def _ops(graph: onnx.GraphProto) -> set[str]:
-    found = {node.op_type for node in graph.node}
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                found |= _ops(attribute.g)
-    return found

@@ -38,7 +38,7 @@ from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import LOSSES
 from edgemeta.meta.models.features import FeatureCache
 from edgemeta.meta.models.parts import FewShotModel
-from edgemeta.meta.runs.adapter import TorchAdapter, evaluate_steps, input_of, samples_of
+from edgemeta.meta.runs.adapter import TorchAdapter, evaluate_steps, samples_of
 from edgemeta.meta.runs.algorithms import HEAD
 from edgemeta.meta.runs.building import head_ways, make_model, trained_names
 from edgemeta.meta.runs.devices import CPU
@@ -46,7 +46,7 @@ from edgemeta.meta.runs.frozen import behind_frozen
 from edgemeta.meta.runs.run import Run, Trained, open_run_tasks
 from edgemeta.meta.runs.seeding import OwnRandomness
 from edgemeta.tasks import EpisodeSize, TaskSource
-from edgemeta.tasks.source import TaskKind
+from edgemeta.tasks.source import TaskKind, input_of
 
 Init = Literal["meta-learned", "pretrained", "random"]
 Method = Literal["as trained", "head", "all weights", "prototype"]

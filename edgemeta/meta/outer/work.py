@@ -9,7 +9,6 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from edgemeta.bundle import TensorSpec
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.models.bodies import BodyModel
 from edgemeta.meta.models.features import FeatureCache
@@ -30,6 +29,7 @@ from edgemeta.meta.runs.frozen import behind_frozen
 from edgemeta.meta.runs.run import make_loop
 from edgemeta.tasks import EpisodeSize, TaskSource
 from edgemeta.tasks.dataset_source import DatasetSource
+from edgemeta.tasks.source import input_of
 
 
 class Work(NamedTuple):
@@ -103,8 +103,8 @@ def begin(
         # Pre-training puts a head of its own behind the features that the model's head reads.
         if config.objective != "classes" or isinstance(behind[0].model, FewShotModel):
             loop, source = behind
-    input = TensorSpec(tuple(source.input_shape), source.input_dtype.name)
-    return Work(model, trained, body, loop, source, replace(statistics, input=input))
+    statistics = replace(statistics, input=input_of(source))
+    return Work(model, trained, body, loop, source, statistics)
 
 
 def fit_neck(

@@ -25,6 +25,7 @@ from edgemeta.meta.runs.devices import CPU
 from edgemeta.meta.runs.frozen import behind_frozen
 from edgemeta.meta.runs.run import Run
 from edgemeta.tasks import Episode, EpisodeSize, Split, TaskSource
+from edgemeta.tasks.source import input_of
 
 Outputs = dict[int, NDArray[np.float32]]
 """What is predicted after so many inner steps: (Q, ways) or (Q, *target_shape)."""
@@ -162,11 +163,6 @@ class TorchAdapter:
 def samples_of(size: EpisodeSize, episodes: int) -> int:
     """Return how many samples so many episodes show."""
     return episodes * size.ways * (size.shots + size.queries)
-
-
-def input_of(source: TaskSource) -> TensorSpec:
-    """Return one sample of a source."""
-    return TensorSpec(tuple(source.input_shape), source.input_dtype.name)
 
 
 def run_adapter(

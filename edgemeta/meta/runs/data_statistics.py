@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgemeta.bundle import TensorSpec
 from edgemeta.meta.runs.checkpoint import DataStatistics
 from edgemeta.tasks import EpisodeSize, TaskSource
+from edgemeta.tasks.source import input_of
 
 STATISTICS_EPISODES = 100  # enough samples for a mean and a standard deviation
 
@@ -35,7 +35,7 @@ def data_statistics(source: TaskSource, size: EpisodeSize, scaled: bool = True) 
         std = tuple(np.maximum(rows.std(0), 1e-6).tolist())
     return DataStatistics(
         kind=source.kind,
-        input=TensorSpec(source.input_shape, source.input_dtype.name),
+        input=input_of(source),
         target_shape=source.target_shape,
         mean=mean,
         std=std,

@@ -7,7 +7,7 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
-CPU = torch.device("cpu")
+from edgemeta.meta.runs.devices import CPU
 
 
 class OwnRandomness:
