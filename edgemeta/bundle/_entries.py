@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-MAX_NAME = 500  # characters
+from edgemeta.util.strict_json import is_plain
+
+MAX_NAME = 500  # bytes of UTF-8
 MAX_AXES = 16
+MAX_SIZE = (1 << 31) - 1  # of one axis
 DTYPES = {
     "bool": 1,
     **{f"{kind}{8 * size}": size for kind in ("int", "uint") for size in (1, 2, 4, 8)},
@@ -76,8 +79,8 @@ class FileRecord:
 def _shape(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list) or any(type(n) is not int or n < 0 for n in value):
         raise ValueError(f"shape {value!r}")
-    if len(value) > MAX_AXES:
-        raise ValueError(f"a shape of {len(value)} axes")
+    if len(value) > MAX_AXES or any(n > MAX_SIZE for n in value):
+        raise ValueError(f"a shape of {len(value)} axes, the longest {max(value)}")
     return tuple(value)
 
 
@@ -110,9 +113,13 @@ def state_tensor(record: Mapping[str, Any]) -> StateTensor:
     if tensor.kind not in ("parameter", "buffer"):
         raise ValueError(f"state tensor {record!r}")
     name = tensor.name
-    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MAX_NAME:
+    if not isinstance(name, str) or not _is_name(name):
         raise ValueError(f"the name of state tensor {record!r}")
     if type(tensor.per_class) is not bool:
         raise ValueError(f"per_class {tensor.per_class!r}")
     dtype = _dtype(tensor.dtype)
     return StateTensor(name, _shape(tensor.shape), dtype, tensor.kind, tensor.per_class)
+
+
+def _is_name(text: str) -> bool:
+    return is_plain(text) and not set(text) & {"\t", "\n"} and 0 < len(text.encode()) <= MAX_NAME

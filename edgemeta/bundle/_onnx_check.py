@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeta.bundle._entries import MAX_AXES
+from edgemeta.bundle._entries import MAX_AXES, MAX_SIZE
 from edgemeta.bundle._protobuf import (
     BYTES,
     FIXED32,
@@ -30,7 +30,6 @@ from edgemeta.util.strict_json import short
 
 MAX_FIELDS = 300_000  # the largest of the tested models has 20,000; read in less than a second
 MAX_DEPTH = 8  # graphs within graphs: the Loop over steps, the one over slices, branches
-MAX_SIZE = 1 << 31  # of one axis
 MAX_DIGITS = 11  # of an offset
 EXTERNAL = 1  # data_location
 
@@ -233,7 +232,7 @@ def _read_tensor(
     name = reader.text(single[NAME]) if NAME in single else ""
     dims = (reader.integers(each, MAX_AXES) for each in found if each[0] == DIMS)
     shape = tuple(itertools.chain.from_iterable(dims))
-    if len(shape) > MAX_AXES or any(n >= MAX_SIZE for n in shape):
+    if len(shape) > MAX_AXES or any(n > MAX_SIZE for n in shape):
         raise ValueError(f"{short(name)} has shape {short(shape)}")
     data_type = reader.varint(single[DATA_TYPE][1])[0] if DATA_TYPE in single else 0
     if data_type not in NUMPY:

@@ -111,7 +111,7 @@ class ProtobufReader:
 
         Raises:
             IndexError: it is cut short.
-            ValueError: it is larger than 64 bits.
+            ValueError: it is larger than 64 bits, or longer than it has to be.
         """
         value = shift = 0
         while (byte := self.data[at]) > 0x7F:
@@ -123,6 +123,8 @@ class ProtobufReader:
         value |= byte << shift
         if value >> 64:
             raise ValueError("a number of more than 64 bits")
+        if shift and not byte:
+            raise ValueError("a number with more bytes than it needs")
         return value, at + 1
 
     def integers(self, field: Field, most: int) -> list[int]:
@@ -132,11 +134,14 @@ class ProtobufReader:
             ValueError: there are more than `most`, or one is too large.
         """
         found, (_, at, end) = [], field
-        while at < end:
-            value, at = self.varint(at)
-            found.append(value)
-            if at > end or len(found) > most:
-                raise ValueError(f"more than {most} numbers, or one that is cut short")
+        try:
+            while at < end:
+                value, at = self.varint(at)
+                found.append(value)
+                if at > end or len(found) > most:
+                    raise ValueError(f"more than {most} numbers, or one that is cut short")
+        except IndexError as error:
+            raise ValueError("a number that is cut short") from error
         return found
 
     def text(self, field: Field) -> str:

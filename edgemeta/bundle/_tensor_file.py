@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from edgemeta.bundle._entries import MAX_AXES
 from edgemeta.util.strict_json import parse_object
 
 HEADER_ROOM = 1 << 20  # bytes of header; thousands of tensors have less
@@ -41,13 +42,24 @@ def read_tensors(content: bytes) -> tuple[dict[str, str], Tensors]:
     if len(content) < LENGTH_BYTES or size > min(HEADER_ROOM, len(content) - LENGTH_BYTES):
         raise ValueError("no header of a safetensors file")
     # The library gives no metadata of a file in memory, and takes the last of two equal names.
-    metadata = parse_object(content[LENGTH_BYTES : LENGTH_BYTES + size]).get(METADATA, {})
+    header = parse_object(content[LENGTH_BYTES : LENGTH_BYTES + size])
+    metadata = header.pop(METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise ValueError("metadata that are no texts")
+    for name, entry in header.items():
+        _check_entry(name, entry)
     try:
         return metadata, load(content)
     except (SafetensorError, KeyError, TypeError) as error:
         raise ValueError(str(error)) from error
+
+
+def _check_entry(name: str, entry: Any) -> None:
+    """Raise ValueError where the header says of a tensor what the library lets through."""
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise ValueError(f"{name} has missing or unknown fields")
+    if not isinstance(entry["shape"], list) or len(entry["shape"]) > MAX_AXES:
+        raise ValueError(f"{name} has a shape of more than {MAX_AXES} axes")
 
 
 def digest(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:

@@ -58,7 +58,7 @@ class Loaded:
 
 
 def load_bundle(directory: Path, key: str | os.PathLike[str] | None = None) -> Loaded:
-    """Read and check a bundle.
+    """Read and check what a runner needs of a bundle: all but the selftest.
 
     Args:
         directory: the bundle.
@@ -72,7 +72,7 @@ def load_bundle(directory: Path, key: str | os.PathLike[str] | None = None) -> L
     if key is not None:
         check_signature(directory, content, Path(key))
     manifest, fingerprint = parse_manifest(directory, content)
-    files = {name: read_file(directory, name, manifest) for name in bundle.PAYLOAD}
+    files = {name: read_file(directory, name, manifest) for name in bundle.NEEDED}
     graphs = {}
     for name in (bundle.ADAPT, bundle.PREDICT):
         try:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from edgemeta.bundle._entries import (
     DTYPES,
@@ -35,6 +35,9 @@ INIT = "init.bin"
 SELFTEST = "selftest.safetensors"
 PAYLOAD = (ADAPT, PREDICT, INIT, SELFTEST)
 """The files whose hashes the manifest holds."""
+
+NEEDED = (ADAPT, PREDICT, INIT)
+"""Those of them that a runner reads; the other one is for whoever verifies."""
 
 SIGNATURE = "manifest.sig"
 """The Ed25519 signature of `manifest.json`, 64 bytes; only in a signed bundle."""
@@ -268,6 +271,9 @@ class Manifest:
             raise ValueError(f"ops {self.ops!r}")
         if not _is_texts(list(self.versions.values())):
             raise ValueError(f"versions {self.versions!r}")
+        atol, rtol = (self.parity.get(name) for name in ("atol", "rtol"))
+        if not (_is_number(atol) and _is_number(rtol) and atol > 0 <= rtol):
+            raise ValueError(f"parity {self.parity!r}")
         for spec in (self.input, self.target):
             if math.prod(spec.shape) > MAX_SAMPLE_NUMBERS:
                 raise ValueError(f"one sample of shape {spec.shape}")
@@ -298,3 +304,7 @@ class Manifest:
 
 def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return type(value) in (int, float)

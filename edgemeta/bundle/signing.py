@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgemeta.bundle.files import parse_manifest, read_manifest_bytes
+from edgemeta.bundle.files import parse_manifest, read_file, read_manifest_bytes
 from edgemeta.bundle.loading import load_bundle
-from edgemeta.bundle.manifest import MANIFEST, SIGNATURE
+from edgemeta.bundle.manifest import MANIFEST, SELFTEST, SIGNATURE
 from edgemeta.bundle.signature import MAKE_KEYS, read_key
 from edgemeta.errors import BundleError, InputError
 from edgemeta.util.files import write_atomically
@@ -35,7 +35,9 @@ def sign(directory: Path, key: Path) -> str:
         EdgemetaError: the signature cannot be written.
     """
     private = _private_key(key)
-    fingerprint = load_bundle(directory).fingerprint
+    loaded = load_bundle(directory)
+    read_file(directory, SELFTEST, loaded.manifest)
+    fingerprint = loaded.fingerprint
     content = read_manifest_bytes(directory)
     if parse_manifest(directory, content)[1] != fingerprint:
         raise BundleError(f"{directory / MANIFEST} was changed just now", hint="sign it again")

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +27,11 @@ from edgemeta.bundle.manifest import (
 )
 from edgemeta.errors import BundleError, InputError
 from edgemeta.util.files import read_regular, write_atomically
-from edgemeta.util.strict_json import short
+from edgemeta.util.strict_json import MAX_INTEGER, is_plain, parse_list, short
 
 VERSION_KEY = "edgemeta.format_version"
 MOST_DIGITS = 10
-LABELS_ROOM = HEADER_ROOM // 4  # characters of JSON: quotes and backslashes are doubled in there
+LABELS_ROOM = HEADER_ROOM // 4  # bytes of JSON: quotes and backslashes are doubled in there
 MOST_KEPT = 65_536  # samples beside a state: far beyond few-shot use
 
 
@@ -115,12 +115,12 @@ def read_state(path: Path, manifest: Manifest, fingerprint: str) -> StateFile:
         tensor, shape = tensors[name], spec.shape_at(ways)
         if tensor.shape != shape or tensor.dtype.name != spec.dtype:
             raise BundleError(
-                f"{path}: {name} does not fit the bundle",
+                f"{path}: {short(name)} does not fit the bundle",
                 got=f"{tensor.dtype} {tensor.shape}",
                 expected=f"{spec.dtype} {shape}",
             )
         if not np.isfinite(tensor).all():
-            raise BundleError(f"{path}: {name} holds values that are not finite")
+            raise BundleError(f"{path}: {short(name)} holds values that are not finite")
     said = metadata.pop(STATE_DIGEST_KEY, None)
     if said != digest(found, metadata):
         raise BundleError(
@@ -156,6 +156,20 @@ def _read(path: Path, most: int) -> tuple[dict[str, str], dict[str, NDArray[Any]
         ) from error
 
 
+def is_label(value: object) -> TypeGuard[Label]:
+    """Whether a state file may call a class so, and every language reads it as the same.
+
+    Example:
+        >>> [is_label(value) for value in ("alef", 3, 2.5, 2**53, float("nan"), True, chr(27))]
+        [True, True, True, False, False, False, False]
+    """
+    if isinstance(value, str):
+        return is_plain(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= MAX_INTEGER  # all floats beyond are whole
+
+
 def _labels_text(labels: Sequence[Label]) -> str:
     """Return labels as a state file has them.
 
@@ -166,12 +180,12 @@ def _labels_text(labels: Sequence[Label]) -> str:
         _check_labels(labels)
         text = json.dumps(list(labels))
         if len(text) > LABELS_ROOM:
-            raise ValueError(f"{len(text)} characters of JSON, more than {LABELS_ROOM}")
+            raise ValueError(f"{len(text)} bytes of JSON, more than {LABELS_ROOM}")
     except ValueError as error:
         raise InputError(
             "the labels cannot be saved",
             got=short(error),
-            expected="for each class another text or finite number",
+            expected="for each class another text, or finite number (whole ones below 2^53)",
         ) from error
     return text
 
@@ -179,10 +193,8 @@ def _labels_text(labels: Sequence[Label]) -> str:
 def _check_labels(labels: Sequence[Label]) -> None:
     """Raise ValueError where labels are none that a state file may have."""
     for label in labels:
-        if isinstance(label, bool) or not isinstance(label, Label):
+        if not is_label(label):
             raise ValueError(f"{label!r}, a {type(label).__name__}")
-        if isinstance(label, float) and not math.isfinite(label):
-            raise ValueError(label)
     if len(set(labels)) != len(labels):
         twice = next(label for k, label in enumerate(labels) if label in labels[:k])
         raise ValueError(f"{twice!r} twice")
@@ -192,11 +204,12 @@ def _read_labels(path: Path, text: str | None) -> tuple[Label, ...] | None:
     if text is None:
         return None
     try:
-        labels = json.loads(text)
-        if not isinstance(labels, list) or len(text) > LABELS_ROOM:
-            raise ValueError(text)
+        content = text.encode()
+        if len(content) > LABELS_ROOM:
+            raise ValueError(f"{len(content)} bytes, more than {LABELS_ROOM}")
+        labels = parse_list(content)
         _check_labels(labels)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise BundleError(
             f"{path} has no readable labels", got=short(error), hint="adapt again"
         ) from error

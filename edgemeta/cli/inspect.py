@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from edgemeta.bundle import BENCH, Manifest, StateTensor
+from edgemeta.bundle import BENCH, SELFTEST, Manifest, StateTensor
+from edgemeta.bundle.files import read_file
 from edgemeta.bundle.loading import load_bundle
 from edgemeta.cli._options import bundle_argument, json_option, say_json
 from edgemeta.cli._table import printable, table
@@ -27,6 +28,8 @@ def inspect(bundle: Path, as_json: bool) -> None:
     """
     loaded = load_bundle(bundle)
     manifest, fingerprint = loaded.manifest, loaded.fingerprint
+    if (bundle / SELFTEST).exists():  # a device may do without
+        read_file(bundle, SELFTEST, manifest)
     if as_json:
         record = {**manifest.record(), "seal": manifest.seal}
         say_json({"fingerprint": fingerprint, "manifest": record})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemeta.bundle.state import is_label
 from edgemeta.errors import InputError
 
 _KINDS = {bool: "b", int: "i", float: "f", str: "U"}
@@ -128,12 +128,8 @@ def _to_json(label: Any) -> Any:
 
 
 def _is_odd(label: Any) -> bool:
-    """Whether JSON has a type for the label, but not this value: infinity, half a character."""
-    try:
-        json.dumps(label, allow_nan=False, ensure_ascii=False).encode()
-    except ValueError:
-        return True
-    return False
+    """Whether JSON has a type for the label, but could not give this value back: infinity, say."""
+    return label is not None and not isinstance(label, bool) and not is_label(label)
 
 
 def _from_json(label: Any) -> Hashable:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta import bundle
-from edgemeta.bundle.state import MOST_KEPT, Label, read_state, write_state
+from edgemeta.bundle.state import MOST_KEPT, is_label, read_state, write_state
 from edgemeta.device.runner import Learner, Runner
 from edgemeta.errors import BundleError
 from edgemeta.estimators import _merging as merging
@@ -105,7 +105,7 @@ def write(path: str | os.PathLike[str], runner: Runner, saved: Saved) -> None:
     notes = json.dumps(record, allow_nan=False)
     # What `edgemeta predict` shows; its labels are strings and numbers.
     names = record["labels"]
-    shown = names if names and all(isinstance(name, Label) for name in names) else None
+    shown = names if names and all(map(is_label, names)) else None
     write_state(Path(path), plain.state_dict(), runner.fingerprint, plain.ways, extra, notes, shown)
 
 

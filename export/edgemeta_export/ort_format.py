@@ -122,7 +122,7 @@ def _check(bundle_path: Path, manifest: Manifest, folder: Path) -> None:
     episode = read_selftest(bundle_path, manifest)
     want = _replay(bundle_path / bundle.ADAPT, bundle_path / bundle.PREDICT, episode)
     got = _replay(folder / ort_name(bundle.ADAPT), folder / ort_name(bundle.PREDICT), episode)
-    worst = compare(got, want, *tolerance(bundle_path, manifest))
+    worst = compare(got, want, *tolerance(manifest))
     if not worst.passed:
         raise ParityError(
             f"{worst.tensor} from the .ort graphs differs from the .onnx ones",

@@ -41,7 +41,7 @@ def test_an_episode_is_replayed(tool: Tool, bundle: Bundle, tmp_path: Path) -> N
     want |= {LOSSES: recorded.losses, prediction_name(manifest.task): recorded.prediction}
     got = load_file(out)
     assert set(got) == set(want)
-    assert compare(got, want, *tolerance(bundle.path, manifest)).passed
+    assert compare(got, want, *tolerance(manifest)).passed
 
 
 def test_it_goes_on_after_an_error(tool: Tool, omniglot: Bundle, tmp_path: Path) -> None:

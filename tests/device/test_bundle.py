@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgemeta import BundleError, Runner
-from edgemeta.bundle import MANIFEST, PAYLOAD, Manifest
+from edgemeta.bundle import MANIFEST, PAYLOAD, SELFTEST, Manifest
 from edgemeta.bundle.files import read_manifest
+from edgemeta.bundle.selftest import read_selftest
+from edgemeta.measure.verify import verify
 from tests.manifests import rewrite
 
 
@@ -32,11 +34,23 @@ def test_no_bundle_at_all(tmp_path: Path) -> None:
         Runner(tmp_path / "missing")
 
 
+def read_all(bundle: Path) -> None:
+    """Read a bundle, and its selftest, which loading leaves alone."""
+    read_selftest(bundle, Runner(bundle).manifest)
+
+
+def test_a_device_needs_no_selftest(bundle_copy: Path) -> None:
+    (bundle_copy / SELFTEST).unlink()
+    runner = Runner(bundle_copy)
+    with pytest.raises(BundleError, match=f"{SELFTEST} cannot be read"):
+        verify(runner)
+
+
 @pytest.mark.parametrize("name", PAYLOAD)
 def test_a_missing_file(bundle_copy: Path, name: str) -> None:
     (bundle_copy / name).unlink()
     with pytest.raises(BundleError, match=f"{name} cannot be read.*copy the bundle again"):
-        Runner(bundle_copy)
+        read_all(bundle_copy)
 
 
 @pytest.mark.parametrize("name", PAYLOAD)
@@ -45,7 +59,7 @@ def test_one_flipped_bit(bundle_copy: Path, name: str) -> None:
     content[len(content) // 2] ^= 1
     (bundle_copy / name).write_bytes(content)
     with pytest.raises(BundleError, match=f"{name} is damaged"):
-        Runner(bundle_copy)
+        read_all(bundle_copy)
 
 
 @pytest.mark.parametrize("name", PAYLOAD)
@@ -53,7 +67,7 @@ def test_a_file_that_was_cut_short(bundle_copy: Path, name: str) -> None:
     content = (bundle_copy / name).read_bytes()
     (bundle_copy / name).write_bytes(content[:-1])
     with pytest.raises(BundleError, match=f"{name} is damaged: got {len(content) - 1} bytes"):
-        Runner(bundle_copy)
+        read_all(bundle_copy)
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from edgemeta import InputError
 from edgemeta.estimators._labels import as_array, as_labels, distinct, from_json, to_json
+from edgemeta.util.strict_json import is_plain
 
 SIMPLE = st.one_of(
     st.none(),
     st.booleans(),
-    st.integers(),
-    st.integers(-(2**53), 2**53).map(float),
-    st.text(),  # without surrogates: hypothesis makes none by default
+    st.integers(-(2**53) + 1, 2**53 - 1),  # what other languages can hold, too
+    st.integers(-(2**53) + 1, 2**53 - 1).map(float),
+    st.text().filter(is_plain),
 )
 LABELS = st.recursive(SIMPLE, lambda inner: st.lists(inner, max_size=3).map(tuple), max_leaves=4)
 

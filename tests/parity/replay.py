@@ -62,7 +62,7 @@ def replay_all(adapter: Adapter, recorded: Recorded, repeats: int = 1) -> Outcom
         AdapterError: see `Adapter.ask` and `replay`.
     """
     manifest, _ = read_manifest(recorded.path)
-    limits = tolerance(recorded.path, manifest)
+    limits = tolerance(manifest)
     loaded = adapter.ask(op="load", bundle=str(recorded.path))
     found: dict[str, Difference] = {}
     times: Times = {}

@@ -37,6 +37,7 @@ from edgemeta.meta.runs.algorithms import (
 from edgemeta.util.cores import usable_cores
 from edgemeta.util.dataclass_fields import as_fields
 from edgemeta.util.files import write_atomically
+from edgemeta.util.strict_json import MAX_INTEGER
 
 ALGORITHMS = tuple(PRESETS)
 DEVICES = ("auto", "cpu", "cuda")
@@ -232,6 +233,10 @@ class TrainConfig:
             least = 0 if field.name in _MAY_BE_ZERO else 1
             if field.type == "int" and value < least:
                 raise InputError(f"{field.name} is too small", got=value, expected=f">= {least}")
+            if field.type == "int" and value > MAX_INTEGER:  # the bundle's manifest has it
+                raise InputError(
+                    f"{field.name} is too large", got=value, expected=f"at most {MAX_INTEGER}"
+                )
             if field.name in _SHARES:
                 if not 0 <= value <= 1:
                     raise InputError(f"{field.name} is no share", got=value, expected="0..1")
