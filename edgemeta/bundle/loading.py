@@ -73,20 +73,34 @@ def load_bundle(directory: Path, key: str | os.PathLike[str] | None = None) -> L
         check_signature(directory, content, Path(key))
     manifest, fingerprint = parse_manifest(directory, content)
     files = {name: read_file(directory, name, manifest) for name in bundle.NEEDED}
-    graphs = {}
-    for name in (bundle.ADAPT, bundle.PREDICT):
-        try:
-            found = check_graph(files[name], name, manifest)
-            external = {n: t.inside(files[bundle.INIT]) for n, t in found.external().items()}
-            _check_bools(external)
-        except ValueError as error:
-            raise BundleError(
-                f"{directory / name} is no graph of a bundle",
-                got=short(error),
-                hint="export the bundle again",
-            ) from error
-        graphs[name] = LoadedGraph(directory / name, files[name], external)
-    return Loaded(manifest, fingerprint, graphs[bundle.ADAPT], graphs[bundle.PREDICT])
+    adapt, predict = (
+        checked_graph(directory / name, files[name], files[bundle.INIT], manifest)
+        for name in (bundle.ADAPT, bundle.PREDICT)
+    )
+    return Loaded(manifest, fingerprint, adapt, predict)
+
+
+def checked_graph(path: Path, content: bytes, init: bytes, manifest: Manifest) -> LoadedGraph:
+    """Check a graph of a bundle.
+
+    Args:
+        path: where it was.
+        content: of the ONNX file.
+        init: content of `init.bin`.
+        manifest: of the bundle.
+
+    Raises:
+        BundleError: it is not the one that the manifest describes.
+    """
+    try:
+        found = check_graph(content, path.name, manifest)
+        external = {name: tensor.inside(init) for name, tensor in found.external().items()}
+        _check_bools(external)
+    except ValueError as error:
+        raise BundleError(
+            f"{path} is no graph of a bundle", got=short(error), hint="export the bundle again"
+        ) from error
+    return LoadedGraph(path, content, external)
 
 
 def _check_bools(tensors: Mapping[str, NDArray[Any]]) -> None:

@@ -274,6 +274,11 @@ class Manifest:
         atol, rtol = (self.parity.get(name) for name in ("atol", "rtol"))
         if not (_is_number(atol) and _is_number(rtol) and atol > 0 <= rtol):
             raise ValueError(f"parity {self.parity!r}")
+        labels = self.task == "classification"
+        if self.target.dtype != ("int64" if labels else "float32") or (
+            labels and self.target.shape
+        ):
+            raise ValueError(f"target {self.target} of a {self.task}")
         for spec in (self.input, self.target):
             if math.prod(spec.shape) > MAX_SAMPLE_NUMBERS:
                 raise ValueError(f"one sample of shape {spec.shape}")

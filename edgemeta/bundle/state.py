@@ -90,7 +90,7 @@ def write_state(
     if notes is not None:
         metadata[STATE_NOTES_KEY] = notes
     if labels is not None:
-        metadata[STATE_LABELS_KEY] = _labels_text(labels)
+        metadata[STATE_LABELS_KEY] = labels_text(labels)
     every = {**state, **(extra or {})}
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in every.items()}
     metadata[STATE_DIGEST_KEY] = digest(tensors, metadata)
@@ -103,7 +103,19 @@ def read_state(path: Path, manifest: Manifest, fingerprint: str) -> StateFile:
     Raises:
         BundleError: missing, damaged, of another bundle, or with other tensors.
     """
-    metadata, found = _read(path, _most_bytes(manifest))
+    return parse_state(_read(path, _most_bytes(manifest)), path, manifest, fingerprint)
+
+
+def parse_state(content: bytes, path: Path, manifest: Manifest, fingerprint: str) -> StateFile:
+    """Check the content of a state file; `path` is for errors.
+
+    Raises:
+        BundleError: damaged, of another bundle, or with other tensors.
+    """
+    try:
+        metadata, found = read_tensors(content)
+    except ValueError as error:
+        raise _unreadable(path, error) from error
     _check_metadata(path, metadata, fingerprint)
     ways = _read_ways(path, metadata, manifest)
     extra = {name: tensor for name, tensor in found.items() if name.startswith(EXTRA_PREFIX)}
@@ -138,22 +150,25 @@ def _most_bytes(manifest: Manifest) -> int:
     return sum(math.prod(shape) * DTYPES[dtype] for shape, dtype in shapes) + 2 * HEADER_ROOM
 
 
-def _read(path: Path, most: int) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
-    """Return the metadata and the tensors of a state file that has at most `most` bytes."""
+def _read(path: Path, most: int) -> bytes:
+    """Return the content of a file that has at most `most` bytes."""
     try:
         content = read_regular(path, most, follow=True)
-        if content is None:
-            raise BundleError(
-                f"{path} is too large for a state of this bundle", expected=f"at most {most} bytes"
-            )
-        return read_tensors(content)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
+        raise _unreadable(path, error.strerror or error) from error
+    if content is None:
         raise BundleError(
-            f"{path} is no readable state file",
-            got=short(reason),
-            hint="write one with `edgemeta adapt` or Learner.save",
-        ) from error
+            f"{path} is too large for a state of this bundle", expected=f"at most {most} bytes"
+        )
+    return content
+
+
+def _unreadable(path: Path, reason: object) -> BundleError:
+    return BundleError(
+        f"{path} is no readable state file",
+        got=short(reason),
+        hint="write one with `edgemeta adapt` or Learner.save",
+    )
 
 
 def is_label(value: object) -> TypeGuard[Label]:
@@ -170,7 +185,7 @@ def is_label(value: object) -> TypeGuard[Label]:
     return abs(value) <= MAX_INTEGER  # all floats beyond are whole
 
 
-def _labels_text(labels: Sequence[Label]) -> str:
+def labels_text(labels: Sequence[Label]) -> str:
     """Return labels as a state file has them.
 
     Raises:

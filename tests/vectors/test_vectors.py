@@ -1,0 +1,67 @@
+"""What the readers for Python, C++ and JavaScript take and refuse is the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from export import contract
+from tests.vectors import Vector, stored
+from tests.vectors.judges import COMMANDS, ROOT, Answer, Judge, python
+from tests.vectors.made import vectors
+
+VECTORS = list(stored())
+REQUIRED = {"cpp": "EDGEMETA_REQUIRE_CPP", "node": "EDGEMETA_REQUIRE_WEB"}
+"""Variables that say that a language was built."""
+
+Judging = Callable[[Mapping[str, Any]], Answer]
+
+
+@pytest.fixture(scope="session", params=["python", *COMMANDS])
+def judge(request: pytest.FixtureRequest) -> Iterator[Judging]:
+    """Each language's judge, where it is built."""
+    name = request.param
+    if name == "python":
+        yield python
+        return
+    built = ROOT / ("export/web/dist/lib" if name == "node" else COMMANDS[name][-1])
+    if not built.exists():
+        if os.environ.get(REQUIRED[name]) == "1":
+            pytest.fail(f"{built} is missing")
+        pytest.skip(f"{built} is missing")
+    with Judge(COMMANDS[name]) as found:
+        yield found
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=[f"{v.kind}: {v.name}" for v in VECTORS])
+def test_a_vector(judge: Judging, vector: Vector) -> None:
+    answer = judge(vector.request)
+    assert answer["verdict"] == vector.verdict, answer
+    for name, fact in vector.facts.items():
+        if name in ("temperature", "familiarity"):
+            assert answer[name] == pytest.approx(fact, rel=1e-5)
+        else:
+            assert answer[name] == fact
+    if vector.verdict != "accept":
+        assert answer["why"].isprintable()
+        assert len(answer["why"]) < 1000
+
+
+def test_the_files_hold_what_the_script_writes() -> None:
+    made = {(vector.kind, vector.name): Vector.of(vector.line()) for vector in vectors()}
+    found = {(vector.kind, vector.name): vector for vector in VECTORS}
+    odd = sorted(key for key in made.keys() | found.keys() if made.get(key) != found.get(key))
+    assert not odd, "run python -m tests.vectors"
+
+
+def test_no_name_comes_twice() -> None:
+    names = [(vector.kind, vector.name) for vector in VECTORS]
+    assert len(set(names)) == len(names)
+
+
+def test_the_other_languages_have_the_contract_of_today() -> None:
+    for path, content in ((contract.CPP, contract.cpp()), (contract.WEB, contract.web())):
+        assert path.read_text() == content, f"run python export/contract.py: {path.name}"
