@@ -41,7 +41,7 @@ web: .venv/installed web-page
 	cd export/web && npm test
 	sh export/web/tools/chromium.sh
 	cd export/web && npm run test:chromium
-	EDGEMETA_REQUIRE_WEB=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/web
+	EDGEMETA_REQUIRE_WEB=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/web tests/vectors
 
 web-page: export/web/node_modules/installed
 	cd export/web && npm run build && npm run check
@@ -61,7 +61,7 @@ guard: .venv/installed
 # The C++ runner: build/cpp/edgemeta-cpp, and its tests. See export/cpp/build.sh for what it needs.
 cpp: .venv/installed
 	PYTHON=$(BIN)/python export/cpp/build.sh build/cpp
-	EDGEMETA_REQUIRE_CPP=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cpp
+	EDGEMETA_REQUIRE_CPP=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cpp tests/vectors
 
 # The C++ runner for 64-bit ARM, run under QEMU: whether it computes the same. Not part of .ci/run.
 arm: .venv/installed
@@ -74,10 +74,13 @@ soak: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.soak --out benchmarks/results/soak.json
 	$(BIN)/python -m benchmarks.soak_saves --kills 500
 
-# 400,000 inputs for the readers of files from outside, guided by coverage: about 20 minutes.
-fuzz: .venv/installed
+# 400,000 inputs for Python's readers of files from outside, guided by coverage: about 20 minutes; and
+# 200,000 for those of each other language, in C++ with sanitizers, which must agree with Python's.
+fuzz: .venv/installed web-page
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz.campaign
+	PYTHON=$(BIN)/python export/cpp/build.sh build/sanitized -DEDGEMETA_SANITIZE=ON
+	$(BIN)/python -m tests.fuzz.languages
 
 # The device's side of the bundle that `make demo` made, in a venv with neither torch nor onnx.
 device: .venv-device/installed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -82,6 +83,32 @@ def json_by_structure(content: bytes, rng: random.Random) -> bytes:
     return json.dumps(record).encode()
 
 
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9.eE+-]+|true|false|null|[\[\]{},:]')
+NASTY_TOKENS = (
+    *(b"1.0", b"1e0", b"-0", b"-0.0", b"01", b"1.", b".5", b"+1", b"1e999", b"NaN", b"Infinity"),
+    *(b"9007199254740992", b"9007199254740991.0", b"1e16", b"9" * 400, b"0x1", b"1_0", b"1e-400"),
+    *(b'"\\ud800"', b'"\\ud83d\\ude00"', b'"\\u0000"', b'"\\/"', b'"\xc2\x85"', b'"\xe2\x80\xa8"'),
+    *(b'"\xef\xbb\xbf"', b'"\t"', b"'a'", b"/**/", b"\xa0", b"\x0b", b"{}", b"[]", b"[1,]", b"{,}"),
+    *(b'{"a":1,"a":1}', b'{"__proto__":1}', b"[[[[]]]]", b"", b"true", b"null", b'""', b"\r\n"),
+)
+
+
+def json_by_text(content: bytes, rng: random.Random) -> bytes:
+    """Replace, double or remove one token of a JSON document, with no eye for what is JSON."""
+    tokens = list(_TOKEN.finditer(content))
+    if not tokens:
+        return by_bytes(content, rng)
+    begin, end = rng.choice(tokens).span()
+    match rng.randrange(4):
+        case 0:
+            other = rng.choice(tokens).group()
+        case 1:
+            other = content[begin:end] * 2
+        case _:
+            other = rng.choice(NASTY_TOKENS)
+    return content[:begin] + other + content[end:]
+
+
 def safetensors_by_structure(content: bytes, rng: random.Random) -> bytes:
     """Change the header of a safetensors file, keeping its length right."""
     size = int.from_bytes(content[:8], "little")
@@ -114,7 +141,8 @@ def onnx_by_structure(content: bytes, rng: random.Random, message: str = "model"
     if wire == 2 and inner is not None and rng.random() < 0.85:
         fields[at] = (number, wire, onnx_by_structure(body, rng, inner))
         return b"".join(_join(*field) for field in fields)
-    match rng.randrange(6):
+    padding = 0
+    match rng.randrange(8):
         case 0:
             del fields[at]
         case 1:
@@ -126,9 +154,13 @@ def onnx_by_structure(content: bytes, rng: random.Random, message: str = "model"
             fields[at] = (rng.randrange(1, 30), wire, body)
         case 4 if wire == 0:
             fields[at] = (number, wire, _varint(rng.choice(NASTY_INTEGERS)))
+        case 5:  # a tag that protobuf, which keeps 32 bits of it, takes for another
+            fields[at] = (number + (rng.choice((1, 2, 1 << 30)) << 29), wire, body)
+        case 6:
+            padding = rng.randrange(1, 3)
         case _:
             fields[at] = (number, wire, by_bytes(body, rng))
-    return b"".join(_join(*field) for field in fields)
+    return b"".join(_join(*field, padding * (k == at)) for k, field in enumerate(fields))
 
 
 def _split(content: bytes) -> list[tuple[int, int, bytes]]:
@@ -151,9 +183,16 @@ def _split(content: bytes) -> list[tuple[int, int, bytes]]:
     return found
 
 
-def _join(number: int, wire: int, body: bytes) -> bytes:
+def _join(number: int, wire: int, body: bytes, padding: int = 0) -> bytes:
     size = _varint(len(body)) if wire == 2 else b""
-    return _varint(number << 3 | wire) + size + body
+    return _padded(_varint(number << 3 | wire), padding) + size + body
+
+
+def _padded(number: bytes, padding: int) -> bytes:
+    """Return a number with so many bytes more than it needs."""
+    if not padding:
+        return number
+    return number[:-1] + bytes([number[-1] | 0x80]) + b"\x80" * (padding - 1) + b"\0"
 
 
 def _read_varint(content: bytes, at: int) -> tuple[int, int]:

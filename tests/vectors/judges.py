@@ -39,6 +39,12 @@ COMMANDS = {
 Answer = Mapping[str, Any]
 
 
+def absent(language: str) -> str | None:
+    """Return the file that is missing where a language is not built; None if it is."""
+    built = ROOT / ("export/web/dist/lib" if language == "node" else COMMANDS[language][-1])
+    return None if built.exists() else f"{built} is missing"
+
+
 def python(request: Mapping[str, Any]) -> Answer:
     """Judge a request with Python's readers."""
     try:
@@ -88,6 +94,10 @@ class Judge:
     def __exit__(
         self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process, if it has not ended."""
         assert self._process.stdin is not None
         if self._process.poll() is None:
             self._process.stdin.write(b"\0" * LENGTH_BYTES)

@@ -10,7 +10,7 @@ import pytest
 
 from export import contract
 from tests.vectors import Vector, stored
-from tests.vectors.judges import COMMANDS, ROOT, Answer, Judge, python
+from tests.vectors.judges import COMMANDS, Answer, Judge, absent, python
 from tests.vectors.made import vectors
 
 VECTORS = list(stored())
@@ -27,11 +27,10 @@ def judge(request: pytest.FixtureRequest) -> Iterator[Judging]:
     if name == "python":
         yield python
         return
-    built = ROOT / ("export/web/dist/lib" if name == "node" else COMMANDS[name][-1])
-    if not built.exists():
+    if reason := absent(name):
         if os.environ.get(REQUIRED[name]) == "1":
-            pytest.fail(f"{built} is missing")
-        pytest.skip(f"{built} is missing")
+            pytest.fail(reason)
+        pytest.skip(reason)
     with Judge(COMMANDS[name]) as found:
         yield found
 
