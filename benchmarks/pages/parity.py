@@ -55,6 +55,15 @@ def results(runtimes: dict[str, Any]) -> str:
     return markdown(["runtime", "bundle", "runs on", *differs, "adapt, ms", "predict, ms"], rows)
 
 
+def vectors(found: dict[str, Any]) -> str:
+    """Return on how many vectors the readers of each language came to the right verdict."""
+    rows = [
+        [language, each.get("absent") or f"{each['agreed']} of {each['vectors']}"]
+        for language, each in found.items()
+    ]
+    return markdown(["readers for", "right verdicts"], rows)
+
+
 def page() -> str:
     """Return the content of parity.md."""
     found = json.loads(RESULT.read_text())
@@ -88,6 +97,14 @@ def page() -> str:
         results(found["runtimes"]),
         "",
         *([*remarks, ""] if remarks else []),
+        "## What the readers take and refuse",
+        "",
+        "The same small files and values, `tests/vectors`, go to the readers of each language: "
+        "manifests, graphs, state files, labels, digests, losses. Each has to take or refuse them "
+        "as all do, and to read the same in what it takes.",
+        "",
+        vectors(found["vectors"]),
+        "",
         Path(__file__).with_name("parity_notes.md").read_text().strip(),
     ]
     return "\n".join(parts) + "\n"

@@ -26,7 +26,10 @@ from edgemeta.util.files import write_atomically
 from tests.parity.adapter import Adapter, AdapterError
 from tests.parity.bundles import NETWORKS, Recorded, recorded
 from tests.parity.replay import DisagreementError, replay_all
-from tests.parity.runtimes import ROOT, RUNTIMES, Runtime, absent
+from tests.parity.runtimes import ROOT, RUNTIMES, Runtime, absent, required
+from tests.vectors import stored
+from tests.vectors.judges import COMMANDS, agreed
+from tests.vectors.judges import absent as absent_judge
 
 RESULT = ROOT / "benchmarks" / "results" / "parity.json"
 REPEATS = 50
@@ -47,10 +50,38 @@ def main(out: Path) -> None:
                 runtime.name: measured(runtime, bundles, failures) for runtime in RUNTIMES.values()
             },
         }
+    record["vectors"] = judged(failures)
     write_atomically(out, (json.dumps(record, indent=1) + "\n").encode())
     for failure in failures:
         click.echo(f"Error: {failure}", err=True)
     sys.exit(bool(failures))
+
+
+def judged(failures: list[str]) -> dict[str, Any]:
+    """Return on how many vectors of tests/vectors each language's readers come to the verdict."""
+    found: dict[str, dict[str, Any]] = {}
+    vectors = list(stored())
+    for language in ("python", *COMMANDS):
+        if language != "python" and (reason := absent_judge(language)):
+            found[language] = {"absent": reason}
+            if language in required():
+                failures.append(reason)
+            continue
+        try:
+            rights = agreed(language, vectors)
+        except (EOFError, BrokenPipeError) as error:
+            failures.append(f"{language}, vectors: {error}")
+            found[language] = {"absent": str(error)}
+            continue
+        wrong = [
+            f"{vector.kind}: {vector.name}"
+            for vector, right in zip(vectors, rights, strict=True)
+            if not right
+        ]
+        failures.extend(f"{language}, {name}: another verdict" for name in wrong)
+        found[language] = {"vectors": len(vectors), "agreed": len(vectors) - len(wrong)}
+        click.echo(f"{language}, vectors: {found[language]}")
+    return found
 
 
 def about(recorded: Recorded) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ from typing import Any, Self
 FOLDER = Path(__file__).parent
 LONG = 20_000
 """Characters of a line; a longer one, which tests a limit, is stored packed."""
+
+
+ROUNDED = ("temperature", "familiarity")
+"""Facts that are numbers which were computed."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,13 @@ class Vector:
         request, verdict = record["request"], record["verdict"]
         return cls(record["name"], request, verdict, record.get("facts", {}))
 
+    def fits(self, answer: Mapping[str, Any]) -> bool:
+        """Whether an answer has the right verdict and facts; numbers may be rounded."""
+        return answer["verdict"] == self.verdict and all(
+            _close(answer.get(name), fact) if name in ROUNDED else answer.get(name) == fact
+            for name, fact in self.facts.items()
+        )
+
     def line(self) -> str:
         """Return the vector as a line of JSON."""
         record = {"name": self.name, "verdict": self.verdict, "request": self.request}
@@ -56,6 +68,14 @@ class Vector:
             return line
         packed = base64.b64encode(zlib.compress(line.encode(), 9)).decode()
         return json.dumps({"name": self.name, "packed": packed})
+
+
+def _close(found: Any, wanted: Any) -> bool:
+    found, wanted = (each if isinstance(each, list) else [each] for each in (found, wanted))
+    return len(found) == len(wanted) and all(
+        isinstance(number, int | float) and math.isclose(number, want, rel_tol=1e-5, abs_tol=1e-9)
+        for number, want in zip(found, wanted, strict=True)
+    )
 
 
 def stored() -> Iterator[Vector]:

@@ -27,6 +27,7 @@ from edgemeta.device.inputs import is_finite
 from edgemeta.device.learner import Learner
 from edgemeta.estimators._calibration import find_temperature
 from edgemeta.estimators._familiarity import familiarity
+from tests.vectors import Vector
 
 ROOT = Path(__file__).parents[2]
 LENGTH_BYTES = 4
@@ -52,6 +53,14 @@ def python(request: Mapping[str, Any]) -> Answer:
     except (BundleError, InputError, AdaptationError) as error:
         verdict = {BundleError: "bundle", InputError: "input", AdaptationError: "adaptation"}
         return {"verdict": verdict[type(error)], "why": str(error)}
+
+
+def agreed(language: str, vectors: Sequence[Vector]) -> list[bool]:
+    """Return for each vector whether the judge of a language says what it should."""
+    if language == "python":
+        return [vector.fits(python(vector.request)) for vector in vectors]
+    with Judge(COMMANDS[language]) as judge:
+        return [vector.fits(judge(vector.request)) for vector in vectors]
 
 
 class Judge:

@@ -38,12 +38,7 @@ def judge(request: pytest.FixtureRequest) -> Iterator[Judging]:
 @pytest.mark.parametrize("vector", VECTORS, ids=[f"{v.kind}: {v.name}" for v in VECTORS])
 def test_a_vector(judge: Judging, vector: Vector) -> None:
     answer = judge(vector.request)
-    assert answer["verdict"] == vector.verdict, answer
-    for name, fact in vector.facts.items():
-        if name in ("temperature", "familiarity"):
-            assert answer[name] == pytest.approx(fact, rel=1e-5)
-        else:
-            assert answer[name] == fact
+    assert vector.fits(answer), answer
     if vector.verdict != "accept":
         assert answer["why"].isprintable()
         assert len(answer["why"]) < 1000
