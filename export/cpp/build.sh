@@ -22,7 +22,8 @@ installed_onnxruntime() {
   local test=$build/try
   rm -rf "$test" && mkdir -p "$test"
   printf '%s\n' 'cmake_minimum_required(VERSION 3.18)' 'project(try LANGUAGES CXX)' \
-    "include($here/cmake/edgemeta-onnxruntime.cmake)" > "$test/CMakeLists.txt"
+    "include($here/cmake/edgemeta-onnxruntime.cmake)" 'edgemeta_find_onnxruntime(problem)' \
+    'if(problem)' '  message(FATAL_ERROR "${problem}")' 'endif()' > "$test/CMakeLists.txt"
   cmake -S "$test" -B "$test/build" > /dev/null 2>&1
 }
 

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.cpp.cmake import onnxruntime, run
 from tests.cpp.conftest import BUILD, ROOT, Bundle, Save, Tool
 
 NOTES = (ROOT / "cpp_runtime_notes.md").read_text()
-
-
-def cached(name: str) -> str:
-    """What cmake was told when the runner was built; empty where an installed package told it."""
-    found = re.search(rf"^{name}:\w+=(.*)$", (BUILD / "CMakeCache.txt").read_text(), re.MULTILINE)
-    return "" if found is None or found[1].endswith("-NOTFOUND") else found[1]
-
-
-def run(*command: object, folder: Path | None = None) -> str:
-    words = [str(word) for word in command]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.mark.slow
@@ -38,11 +25,10 @@ def test_the_guides_code(tool: Tool, omniglot: Bundle, save: Save, tmp_path: Pat
         chosen = [line for line in lines if line.startswith("#include") == included]
         (code / name).write_text("\n".join(chosen) + "\n")
     run("cmake", "--install", BUILD, "--prefix", tmp_path / "installed")
-    places = {name: cached(name) for name in ("ONNXRUNTIME_INCLUDE", "ONNXRUNTIME_LIB")}
     run(
         *("cmake", "-S", ROOT / "tests" / "cpp" / "notes", "-B", tmp_path / "build"),
         *(f"-DCMAKE_PREFIX_PATH={tmp_path / 'installed'}", f"-DNOTES_CODE={code}"),
-        *(f"-D{name}={place}" for name, place in places.items() if place),
+        *onnxruntime(),
     )
     run("cmake", "--build", tmp_path / "build")
     x, y = omniglot.samples(5, 1)

@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace edgemeta {
+namespace [[gnu::visibility("default")]] edgemeta {
 
 /// One line fit for a person to read: what is wrong, what was found, what was wanted instead, and
 /// what to do next. It has no control characters and a bounded length, whatever it quotes.

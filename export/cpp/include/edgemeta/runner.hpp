@@ -23,7 +23,7 @@
 #include "edgemeta/error.hpp"
 #include "edgemeta/tensor.hpp"
 
-namespace edgemeta {
+namespace [[gnu::visibility("default")]] edgemeta {
 
 /// Shape and dtype of one sample or one target, as the user's data has it.
 struct TensorSpec {

@@ -14,7 +14,7 @@
 
 #include "edgemeta/error.hpp"
 
-namespace edgemeta {
+namespace [[gnu::visibility("default")]] edgemeta {
 
 /// The sizes of an array's axes; empty for a scalar.
 using Shape = std::vector<std::int64_t>;
