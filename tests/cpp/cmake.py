@@ -6,7 +6,10 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.cpp.conftest import BUILD
+from tests.cpp.conftest import BUILD, ROOT
+
+SOURCE = ROOT / "export" / "cpp"
+HERE = ROOT / "tests" / "cpp"
 
 
 def cached(name: str) -> str:
@@ -39,3 +42,17 @@ def refused(*command: object) -> str:
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     assert done.returncode != 0, done.stdout
     return " ".join(done.stderr.split())
+
+
+def consume(build: Path, how: str, *options: object) -> Path:
+    """Configure the consumer; returns its build folder."""
+    run("cmake", "-S", HERE / "consumer", "-B", build, f"-DHOW={how}", *options)
+    return build
+
+
+def what_it_says(build: Path, tmp_path: Path) -> str:
+    """Build the consumer, and run it without a bundle."""
+    run("cmake", "--build", build)
+    # A shared edgemeta that is installed does not know where ONNX Runtime is: the system has to.
+    place = f"LD_LIBRARY_PATH={Path(cached('ONNXRUNTIME_LIB')).parent}"
+    return run("cmake", "-E", "env", place, build / "consumer", tmp_path / "no-bundle")
