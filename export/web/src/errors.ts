@@ -34,9 +34,12 @@ export class EdgemetaError extends Error {
 
 const SHOWN = 300; // characters of a quoted value
 
+// Control characters, those that turn the direction of a text or cannot be seen, line separators.
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+
 /** Return a text of bounded length, without control characters, for an error. */
 export function short(value: unknown): string {
   const text = value instanceof Error ? value.message : String(value);
   const kept = text.length <= SHOWN ? text : `${text.slice(0, SHOWN)}...`;
-  return kept.replace(/\p{C}/gu, " ");
+  return kept.replace(UNSEEN, " ");
 }

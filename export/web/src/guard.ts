@@ -1,10 +1,8 @@
 /** What an adaptation must not do: leave the model worse than it was; as `edgemeta/device/guard.py`. */
 
+import { RISE, SLACK } from "./contract.js";
 import { EdgemetaError } from "./errors.js";
 import { isFinite, type Tensor } from "./tensor.js";
-
-const RISE = 0.5; // the share by which the support loss may end above its start
-const SLACK = 0.01; // what it may rise by besides: nats, or a share of the targets' mean square
 
 /**
  * Check that an adaptation of at least one step has not diverged.

@@ -1,11 +1,9 @@
 /** What comes in from outside, checked in one place: samples, labels, targets, numbers. */
 
+import { MAX_LR_SCALE, MAX_STEPS } from "./contract.js";
 import { EdgemetaError } from "./errors.js";
 import { type Manifest, mostWays, type TensorSpec } from "./manifest.js";
 import { count, DTYPES, type Dtype, isFinite, type Tensor, type TypedArray } from "./tensor.js";
-
-const MAX_STEPS = 10_000; // far beyond any few-shot use: more is a slip of the pen
-const MAX_LR_SCALE = 1000; // gradient descent bears a small multiple of its trained rate, no more
 
 /** The numbers of one sample, or of several one after another, in C order. */
 export type Numbers = TypedArray | readonly number[];

@@ -1,9 +1,22 @@
 /** What a bundle says of itself; the contract is `edgemeta/bundle/manifest.py`. */
 
+import * as contract from "./contract.js";
 import { EdgemetaError } from "./errors.js";
-import { count, DTYPES, type Dtype, isDtype } from "./tensor.js";
+import {
+  exactly,
+  hasControl,
+  isInteger,
+  isObject,
+  type Json,
+  type JsonObject,
+  parseObject,
+  plain,
+  show,
+  sizes,
+} from "./json.js";
+import { bytesOf, count, type Dtype, isDtype } from "./tensor.js";
+import { encode } from "./utf8.js";
 
-export const FORMAT_VERSION = 1;
 export const MANIFEST = "manifest.json";
 export const ADAPT = "adapt.onnx";
 export const PREDICT = "predict.onnx";
@@ -13,24 +26,23 @@ export const SELFTEST = "selftest.safetensors";
 export const PAYLOAD = [ADAPT, PREDICT, INIT, SELFTEST] as const;
 export type Payload = (typeof PAYLOAD)[number];
 
-export const MAX_WAYS = 65_536;
+/** Begins the names of tensors that a state file has beside the state. */
 export const EXTRA_PREFIX = "edgemeta.";
-/** Names that a state tensor cannot have. */
-const RESERVED = new Set(
-  "support_x support_y steps lr_scale ways losses query_x logits output".split(" "),
-);
-// Real ones have a few kB, a few MB, some MB: what is larger was made to fill the memory.
-export const MAX_MANIFEST_BYTES = 1 << 19;
-const MAX_BYTES: Record<Payload, number> = {
-  [ADAPT]: 2 ** 26,
-  [PREDICT]: 2 ** 26,
-  [INIT]: 2 ** 31,
-  [SELFTEST]: 2 ** 28,
+const MAX_BYTES: Readonly<Record<Payload, number>> = {
+  [ADAPT]: contract.MAX_GRAPH_BYTES,
+  [PREDICT]: contract.MAX_GRAPH_BYTES,
+  [INIT]: contract.MAX_INIT_BYTES,
+  [SELFTEST]: contract.MAX_SELFTEST_BYTES,
 };
-const MAX_SAMPLE_NUMBERS = 2 ** 26;
-const MAX_STATE_TENSORS = 4096;
-const MAX_NAME = 500;
-const MAX_AXES = 16;
+const SEAL = "seal"; // of all other fields; Python looks at it
+const FIELDS = [
+  ...["task", "ways", "input", "target", "algorithm", "inner_steps", "least_support", "state"],
+  ...["opset", "ops", "files", "parity", "adapted_parameters", "flops_per_step"],
+  ...["peak_memory_bytes", "versions", "training", "tuned", "format_version"],
+];
+const COUNTS = [
+  ...["inner_steps", "opset", "adapted_parameters", "flops_per_step", "peak_memory_bytes"],
+];
 
 /** Shape, without the sample dimension, and dtype of one sample or one target. */
 export interface TensorSpec {
@@ -64,6 +76,10 @@ export interface Manifest {
   /** Samples that an adaptation needs. */
   readonly least_support: number;
   readonly state: readonly StateTensor[];
+  /** ONNX opset of both graphs. */
+  readonly opset: number;
+  /** How far a runtime may be from PyTorch: atol + rtol * a tensor's largest value. */
+  readonly parity: { readonly atol: number; readonly rtol: number };
   readonly files: Readonly<Record<Payload, FileRecord>>;
   /** The types of ops that each graph has. */
   readonly ops: Readonly<Record<typeof ADAPT | typeof PREDICT, readonly string[]>>;
@@ -77,17 +93,23 @@ export interface Manifest {
  *
  * @throws EdgemetaError of kind "bundle": no JSON, an unknown version, or it breaks the contract.
  */
-export function parseManifest(content: Uint8Array, where: string): Manifest {
-  let record: Record<string, unknown>;
+export function parseManifest(content: Uint8Array, where: string = MANIFEST): Manifest {
+  if (content.length > contract.MAX_MANIFEST_BYTES) {
+    throw new EdgemetaError("bundle", `${where} is too large`, {
+      got: `${content.length} bytes`,
+      expected: `at most ${contract.MAX_MANIFEST_BYTES}`,
+    });
+  }
+  let record: JsonObject;
   try {
-    record = object(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(content)), where);
+    record = parseObject(content);
   } catch (error) {
     throw new EdgemetaError("bundle", `${where} is not a JSON object`, { got: error });
   }
-  if (record["format_version"] !== FORMAT_VERSION) {
+  if (record["format_version"] !== contract.FORMAT_VERSION) {
     throw new EdgemetaError("bundle", `${where} has an unknown format_version`, {
-      got: JSON.stringify(record["format_version"]),
-      expected: FORMAT_VERSION,
+      got: show(record["format_version"]),
+      expected: contract.FORMAT_VERSION,
       hint: "install the edgemeta that made this bundle, or export it again",
     });
   }
@@ -108,7 +130,7 @@ export function shapeAt(tensor: StateTensor, ways: number | null): readonly numb
 
 /** Return the most classes that a task can have; null for regression. */
 export function mostWays(manifest: Manifest): number | null {
-  return manifest.anyWays ? MAX_WAYS : manifest.ways;
+  return manifest.anyWays ? contract.MAX_WAYS : manifest.ways;
 }
 
 /** Return the name of the output of `predict.onnx`. */
@@ -116,51 +138,81 @@ export function predictionName(manifest: Manifest): "logits" | "output" {
   return manifest.task === "classification" ? "logits" : "output";
 }
 
-function checked(record: Record<string, unknown>): Manifest {
-  const { task, ways } = record;
+function checked(record: JsonObject): Manifest {
+  exactly(record, "it", Object.hasOwn(record, SEAL) ? [...FIELDS, SEAL] : FIELDS);
+  const { task, ways, least_support } = record;
   if (task !== "classification" && task !== "regression") throw new Error(`task ${show(task)}`);
-  if (task === "regression" ? ways !== null : !isSize(ways, 1) || ways > MAX_WAYS) {
+  const isWays = task === "regression" ? ways === null : isInteger(ways, 1);
+  if (!isWays || (ways as number) > contract.MAX_WAYS) {
     throw new Error(`ways ${show(ways)} for ${task}`);
   }
-  const { inner_steps, least_support } = record;
-  if (!isSize(inner_steps, 0)) throw new Error(`inner_steps ${show(inner_steps)}`);
-  if (!isSize(least_support, 1)) throw new Error(`least_support ${show(least_support)}`);
-  const [input, target] = [spec(record["input"], "input"), spec(record["target"], "target")];
+  if (!isInteger(least_support, 1)) throw new Error(`least_support ${show(least_support)}`);
+  for (const name of COUNTS) {
+    if (!isInteger(record[name], 0)) throw new Error(`${name} ${show(record[name])}`);
+  }
+  const { algorithm, versions, training, tuned } = record;
+  if (!isObject(algorithm)) throw new Error(`algorithm ${show(algorithm)}`);
+  if (!isObject(versions) || !areTexts(Object.values(versions))) {
+    throw new Error(`versions ${show(versions)}`);
+  }
+  for (const [name, value] of Object.entries({ training, tuned })) {
+    if (value !== null && !isObject(value)) throw new Error(`${name} ${show(value)}`);
+  }
   const files = fileRecords(record["files"]);
   const state = stateTensors(record["state"], ways as number | null, files[INIT].size);
   return {
-    ...{ task, ways: ways as number | null, input, target, inner_steps, least_support },
-    ...{ state, files, record, anyWays: state.some((tensor) => tensor.per_class) },
-    ops: opTypes(record["ops"]),
+    ...{ task, ways: ways as number | null, least_support, state, files },
+    ...{ input: sample(record, "input"), target: sample(record, "target") },
+    ...{ inner_steps: record["inner_steps"] as number, opset: record["opset"] as number },
+    ...{ ops: opTypes(record["ops"]), parity: tolerance(record["parity"]) },
+    anyWays: state.some((tensor) => tensor.per_class),
+    record: plain(record) as Record<string, unknown>,
   };
 }
 
-function opTypes(value: unknown): Manifest["ops"] {
-  const { [ADAPT]: adapt, [PREDICT]: predict } = object(value, "ops");
+function opTypes(value: Json | undefined): Manifest["ops"] {
+  const { [ADAPT]: adapt, [PREDICT]: predict } = exactly(value, "ops", [ADAPT, PREDICT]);
   if (!areTexts(adapt) || !areTexts(predict)) throw new Error(`ops ${show(value)}`);
   return { [ADAPT]: adapt, [PREDICT]: predict };
 }
 
-function areTexts(value: unknown): value is readonly string[] {
+function areTexts(value: Json | undefined): value is string[] {
   return Array.isArray(value) && value.every((each) => typeof each === "string");
 }
 
-function spec(value: unknown, name: string): TensorSpec {
-  const { shape, dtype } = object(value, name);
-  if (!isDtype(dtype)) throw new Error(`${name} of dtype ${show(dtype)}`);
-  const found = { shape: sizes(shape, name), dtype };
-  if (count(found.shape) > MAX_SAMPLE_NUMBERS) throw new Error(`${name} of shape ${show(shape)}`);
+function tolerance(value: Json | undefined): Manifest["parity"] {
+  const { atol, rtol } = (plain(value ?? null) ?? {}) as Record<string, unknown>;
+  if (typeof atol !== "number" || typeof rtol !== "number" || !(atol > 0) || !(rtol >= 0)) {
+    throw new Error(`parity ${show(value)}`);
+  }
+  return { atol, rtol };
+}
+
+function sample(record: JsonObject, name: string): TensorSpec {
+  const { shape, dtype } = exactly(record[name], name, ["shape", "dtype"]);
+  const found = spec(shape, dtype, name);
+  if (count(found.shape) > contract.MAX_SAMPLE_NUMBERS) {
+    throw new Error(`${name} of shape ${show(shape)}`);
+  }
   return found;
 }
 
-function fileRecords(value: unknown): Record<Payload, FileRecord> {
-  const files = object(value, "files");
-  if (Object.keys(files).sort().join() !== [...PAYLOAD].sort().join()) {
-    throw new Error(`files ${Object.keys(files).join(", ")}`);
+function spec(shape: Json | undefined, dtype: Json | undefined, name: string): TensorSpec {
+  if (!isDtype(dtype)) throw new Error(`${name} of dtype ${show(dtype)}`);
+  const found = sizes(shape, name, contract.MAX_AXES);
+  if (found.some((size) => size > contract.MAX_SIZE)) {
+    throw new Error(`${name} of shape ${show(shape)}`);
   }
+  return { shape: found, dtype };
+}
+
+function fileRecords(value: Json | undefined): Record<Payload, FileRecord> {
+  const files = exactly(value, "files", PAYLOAD);
   const found = PAYLOAD.map((name): [Payload, FileRecord] => {
-    const { size, sha256 } = object(files[name], name);
-    if (!isSize(size, 0) || size > MAX_BYTES[name]) throw new Error(`${name} of ${show(size)} bytes`);
+    const { size, sha256 } = exactly(files[name], name, ["size", "sha256"]);
+    if (!isInteger(size, 0) || size > MAX_BYTES[name]) {
+      throw new Error(`${name} of ${show(size)} bytes`);
+    }
     if (typeof sha256 !== "string" || !/^[0-9a-f]{64}$/.test(sha256)) {
       throw new Error(`sha256 ${show(sha256)}`);
     }
@@ -169,50 +221,33 @@ function fileRecords(value: unknown): Record<Payload, FileRecord> {
   return Object.fromEntries(found) as Record<Payload, FileRecord>;
 }
 
-function stateTensors(value: unknown, ways: number | null, room: number): StateTensor[] {
-  if (!Array.isArray(value) || value.length === 0 || value.length > MAX_STATE_TENSORS) {
+function stateTensors(value: Json | undefined, ways: number | null, room: number): StateTensor[] {
+  const most = contract.MAX_STATE_TENSORS;
+  if (!Array.isArray(value) || value.length === 0 || value.length > most) {
     throw new Error("no state, or too much of it");
   }
-  const found = value.map((entry: unknown): StateTensor => {
-    const { name, kind, per_class, ...rest } = object(entry, "a state tensor");
-    if (typeof name !== "string" || name === "" || name.length > MAX_NAME || /\p{C}/u.test(name)) {
-      throw new Error(`the name of state tensor ${show(name)}`);
-    }
-    if (RESERVED.has(name) || name.startsWith(EXTRA_PREFIX)) throw new Error(`state tensor ${name}`);
-    if (kind !== "parameter" && kind !== "buffer") throw new Error(`${name} of kind ${show(kind)}`);
-    if (typeof per_class !== "boolean") throw new Error(`${name} with per_class ${show(per_class)}`);
-    const tensor = { name, kind, per_class, ...spec(rest, name) } as const;
-    if (per_class && (ways === null || tensor.shape[0] !== 1)) {
-      throw new Error(`${name} is per_class, with shape ${show(tensor.shape)}`);
-    }
-    return tensor;
-  });
+  const found = value.map((entry) => stateTensor(entry, ways));
   if (new Set(found.map((tensor) => tensor.name)).size !== found.length) {
     throw new Error("two state tensors of one name");
   }
-  const bytes = found.reduce((sum, t) => sum + count(t.shape) * DTYPES[t.dtype].bytes, 0);
+  const bytes = found.reduce((sum, { shape, dtype }) => sum + bytesOf(shape, dtype), 0);
   if (bytes > room) throw new Error(`a state of ${bytes} bytes, more than ${INIT} has`);
   return found;
 }
 
-function object(value: unknown, name: string): Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new Error(`${name} is no object`);
+function stateTensor(value: Json, ways: number | null): StateTensor {
+  const keys = ["name", "shape", "dtype", "kind", "per_class"];
+  const { name, kind, per_class, shape, dtype } = exactly(value, "a state tensor", keys);
+  if (typeof name !== "string" || name === "" || hasControl(name)) {
+    throw new Error(`the name of state tensor ${show(name)}`);
   }
-  return value as Record<string, unknown>;
-}
-
-function sizes(value: unknown, name: string): readonly number[] {
-  if (!Array.isArray(value) || value.length > MAX_AXES || !value.every((n) => isSize(n, 0))) {
-    throw new Error(`${name} of shape ${show(value)}`);
+  const isTaken = contract.RESERVED.has(name) || name.startsWith(EXTRA_PREFIX);
+  if (isTaken || encode(name).length > contract.MAX_NAME) throw new Error(`state tensor ${name}`);
+  if (kind !== "parameter" && kind !== "buffer") throw new Error(`${name} of kind ${show(kind)}`);
+  if (typeof per_class !== "boolean") throw new Error(`${name} with per_class ${show(per_class)}`);
+  const tensor = { name, kind, per_class, ...spec(shape, dtype, name) } as const;
+  if (per_class && (ways === null || tensor.shape[0] !== 1)) {
+    throw new Error(`${name} is per_class, with shape ${show(shape)}`);
   }
-  return value as number[];
-}
-
-function isSize(value: unknown, least: number): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= least;
-}
-
-function show(value: unknown): string {
-  return JSON.stringify(value) ?? "undefined";
+  return tensor;
 }

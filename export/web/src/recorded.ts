@@ -3,12 +3,10 @@
  * `edgemeta/bundle/selftest.py` and `edgemeta/measure/verify.py` do.
  */
 
+import { BLOCK, RMS_SLACK } from "./contract.js";
 import { EdgemetaError } from "./errors.js";
 import { type Tensors } from "./safetensors.js";
 import { count, type Dtype, type Tensor } from "./tensor.js";
-
-const BLOCK = 512; // consecutive values of a large result
-const SLACK = 1e-5; // a root mean square is rounded to float32
 
 /** How far one tensor is from PyTorch: the largest absolute difference, and what it may be. */
 export interface Difference {
@@ -67,7 +65,7 @@ function compareSamples(
     if (Math.floor(place / BLOCK) !== k || place >= ours.length) {
       throw unfit(name, `place ${place} in block ${k}`);
     }
-    if (!(mean >= 0 && mean <= scale * (1 + SLACK)) || !Number.isFinite(Number(values[k]))) {
+    if (!(mean >= 0 && mean <= scale * (1 + RMS_SLACK)) || !Number.isFinite(Number(values[k]))) {
       throw unfit(name, `block ${k} with root mean square ${mean} and a largest value of ${scale}`);
     }
     chosen[k] = ours[place] ?? NaN;

@@ -3,10 +3,13 @@
  * file, as `edgemeta/bundle/_tensor_file.py` has it.
  */
 
-import { count, DTYPES, type Dtype, fromBytes, type Tensor, toBytes } from "./tensor.js";
+import { HEADER_ROOM, MAX_AXES } from "./contract.js";
+import { hex, platformSha256, type Sha256 } from "./hash.js";
+import { exactly, isInteger, type Json, object, parseObject, show, sizes } from "./json.js";
+import { bytesOf, DTYPES, type Dtype, fromBytes, type Tensor, toBytes } from "./tensor.js";
+import { encode } from "./utf8.js";
 
 const LENGTH_BYTES = 8;
-const HEADER_ROOM = 1 << 20; // bytes of header; thousands of tensors have less
 const METADATA = "__metadata__";
 const BY_NAME = new Map<string, Dtype>(
   Object.entries(DTYPES).map(([dtype, kind]) => [kind.safetensors, dtype as Dtype]),
@@ -26,19 +29,18 @@ export function readTensors(content: Uint8Array): { metadata: Metadata; tensors:
   if (size < 0 || size > Math.min(HEADER_ROOM, content.length - LENGTH_BYTES)) {
     throw new Error("no header of a safetensors file");
   }
-  const text = new TextDecoder("utf-8", { fatal: true }).decode(
-    content.subarray(LENGTH_BYTES, LENGTH_BYTES + size),
-  );
-  const header = record(JSON.parse(text));
+  const header = parseObject(content.subarray(LENGTH_BYTES, LENGTH_BYTES + size));
   const metadata: Metadata = new Map();
-  for (const [key, value] of Object.entries(record(header[METADATA] ?? {}))) {
-    if (typeof value !== "string") throw new Error("metadata that are no texts");
-    metadata.set(key, value);
+  if (Object.hasOwn(header, METADATA)) {
+    for (const [key, value] of Object.entries(object(header[METADATA], "the metadata"))) {
+      if (typeof value !== "string") throw new Error("metadata that are no texts");
+      metadata.set(key, value);
+    }
   }
   const values = content.subarray(LENGTH_BYTES + size);
   const places = Object.entries(header)
     .filter(([name]) => name !== METADATA)
-    .map(([name, entry]) => place(name, record(entry)))
+    .map(([name, entry]) => place(name, entry))
     .sort((a, b) => a.begin - b.begin || a.end - b.end);
   const tensors: Tensors = new Map();
   let at = 0;
@@ -57,7 +59,7 @@ export function writeTensors(tensors: Tensors, metadata: Metadata = new Map()): 
   const ordered = [...tensors].sort(
     ([a, x], [b, y]) => DTYPES[y.dtype].bytes - DTYPES[x.dtype].bytes || compareText(a, b),
   );
-  const header: Record<string, unknown> = {};
+  const header: Record<string, unknown> = Object.create(null);
   if (metadata.size > 0) header[METADATA] = Object.fromEntries(metadata);
   let end = 0;
   for (const [name, { data, dims, dtype }] of ordered) {
@@ -65,7 +67,7 @@ export function writeTensors(tensors: Tensors, metadata: Metadata = new Map()): 
     end += data.byteLength;
     header[name] = { dtype: DTYPES[dtype].safetensors, shape: dims, data_offsets: [begin, end] };
   }
-  let text = new TextEncoder().encode(JSON.stringify(header));
+  let text = encode(JSON.stringify(header));
   const padded = new Uint8Array(Math.ceil(text.length / 8) * 8).fill(0x20);
   padded.set(text);
   text = padded;
@@ -87,23 +89,20 @@ export function writeTensors(tensors: Tensors, metadata: Metadata = new Map()): 
  * name of the dtype, the sizes of the axes joined by commas, and the values, little-endian in C order.
  * Every text ends with a zero byte.
  */
-export async function digest(tensors: Tensors, metadata: Metadata): Promise<string> {
-  const encoder = new TextEncoder();
+export async function digest(
+  tensors: Tensors,
+  metadata: Metadata,
+  sha256: Sha256 = platformSha256,
+): Promise<string> {
   const parts: Uint8Array[] = [];
   for (const [name, value] of [...metadata].sort(([a], [b]) => compareText(a, b))) {
-    parts.push(encoder.encode(`${name}\0${value}\0`));
+    parts.push(encode(`${name}\0${value}\0`));
   }
   for (const [name, tensor] of [...tensors].sort(([a], [b]) => compareText(a, b))) {
-    parts.push(encoder.encode(`${name}\0${tensor.dtype}\0${tensor.dims.join(",")}\0`));
+    parts.push(encode(`${name}\0${tensor.dtype}\0${tensor.dims.join(",")}\0`));
     parts.push(toBytes(tensor));
   }
-  return sha256(joined(parts));
-}
-
-/** Return the sha256 of bytes, in hex. */
-export async function sha256(content: Uint8Array): Promise<string> {
-  const found = new Uint8Array(await crypto.subtle.digest("SHA-256", content as BufferSource));
-  return Array.from(found, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex(sha256, joined(parts));
 }
 
 /** Return byte arrays one after another. */
@@ -125,30 +124,17 @@ function compareText(a: string, b: string): number {
   return (x[differing]?.codePointAt(0) ?? -1) - (y[differing]?.codePointAt(0) ?? -1);
 }
 
-function place(name: string, entry: Record<string, unknown>) {
-  const dtype = BY_NAME.get(String(entry["dtype"]));
-  if (dtype === undefined) throw new Error(`${name} has dtype ${String(entry["dtype"])}`);
-  const dims = sizes(entry["shape"]);
-  const [begin, end, ...more] = sizes(entry["data_offsets"]);
-  if (begin === undefined || end === undefined || more.length > 0) {
-    throw new Error(`${name} has no place`);
-  }
-  if (end - begin !== count(dims) * DTYPES[dtype].bytes) {
+function place(name: string, value: Json) {
+  const entry = exactly(value, `the entry of ${name}`, ["dtype", "shape", "data_offsets"]);
+  const kind = entry["dtype"];
+  const dtype = typeof kind === "string" ? BY_NAME.get(kind) : undefined;
+  if (dtype === undefined) throw new Error(`${name} has dtype ${show(kind)}`);
+  const dims = sizes(entry["shape"], name, MAX_AXES);
+  const offsets = entry["data_offsets"];
+  const [begin, end] = Array.isArray(offsets) && offsets.length === 2 ? offsets : [];
+  if (!isInteger(begin, 0) || !isInteger(end, 0)) throw new Error(`${name} has no place`);
+  if (end - begin !== bytesOf(dims, dtype)) {
     throw new Error(`${name} of shape ${dims.join(" x ")} has another number of values`);
   }
   return { name, dims, dtype, begin, end };
-}
-
-function sizes(value: unknown): number[] {
-  if (!Array.isArray(value) || !value.every((n) => Number.isSafeInteger(n) && n >= 0)) {
-    throw new Error("a shape or an offset that is none");
-  }
-  return value as number[];
-}
-
-function record(value: unknown): Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new Error("no JSON object where one should be");
-  }
-  return value as Record<string, unknown>;
 }

@@ -1,22 +1,34 @@
 /** State files: an adapted state as bytes, bound to its bundle; `edgemeta/bundle/state.py` reads the same. */
 
+import * as contract from "./contract.js";
 import { EdgemetaError } from "./errors.js";
-import { EXTRA_PREFIX, FORMAT_VERSION, type Manifest, mostWays, shapeAt } from "./manifest.js";
+import { platformSha256, type Sha256 } from "./hash.js";
+import { hasControlBeyondLines, isWellFormed, parseJson, plain } from "./json.js";
+import { EXTRA_PREFIX, type Manifest, mostWays, shapeAt } from "./manifest.js";
 import { digest, type Metadata, readTensors, type Tensors, writeTensors } from "./safetensors.js";
-import { isFinite } from "./tensor.js";
+import { bytesOf, isFinite } from "./tensor.js";
+import { encode } from "./utf8.js";
 
 const VERSION_KEY = "edgemeta.format_version";
 const BUNDLE_KEY = "edgemeta.bundle";
 const WAYS_KEY = "edgemeta.ways";
 const LABELS_KEY = "edgemeta.labels";
 const DIGEST_KEY = "edgemeta.sha256";
-const LABELS_ROOM = 2 ** 18; // characters of JSON
+const NOTES_KEY = "edgemeta.estimator";
 
 /** What a class may be called in a state file. */
 export type Label = string | number;
 
+/** What a state file may have beside a state. */
+export interface Beside {
+  /** Tensors, by names that begin with "edgemeta."; only the file's hash checks them. */
+  readonly extra?: Tensors;
+  /** Text; null without. */
+  readonly notes?: string | null;
+}
+
 /** What a state file holds. */
-export interface StateFile {
+export interface StateFile extends Required<Beside> {
   readonly tensors: Tensors;
   /** Classes of its task; null for regression. */
   readonly ways: number | null;
@@ -27,29 +39,42 @@ export interface StateFile {
 /**
  * Return the content of a state file.
  *
- * @throws EdgemetaError of kind "input": the labels are no distinct texts or numbers, or too long.
+ * @throws EdgemetaError of kind "input": the labels could not be read back.
  */
 export async function writeState(
-  { tensors, ways, labels }: StateFile,
+  { tensors, ways, labels, extra, notes }: StateFile,
   fingerprint: string,
+  sha256: Sha256 = platformSha256,
 ): Promise<Uint8Array> {
   const metadata: Metadata = new Map([
     [BUNDLE_KEY, fingerprint],
-    [VERSION_KEY, String(FORMAT_VERSION)],
+    [VERSION_KEY, String(contract.FORMAT_VERSION)],
   ]);
   if (ways !== null) metadata.set(WAYS_KEY, String(ways));
-  if (labels !== null) {
+  if (notes !== null) metadata.set(NOTES_KEY, notes);
+  if (labels !== null) metadata.set(LABELS_KEY, labelsText(labels));
+  const every = new Map([...tensors, ...extra]);
+  metadata.set(DIGEST_KEY, await digest(every, metadata, sha256));
+  return writeTensors(every, metadata);
+}
+
+/**
+ * Return labels as a state file has them.
+ *
+ * @throws EdgemetaError of kind "input": they could not be read back.
+ */
+export function labelsText(labels: readonly unknown[]): string {
+  try {
+    checkLabels(labels);
     const text = JSON.stringify(labels);
-    if (!areLabels(labels) || text.length > LABELS_ROOM) {
-      throw new EdgemetaError("input", "labels cannot be saved", {
-        got: text,
-        expected: "distinct texts or numbers",
-      });
-    }
-    metadata.set(LABELS_KEY, text);
+    checkRoom(text);
+    return text;
+  } catch (error) {
+    throw new EdgemetaError("input", "labels cannot be saved", {
+      got: error,
+      expected: "for each class another text, or finite number (whole ones below 2^53)",
+    });
   }
-  metadata.set(DIGEST_KEY, await digest(tensors, metadata));
-  return writeTensors(tensors, metadata);
 }
 
 /**
@@ -61,11 +86,17 @@ export async function readState(
   content: Uint8Array,
   manifest: Manifest,
   fingerprint: string,
+  sha256: Sha256 = platformSha256,
 ): Promise<StateFile> {
+  const most = mostBytes(manifest);
+  if (content.length > most) {
+    refuse("is too large for this bundle", `${content.length} bytes`, `at most ${most}`);
+  }
   const { metadata, tensors: found } = parsed(content);
   checkMetadata(metadata, fingerprint);
   const ways = readWays(metadata, manifest);
-  const tensors = new Map([...found].filter(([name]) => !name.startsWith(EXTRA_PREFIX)));
+  const isExtra = ([name]: [string, unknown]) => name.startsWith(EXTRA_PREFIX);
+  const tensors = new Map([...found].filter((entry) => !isExtra(entry)));
   const expected = new Map(manifest.state.map((tensor) => [tensor.name, tensor]));
   const odd = [...tensors.keys(), ...expected.keys()].filter(
     (name) => tensors.has(name) !== expected.has(name),
@@ -85,8 +116,21 @@ export async function readState(
   }
   const said = metadata.get(DIGEST_KEY);
   metadata.delete(DIGEST_KEY);
-  if (said !== (await digest(found, metadata))) refuse("is damaged", "other values than were saved");
-  return { tensors, ways, labels: readLabels(metadata.get(LABELS_KEY)) };
+  if (said !== (await digest(found, metadata, sha256))) refuse("is damaged", "other values than were saved");
+  const extra = new Map([...found].filter(isExtra));
+  const [labels, notes] = [readLabels(metadata.get(LABELS_KEY)), metadata.get(NOTES_KEY) ?? null];
+  return { tensors, ways, labels, extra, notes };
+}
+
+/** Return how large a state file can be, with a support set kept beside the state. */
+function mostBytes(manifest: Manifest): number {
+  const kept = [manifest.input, manifest.target].map(({ shape, dtype }) => {
+    return bytesOf([contract.MOST_KEPT, ...shape], dtype);
+  });
+  const state = manifest.state.map((tensor) => {
+    return bytesOf(shapeAt(tensor, mostWays(manifest)), tensor.dtype);
+  });
+  return [...state, ...kept].reduce((a, b) => a + b, 2 * contract.HEADER_ROOM);
 }
 
 function parsed(content: Uint8Array): { metadata: Metadata; tensors: Tensors } {
@@ -98,8 +142,8 @@ function parsed(content: Uint8Array): { metadata: Metadata; tensors: Tensors } {
 }
 
 function checkMetadata(metadata: Metadata, fingerprint: string): void {
-  if (metadata.get(VERSION_KEY) !== String(FORMAT_VERSION)) {
-    const expected = `format_version ${FORMAT_VERSION}`;
+  if (metadata.get(VERSION_KEY) !== String(contract.FORMAT_VERSION)) {
+    const expected = `format_version ${contract.FORMAT_VERSION}`;
     refuse("is no state file of this format", metadata.get(VERSION_KEY), expected);
   }
   const bundle = metadata.get(BUNDLE_KEY) ?? "";
@@ -117,7 +161,8 @@ function readWays(metadata: Metadata, manifest: Manifest): number | null {
   if (most === null) return null;
   const least = manifest.anyWays ? 1 : 2; // the init of a shared head has one row
   const text = metadata.get(WAYS_KEY) ?? "";
-  const ways = /^\d{1,9}$/.test(text) ? Number(text) : 0;
+  const isNumber = /^[0-9]+$/.test(text) && text.length <= contract.MOST_WAYS_DIGITS;
+  const ways = isNumber ? Number(text) : 0;
   if (ways < least || ways > most) {
     refuse("has an unusable number of ways", JSON.stringify(text), `${least}..${most}`);
   }
@@ -126,21 +171,37 @@ function readWays(metadata: Metadata, manifest: Manifest): number | null {
 
 function readLabels(text: string | undefined): readonly Label[] | null {
   if (text === undefined) return null;
-  let labels: unknown;
   try {
-    labels = JSON.parse(text);
+    checkRoom(text);
+    const labels = plain(parseJson(text));
+    if (!Array.isArray(labels)) throw new Error("no list");
+    return checkLabels(labels);
   } catch (error) {
-    refuse("has no readable labels", error);
+    return refuse("has no readable labels", error);
   }
-  return areLabels(labels) ? labels : refuse("has no readable labels", text);
 }
 
-function areLabels(labels: unknown): labels is readonly Label[] {
-  return (
-    Array.isArray(labels) &&
-    labels.every((label) => typeof label === "string" || Number.isFinite(label)) &&
-    new Set(labels).size === labels.length
-  );
+/** Return labels that every language reads as the same; throws Error where they are not. */
+function checkLabels(labels: readonly unknown[]): readonly Label[] {
+  const odd = labels.findIndex((label) => !isLabel(label));
+  if (odd >= 0) throw new Error(`${JSON.stringify(labels[odd]) ?? "nothing"} as a label`);
+  const seen = new Set<unknown>();
+  const twice = labels.find((label) => seen.size === seen.add(label).size);
+  if (twice !== undefined) throw new Error(`${JSON.stringify(twice)} twice`);
+  return labels as readonly Label[];
+}
+
+function isLabel(label: unknown): label is Label {
+  if (typeof label === "string") return isWellFormed(label) && !hasControlBeyondLines(label);
+  // All numbers beyond are whole; NaN is in no range.
+  return typeof label === "number" && Math.abs(label) <= contract.MAX_INTEGER;
+}
+
+function checkRoom(text: string): void {
+  const size = encode(text).length;
+  if (size > contract.LABELS_ROOM) {
+    throw new Error(`${size} bytes of JSON, more than ${contract.LABELS_ROOM}`);
+  }
 }
 
 function refuse(what: string, got?: unknown, expected?: unknown): never {

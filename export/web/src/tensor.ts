@@ -52,9 +52,20 @@ export function isDtype(name: unknown): name is Dtype {
   return typeof name === "string" && Object.hasOwn(DTYPES, name);
 }
 
-/** Return how many numbers a tensor of these sizes has; 1 for a scalar. */
+/**
+ * Return how many numbers a tensor of these sizes has; 1 for a scalar.
+ *
+ * @throws Error where that is beyond 2^53 - 1, from where on products are rounded.
+ */
 export function count(dims: readonly number[]): number {
-  return dims.reduce((product, size) => product * size, 1);
+  const product = dims.includes(0) ? 0 : dims.reduce((found, size) => found * size, 1);
+  if (!Number.isSafeInteger(product)) throw new Error(`too large a shape: ${dims.join(" x ")}`);
+  return product;
+}
+
+/** Return how many bytes a tensor has; throws as `count`. */
+export function bytesOf(dims: readonly number[], dtype: Dtype): number {
+  return count([...dims, DTYPES[dtype].bytes]);
 }
 
 /** Return a tensor of bytes that are little-endian, a copy of them. */
@@ -74,4 +85,14 @@ export function isFinite(tensor: Tensor): boolean {
   if (!(data instanceof Float32Array || data instanceof Float64Array)) return true;
   for (const value of data) if (!Number.isFinite(value)) return false;
   return true;
+}
+
+/** Return a scalar. */
+export function int64(value: number): Tensor {
+  return { data: BigInt64Array.of(BigInt(value)), dims: [], dtype: "int64" };
+}
+
+/** Return a scalar. */
+export function float32(value: number): Tensor {
+  return { data: Float32Array.of(value), dims: [], dtype: "float32" };
 }
