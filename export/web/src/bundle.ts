@@ -3,24 +3,33 @@
 import { reader } from "#files";
 import { EdgemetaError } from "./errors.js";
 import { prepare, type PreparedGraph } from "./graph.js";
+import { hex, platformSha256, type Sha256 } from "./hash.js";
 import {
   ADAPT,
   INIT,
   MANIFEST,
   type Manifest,
-  MAX_MANIFEST_BYTES,
   parseManifest,
   type Payload,
   PAYLOAD,
   PREDICT,
   predictionName,
-  SELFTEST,
 } from "./manifest.js";
-import { sha256 } from "./safetensors.js";
+import { checkGraph } from "./onnx-check.js";
 import type { Tensor } from "./tensor.js";
 
-/** Where a bundle is: the URL of its directory, in Node also a path, or its files by name. */
-export type Source = string | URL | { readonly files: Readonly<Record<string, Uint8Array>> };
+/** Returns the content of a bundle's file, by its name. */
+export type ReadFile = (name: string) => Promise<Uint8Array>;
+
+/**
+ * Where a bundle is: the URL of its directory, in Node also a path; or its files by name; or what
+ * reads them.
+ */
+export type Source =
+  | string
+  | URL
+  | { readonly files: Readonly<Record<string, Uint8Array>> }
+  | { readonly readFile: ReadFile };
 
 /** A bundle in memory, checked. */
 export interface Bundle {
@@ -31,85 +40,76 @@ export interface Bundle {
   readonly predict: PreparedGraph;
   /** Every tensor of the state before any adaptation. */
   readonly init: ReadonlyMap<string, Tensor>;
-  /** Content of `selftest.safetensors`. */
-  readonly selftest: Uint8Array;
+  /** Reads another of its files, and checks size and hash. */
+  readonly read: (name: Payload) => Promise<Uint8Array>;
 }
 
 /**
- * Read and check a bundle.
+ * Read and check what a runner needs of a bundle: all but `selftest.safetensors`.
  *
  * @throws EdgemetaError of kind "bundle": it is missing, damaged, or of an unknown version.
  */
-export async function loadBundle(source: Source): Promise<Bundle> {
-  const read = fileReader(source);
-  const content = await read(MANIFEST);
-  if (content.length > MAX_MANIFEST_BYTES) {
-    throw new EdgemetaError("bundle", `${MANIFEST} is too large`, {
-      got: `${content.length} bytes`,
-      expected: `at most ${MAX_MANIFEST_BYTES}`,
-    });
-  }
-  const manifest = parseManifest(content, MANIFEST);
-  const files = new Map(
-    await Promise.all(
-      PAYLOAD.map(async (name): Promise<[Payload, Uint8Array]> => {
-        return [name, await checkedFile(name, await read(name), manifest)];
-      }),
-    ),
-  );
-  const file = (name: Payload): Uint8Array => files.get(name) ?? new Uint8Array();
+export async function loadBundle(source: Source, sha256: Sha256 = platformSha256): Promise<Bundle> {
+  const readFile = fileReader(source);
+  const content = await readFile(MANIFEST);
+  const manifest = parseManifest(content);
+  const read = async (name: Payload) => {
+    return checkedFile(name, await readFile(name), manifest, sha256);
+  };
+  const [adaptFile, predictFile, init] = await Promise.all([read(ADAPT), read(PREDICT), read(INIT)]);
   const fixedHead = manifest.ways !== null && !manifest.anyWays;
   const names = manifest.state.map(({ name }) => name);
   const state = [...names, ...(fixedHead ? ["ways"] : [])];
-  const init = file(INIT);
-  const adapt = open(ADAPT, file(ADAPT), init, {
-    ops: manifest.ops[ADAPT],
+  const adapt = open(ADAPT, adaptFile, init, manifest, {
     inputs: [
       ...["support_x", "support_y", "steps", "lr_scale", ...state],
       ...(manifest.anyWays ? ["ways"] : []),
     ],
     outputs: [...names.map((name) => `${name}.next`), "losses"],
   });
-  const predict = open(PREDICT, file(PREDICT), init, {
-    ops: manifest.ops[PREDICT],
+  const predict = open(PREDICT, predictFile, init, manifest, {
     inputs: ["query_x", ...state],
     outputs: [predictionName(manifest)],
   });
   return {
-    ...{ manifest, adapt, predict, selftest: file(SELFTEST) },
-    fingerprint: await sha256(content),
-    init: initOf(manifest, adapt),
+    ...{ manifest, adapt, predict, read, init: initOf(manifest, adapt) },
+    fingerprint: await hex(sha256, content),
   };
 }
 
-function fileReader(source: Source): (name: string) => Promise<Uint8Array> {
-  if (typeof source === "string" || source instanceof URL) {
-    const read = reader(source);
+function fileReader(source: Source): ReadFile {
+  if (typeof source === "object" && "files" in source) {
     return async (name) => {
-      try {
-        return await read(name);
-      } catch (error) {
-        throw new EdgemetaError("bundle", `${source} is not a bundle`, {
-          got: error,
-          expected: `a readable ${name}`,
-          hint: "make one with `edgemeta export RUN --out BUNDLE`",
-        });
-      }
-    };
-  }
-  return async (name) => {
-    const content = source.files[name];
-    if (content === undefined) {
+      const content = source.files[name];
+      if (content !== undefined) return content;
       throw new EdgemetaError("bundle", "the files are not a bundle", {
         got: Object.keys(source.files).join(", ") || "none",
         expected: [MANIFEST, ...PAYLOAD].join(", "),
       });
+    };
+  }
+  const given = typeof source === "object" && "readFile" in source;
+  const where = given ? "what was read" : `${source}`;
+  const read = given ? source.readFile : reader(source);
+  return async (name) => {
+    try {
+      return await read(name);
+    } catch (error) {
+      throw new EdgemetaError("bundle", `${where} is not a bundle`, {
+        got: error,
+        expected: `a readable ${name}`,
+        hint: "make one with `edgemeta export RUN --out BUNDLE`",
+      });
     }
-    return content;
   };
 }
 
-async function checkedFile(name: Payload, content: Uint8Array, manifest: Manifest) {
+async function checkedFile(
+  name: Payload,
+  content: Uint8Array,
+  manifest: Manifest,
+  sha256: Sha256,
+): Promise<Uint8Array> {
   const record = manifest.files[name];
   const hint = "copy the bundle again";
   if (content.length !== record.size) {
@@ -119,7 +119,7 @@ async function checkedFile(name: Payload, content: Uint8Array, manifest: Manifes
       hint,
     });
   }
-  const found = await sha256(content);
+  const found = await hex(sha256, content);
   if (found !== record.sha256) {
     throw new EdgemetaError("bundle", `${name} is damaged`, {
       got: `sha256 ${found.slice(0, 12)}...`,
@@ -131,15 +131,20 @@ async function checkedFile(name: Payload, content: Uint8Array, manifest: Manifes
 }
 
 interface Names {
-  readonly ops: readonly string[];
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
 }
 
-function open(name: string, content: Uint8Array, init: Uint8Array, expected: Names): PreparedGraph {
+function open(
+  name: typeof ADAPT | typeof PREDICT,
+  content: Uint8Array,
+  init: Uint8Array,
+  manifest: Manifest,
+  expected: Names,
+): PreparedGraph {
   try {
-    const graph = prepare(content, init);
-    for (const sort of ["ops", "inputs", "outputs"] as const) {
+    const graph = prepare(content, checkGraph(content, name, manifest, init), init);
+    for (const sort of ["inputs", "outputs"] as const) {
       const [got, want] = [new Set(graph[sort]), new Set(expected[sort])];
       const odd = [...got, ...want].filter((each) => got.has(each) !== want.has(each));
       if (odd.length > 0) throw new Error(`${sort} missing or unknown: ${odd.join(", ")}`);
@@ -155,12 +160,12 @@ function open(name: string, content: Uint8Array, init: Uint8Array, expected: Nam
 
 function initOf(manifest: Manifest, adapt: PreparedGraph): Map<string, Tensor> {
   return new Map(
-    manifest.state.map(({ name, dtype, shape }): [string, Tensor] => {
+    manifest.state.map(({ name }): [string, Tensor] => {
       const tensor = adapt.defaults.get(name);
-      if (tensor === undefined || tensor.dtype !== dtype || `${tensor.dims}` !== `${shape}`) {
-        throw new EdgemetaError("bundle", `state tensor ${name} does not fit its manifest`);
-      }
-      return [name, tensor];
+      if (tensor !== undefined) return [name, tensor];
+      throw new EdgemetaError("bundle", `state tensor ${name} is no input of ${ADAPT}`, {
+        hint: "export the bundle again",
+      });
     }),
   );
 }
