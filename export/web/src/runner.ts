@@ -10,28 +10,29 @@
 
 import { type Bundle, loadBundle, type Source } from "./bundle.js";
 import { EdgemetaError } from "./errors.js";
+import { GpuMemory, staysOnGpu } from "./gpu.js";
 import { checkProgress } from "./guard.js";
-import {
-  checkLrScale,
-  checkSamples,
-  checkSteps,
-  checkSupport,
-  checkWays,
-  type Samples,
-} from "./inputs.js";
-import { ADAPT, type Manifest, mostWays, PREDICT, predictionName } from "./manifest.js";
-import { hasWebGpu, type Ort, Session } from "./runtime.js";
-import { type Label, readState, writeState } from "./state.js";
-import type { Tensor } from "./tensor.js";
+import { platformSha256, type Sha256 } from "./hash.js";
+import { checkLrScale, checkSteps, checkSupport, checkWays, type Samples } from "./inputs.js";
+import { Learner } from "./learner.js";
+import { ADAPT, type Manifest, mostWays, PREDICT, SELFTEST } from "./manifest.js";
+import { type Held, hasWebGpu, type Ort, Session } from "./runtime.js";
+import { type Beside, readState } from "./state.js";
+import { float32, int64, type Tensor } from "./tensor.js";
 
 /** How a bundle is loaded. */
 export interface LoadOptions {
   /** onnxruntime: `import * as ort from "onnxruntime-web"`, or from "onnxruntime-node". */
   readonly ort: Ort;
-  /** Threads of onnxruntime-node within one operator; default 1, which suits small networks. */
+  /**
+   * Threads within one operator in Node and React Native, 0 for one per core, as by default. In a
+   * browser, `ort.env.wasm.numThreads` says how many there are.
+   */
   readonly threads?: number;
   /** Whether to use WebGPU where the browser has it (import "onnxruntime-web/webgpu"); else WASM. */
   readonly webgpu?: boolean;
+  /** Computes hashes; by default the platform does, or JavaScript where it does not. */
+  readonly sha256?: Sha256;
 }
 
 /** How to adapt. */
@@ -57,43 +58,55 @@ export class Runner {
   readonly manifest: Manifest;
   /** sha256 of the manifest, which state files are bound to. */
   readonly fingerprint: string;
-  /** Content of `selftest.safetensors`: a recorded episode with PyTorch's results. */
-  readonly selftest: Uint8Array;
   /** Whether WebGPU computes. */
   readonly webgpu: boolean;
+  readonly sha256: Sha256;
   /** The learner before any adaptation. */
   readonly init: Learner;
+  readonly #bundle: Bundle;
   readonly #adapt: Session;
   readonly #predict: Session;
+  readonly #gpu: GpuMemory | null;
 
-  private constructor(bundle: Bundle, adapt: Session, predict: Session, webgpu: boolean) {
+  private constructor(
+    bundle: Bundle,
+    [adapt, predict]: readonly [Session, Session],
+    gpu: GpuMemory | null,
+    sha256: Sha256,
+  ) {
     this.manifest = bundle.manifest;
     this.fingerprint = bundle.fingerprint;
-    this.selftest = bundle.selftest;
-    this.webgpu = webgpu;
+    this.webgpu = gpu !== null;
+    this.sha256 = sha256;
+    this.#bundle = bundle;
     this.#adapt = adapt;
     this.#predict = predict;
+    this.#gpu = gpu;
     const ways = bundle.manifest.anyWays ? 1 : bundle.manifest.ways;
-    this.init = new Learner(this, predict, bundle.init, new Float32Array(), ways);
+    this.init = this.#learner(bundle.init, ways);
   }
 
   /**
    * Load a bundle.
    *
-   * @param source the URL of its directory (in Node also a path), or its files.
+   * @param source the URL of its directory (in Node also a path), or its files, or what reads them.
    * @throws EdgemetaError of kind "bundle": missing, damaged, or of an unknown version.
    */
   static async load(source: Source, options: LoadOptions): Promise<Runner> {
-    const { ort, threads = 1, webgpu = false } = options;
-    if (!Number.isInteger(threads) || threads < 1) {
-      throw new EdgemetaError("input", "threads must be a positive integer", { got: threads });
+    const { ort, threads = 0, webgpu = false, sha256 = platformSha256 } = options;
+    if (!Number.isInteger(threads) || threads < 0) {
+      throw new EdgemetaError("input", "threads must be 0, for one per core, or more", {
+        got: threads,
+      });
     }
-    const bundle = await loadBundle(source);
-    const choices = { threads, webgpu: webgpu && (await hasWebGpu()) };
+    const bundle = await loadBundle(source, sha256);
+    const gpu = webgpu && (await hasWebGpu()) ? new GpuMemory() : null;
+    const state = bundle.manifest.state.filter(({ dtype }) => staysOnGpu(dtype));
+    const kept = state.map(({ name }) => `${name}.next`);
     // One after the other: onnxruntime-web starts its WebAssembly with the first.
-    const adapt = await Session.open(ort, bundle.adapt, ADAPT, choices);
-    const predict = await Session.open(ort, bundle.predict, PREDICT, choices);
-    return new Runner(bundle, adapt, predict, choices.webgpu);
+    const adapt = await Session.open(ort, bundle.adapt, ADAPT, { threads, gpu, kept });
+    const predict = await Session.open(ort, bundle.predict, PREDICT, { threads, gpu, kept: [] });
+    return new Runner(bundle, [adapt, predict], gpu, sha256);
   }
 
   /**
@@ -116,8 +129,8 @@ export class Runner {
     }
     const ways = this.#ways(options.ways, options.state);
     const support = checkSupport(x, y, this.manifest, ways ?? mostWays(this.manifest));
-    const feeds = new Map<string, Tensor>([
-      ...state.tensors,
+    const feeds = new Map<string, Held>([
+      ...state.held,
       ["support_x", support.x],
       ["support_y", support.y],
       ["steps", int64(checkSteps(steps))],
@@ -125,18 +138,16 @@ export class Runner {
     ]);
     if (this.manifest.task === "classification") feeds.set("ways", int64(ways ?? 1));
     const found = await this.#adapt.run(feeds);
-    const losses = (found.get("losses")?.data ?? new Float32Array()) as Float32Array;
-    const tensors = new Map<string, Tensor>();
-    for (const { name } of this.manifest.state) {
-      const tensor = found.get(`${name}.next`);
-      if (tensor !== undefined) tensors.set(name, tensor);
-    }
-    if (guard && steps > 0) {
-      checkProgress(losses, tensors.values(), this.manifest.task === "regression" ? support.y : null);
-    }
+    const losses = (found.get("losses") as Tensor).data as Float32Array;
+    const held = new Map<string, Held>();
+    for (const { name } of this.manifest.state) held.set(name, found.get(`${name}.next`) as Held);
     const perClass = this.manifest.state.find((tensor) => tensor.per_class);
-    const classes = perClass ? (tensors.get(perClass.name)?.dims[0] ?? null) : ways;
-    return new Learner(this, this.#predict, tensors, losses, classes, state.labels);
+    const classes = perClass ? (held.get(perClass.name)?.dims[0] ?? null) : ways;
+    const learner = new Learner(this, this.#predict, {
+      ...{ held, losses, ways: classes, labels: state.labels },
+    });
+    if (guard && steps > 0) await this.#check(learner, support.y);
+    return learner;
   }
 
   /**
@@ -145,15 +156,46 @@ export class Runner {
    * @throws EdgemetaError of kind "bundle": damaged, or of another bundle.
    */
   async loadState(content: Uint8Array): Promise<Learner> {
-    const found = await readState(content, this.manifest, this.fingerprint);
-    const none = new Float32Array();
-    return new Learner(this, this.#predict, found.tensors, none, found.ways, found.labels);
+    return (await this.loadFile(content)).learner;
   }
 
-  /** Give the memory of both sessions back; nothing can be computed afterwards. */
+  /** Read a state file with all that is beside the learner in it; throws as `loadState`. */
+  async loadFile(content: Uint8Array): Promise<{ learner: Learner } & Required<Beside>> {
+    const found = await readState(content, this.manifest, this.fingerprint, this.sha256);
+    const { tensors, ways, labels, extra, notes } = found;
+    return { learner: this.#learner(tensors, ways, labels), extra, notes };
+  }
+
+  /**
+   * Read `selftest.safetensors`: a recorded episode with PyTorch's results, which `verify` replays. It
+   * is read when it is asked for, and may be missing where nobody asks.
+   *
+   * @throws EdgemetaError of kind "bundle": missing, or damaged.
+   */
+  async selftest(): Promise<Uint8Array> {
+    return this.#bundle.read(SELFTEST);
+  }
+
+  /** Give the memory of both sessions and of all learners back; nothing can be computed afterwards. */
   async release(): Promise<void> {
+    await this.#adapt.between(async () => this.#gpu?.freeAll());
     await this.#adapt.release();
     await this.#predict.release();
+  }
+
+  #learner(held: Learner["held"], ways: number | null, labels: Learner["labels"] = null): Learner {
+    return new Learner(this, this.#predict, { held, losses: new Float32Array(), ways, labels });
+  }
+
+  /** Refuse a learner that diverged. */
+  async #check(learner: Learner, targets: Tensor): Promise<void> {
+    try {
+      const state = (await learner.state()).values();
+      checkProgress(learner.losses, state, learner.ways === null ? targets : null);
+    } catch (error) {
+      await learner.release();
+      throw error;
+    }
   }
 
   /** Return how many classes a task has; null for regression, or to leave it to the labels. */
@@ -164,101 +206,4 @@ export class Runner {
     if (ways !== undefined) return checkWays(ways, this.manifest);
     return state === undefined ? this.manifest.ways : state.ways;
   }
-}
-
-/** One adapted state of a bundle: what predicts. */
-export class Learner {
-  /** (steps + 1,) the support loss before each step and after the last; empty where loaded. */
-  readonly losses: Float32Array;
-  /** How many classes the task has; null for regression. The init of a shared head has one. */
-  readonly ways: number | null;
-  /**
-   * What the first classes, or all, are called, by class index, if the learner came from a state
-   * file that says so, or was adapted from such a one; else null.
-   */
-  readonly labels: readonly Label[] | null;
-  /** Every tensor of the state, by torch name. */
-  readonly tensors: ReadonlyMap<string, Tensor>;
-  readonly runner: Runner;
-  readonly #predict: Session;
-
-  /** Made by `Runner.adapt`, `Runner.loadState` and `Runner.init`. */
-  constructor(
-    runner: Runner,
-    predict: Session,
-    tensors: ReadonlyMap<string, Tensor>,
-    losses: Float32Array,
-    ways: number | null,
-    labels: readonly Label[] | null = null,
-  ) {
-    this.runner = runner;
-    this.#predict = predict;
-    this.tensors = tensors;
-    this.losses = losses;
-    this.ways = ways;
-    this.labels = labels;
-  }
-
-  /**
-   * Predict.
-   *
-   * @param x Q samples of the manifest's `input`.
-   * @returns (Q,) labels; for regression the Q outputs, one after another.
-   * @throws EdgemetaError of kind "input": the samples cannot be used.
-   */
-  async predict(x: Samples): Promise<number[]> {
-    const rows = await this.predictLogits(x);
-    if (this.ways === null) return rows.flatMap((row) => [...row]);
-    return rows.map((row) => row.reduce((best, value, k) => (value > (row[best] ?? 0) ? k : best), 0));
-  }
-
-  /** Return the logits of each sample, (ways,); for regression its output, in C order. */
-  async predictLogits(x: Samples): Promise<Float32Array[]> {
-    const { manifest } = this.runner;
-    const samples = checkSamples("query_x", x, manifest.input);
-    const feeds = new Map<string, Tensor>([...this.tensors, ["query_x", samples]]);
-    if (!manifest.anyWays && this.ways !== null) feeds.set("ways", int64(this.ways));
-    const output = (await this.#predict.run(feeds)).get(predictionName(manifest));
-    const data = (output?.data ?? new Float32Array()) as Float32Array;
-    const count = samples.dims[0] ?? 1;
-    const width = data.length / count; // of a fixed head, that of all its classes
-    return Array.from({ length: count }, (_, k) =>
-      data.slice(k * width, k * width + (this.ways ?? width)),
-    );
-  }
-
-  /**
-   * Return the probabilities of each sample, (ways,): the softmax of the logits, not calibrated.
-   *
-   * @throws EdgemetaError of kind "input": as `predict`, or the task is regression.
-   */
-  async predictProba(x: Samples): Promise<Float32Array[]> {
-    if (this.ways === null) {
-      throw new EdgemetaError("input", "predictProba is for classification", { hint: "use predict" });
-    }
-    return (await this.predictLogits(x)).map((row) => {
-      const most = row.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-      const exp = row.map((value) => Math.exp(value - most));
-      const sum = exp.reduce((a, b) => a + b, 0);
-      return exp.map((value) => value / sum);
-    });
-  }
-
-  /**
-   * Return the content of a state file, which `Runner.loadState` and Python's `Runner.load` read.
-   *
-   * @param labels what the classes are called, by class index; by default `labels`.
-   */
-  async save(labels: readonly Label[] | null = this.labels): Promise<Uint8Array> {
-    const { tensors, ways } = this;
-    return writeState({ tensors: new Map(tensors), ways, labels }, this.runner.fingerprint);
-  }
-}
-
-function int64(value: number): Tensor {
-  return { data: BigInt64Array.of(BigInt(value)), dims: [], dtype: "int64" };
-}
-
-function float32(value: number): Tensor {
-  return { data: Float32Array.of(value), dims: [], dtype: "float32" };
 }

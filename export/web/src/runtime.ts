@@ -1,31 +1,56 @@
-/** onnxruntime, as far as a runner uses it: `onnxruntime-web` and `onnxruntime-node` both fit. */
+/** onnxruntime, as far as a runner uses it: its packages for browsers, Node and React Native fit. */
 
 import type * as common from "onnxruntime-common";
 import { EdgemetaError } from "./errors.js";
+import { GpuMemory, GpuTensor } from "./gpu.js";
 import type { PreparedGraph } from "./graph.js";
 import { isDtype, type Tensor, type TypedArray } from "./tensor.js";
 
 /** What `import * as ort from "onnxruntime-web"`, or of "onnxruntime-node", gives. */
 export type Ort = Pick<typeof common, "InferenceSession" | "Tensor" | "env">;
 
+/** A tensor in memory, or on the graphics card. */
+export type Held = Tensor | GpuTensor;
+
 export interface SessionChoices {
-  /** Threads of onnxruntime-node; onnxruntime-web takes them from `ort.env.wasm.numThreads`. */
+  /** Threads of one operator, 0 for one per core; onnxruntime-web has `ort.env.wasm.numThreads`. */
   readonly threads: number;
-  /** Whether to use WebGPU. */
-  readonly webgpu: boolean;
+  /** Where WebGPU keeps what stays on the card; null for the processor. */
+  readonly gpu: GpuMemory | null;
+  /** Outputs to leave on the card. */
+  readonly kept: readonly string[];
 }
+
+/** Does one thing after the other. */
+class Queue {
+  #last: Promise<unknown> = Promise.resolve();
+
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work);
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+}
+
+// WebGPU takes one call at a time, of all sessions.
+const gpuQueue = new Queue();
+
+// What is in use is in reach: no tensor of it is freed meanwhile.
+const inUse = new Set<object>();
 
 /** An onnxruntime session that is asked by name and runs one call after the other. */
 export class Session {
   readonly #ort: Ort;
   readonly #session: common.InferenceSession;
-  readonly #webgpu: boolean;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #gpu: GpuMemory | null;
+  readonly #queue: Queue;
+  #failed = false;
 
-  private constructor(ort: Ort, session: common.InferenceSession, webgpu: boolean) {
+  private constructor(ort: Ort, session: common.InferenceSession, gpu: GpuMemory | null) {
     this.#ort = ort;
     this.#session = session;
-    this.#webgpu = webgpu;
+    this.#gpu = gpu;
+    this.#queue = gpu === null ? new Queue() : gpuQueue;
   }
 
   /**
@@ -38,17 +63,22 @@ export class Session {
     ort: Ort,
     graph: PreparedGraph,
     where: string,
-    { threads, webgpu }: SessionChoices,
+    { threads, gpu, kept }: SessionChoices,
   ): Promise<Session> {
     const options: common.InferenceSession.SessionOptions = {
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       enableMemPattern: false, // plans memory for each new shape anew, for no gain in speed
       logSeverityLevel: 3,
-      ...(webgpu ? { executionProviders: ["webgpu", "wasm"] } : {}),
+      // Threads that wait for work sleep, and leave the processor to others; as Python's runner.
+      extra: { session: { intra_op: { allow_spinning: "0" } } },
     };
+    if (gpu !== null) {
+      options.executionProviders = ["webgpu", "wasm"];
+      options.preferredOutputLocation = Object.fromEntries(kept.map((name) => [name, "gpu-buffer"]));
+    }
     try {
-      return new Session(ort, await ort.InferenceSession.create(graph.content, options), webgpu);
+      return new Session(ort, await ort.InferenceSession.create(graph.content, options), gpu);
     } catch (error) {
       throw new EdgemetaError("bundle", `${where} cannot be loaded`, {
         got: error,
@@ -62,35 +92,59 @@ export class Session {
    *
    * @param feeds every input.
    * @returns every output.
-   * @throws EdgemetaError of kind "runtime": onnxruntime failed.
+   * @throws EdgemetaError of kind "runtime": onnxruntime failed; of kind "input": an input is of a
+   *   learner that was released.
    */
-  async run(feeds: ReadonlyMap<string, Tensor>): Promise<Map<string, Tensor>> {
-    const turn = this.#last.then(() => this.#run(feeds));
-    this.#last = turn.catch(() => undefined); // WebGPU takes one call at a time
-    return turn;
+  async run(feeds: ReadonlyMap<string, Held>): Promise<Map<string, Held>> {
+    return this.#queue.run(() => this.#run(feeds));
+  }
+
+  /** Do something while no call runs: download from the card, or free what is there. */
+  async between<T>(work: () => Promise<T>): Promise<T> {
+    return this.#queue.run(work);
   }
 
   async release(): Promise<void> {
-    await this.#last;
-    await this.#session.release();
+    await this.#queue.run(() => this.#session.release());
   }
 
-  async #run(feeds: ReadonlyMap<string, Tensor>): Promise<Map<string, Tensor>> {
+  async #run(feeds: ReadonlyMap<string, Held>): Promise<Map<string, Held>> {
+    // onnxruntime-web binds inputs before a call that leaves outputs on the card. If that call fails,
+    // they stay bound, and the next call would compute with them without a word.
+    if (this.#failed) {
+      throw new EdgemetaError("runtime", "onnxruntime failed before", {
+        hint: "load the bundle again",
+      });
+    }
+    inUse.add(feeds);
     try {
-      const given: Record<string, common.Tensor> = {};
-      for (const [name, { data, dims, dtype }] of feeds) {
-        given[name] = new this.#ort.Tensor(dtype, data as never, dims);
-      }
-      const found = new Map<string, Tensor>();
-      for (const [name, value] of Object.entries(await this.#session.run(given))) {
-        if (!isDtype(value.type)) throw new Error(`${name} is of type ${value.type}`);
-        found.set(name, { data: value.data as TypedArray, dims: value.dims, dtype: value.type });
-      }
+      const inputs = [...feeds].map(([name, held]) => [name, this.#asInput(held)] as const);
+      const found = new Map<string, Held>();
+      const outputs = await this.#session.run(Object.fromEntries(inputs));
+      for (const [name, value] of Object.entries(outputs)) found.set(name, this.#asOutput(name, value));
       return found;
     } catch (error) {
-      const hint = this.#webgpu ? "WebGPU cannot run every graph: load without it" : undefined;
-      throw new EdgemetaError("runtime", "onnxruntime failed", { got: error, hint });
+      if (error instanceof EdgemetaError) throw error;
+      this.#failed = this.#gpu !== null;
+      const hint = this.#gpu && "WebGPU cannot run every graph: load without it";
+      throw new EdgemetaError("runtime", "onnxruntime failed", { got: error, hint: hint ?? undefined });
+    } finally {
+      inUse.delete(feeds);
     }
+  }
+
+  #asInput(held: Held): common.Tensor {
+    if (held instanceof GpuTensor) return held.asInput(this.#ort.Tensor);
+    const { data, dims, dtype } = held;
+    // onnxruntime-web's proxy sends arrays to its worker for good: here they would be empty then.
+    const given = this.#ort.env.wasm?.proxy === true ? data.slice() : data;
+    return new this.#ort.Tensor(dtype, given as never, dims);
+  }
+
+  #asOutput(name: string, value: common.Tensor): Held {
+    if (value.location === "gpu-buffer" && this.#gpu !== null) return this.#gpu.hold(value);
+    if (!isDtype(value.type)) throw new Error(`${name} is of type ${value.type}`);
+    return { data: value.data as TypedArray, dims: value.dims, dtype: value.type };
   }
 }
 

@@ -1,8 +1,8 @@
 /** Replaying a bundle's recorded episode: does this runtime compute what PyTorch did? */
 
 import { EdgemetaError } from "./errors.js";
-import { type Manifest, predictionName, SELFTEST } from "./manifest.js";
-import { compare, type Difference, type Tolerance } from "./recorded.js";
+import { predictionName, SELFTEST } from "./manifest.js";
+import { compare, type Difference } from "./recorded.js";
 import type { Runner } from "./runner.js";
 import { readTensors, type Tensors } from "./safetensors.js";
 import type { Tensor } from "./tensor.js";
@@ -15,10 +15,10 @@ import type { Tensor } from "./tensor.js";
  *   kind "bundle": the selftest is damaged.
  */
 export async function verify(runner: Runner): Promise<Difference[]> {
-  const want = recordedEpisode(runner.selftest);
+  const want = recordedEpisode(await runner.selftest());
   const { computed } = await replay(runner, want);
-  const limits = tolerance(runner.manifest);
-  const found = [...computed].map(([name, tensor]) => compare(name, tensor, want, limits));
+  const { parity } = runner.manifest;
+  const found = [...computed].map(([name, tensor]) => compare(name, tensor, want, parity));
   for (const { tensor, largest, limit } of found) {
     if (!(largest <= limit)) {
       const what = `this runtime does not compute what PyTorch did: ${tensor} differs`;
@@ -69,7 +69,7 @@ export async function replay(runner: Runner, episode: Tensors): Promise<Replay> 
   const rows = await learner.predictLogits(of(episode.has("query_x") ? "query_x" : "support_x").data);
   const ms = { adapt: adapted - began, predict: performance.now() - adapted };
   const found: Tensors = new Map();
-  for (const [name, tensor] of learner.tensors) found.set(`${name}.next`, tensor);
+  for (const [name, tensor] of await learner.state()) found.set(`${name}.next`, tensor);
   found.set("losses", { data: learner.losses, dims: [learner.losses.length], dtype: "float32" });
   const name = predictionName(runner.manifest);
   const width = rows[0]?.length ?? 0;
@@ -77,13 +77,6 @@ export async function replay(runner: Runner, episode: Tensors): Promise<Replay> 
   const data = new Float32Array(rows.length * width);
   rows.forEach((row, k) => data.set(row, k * width));
   found.set(name, { data, dims: [rows.length, ...output], dtype: "float32" });
+  await learner.release();
   return { computed: found, ms };
-}
-
-function tolerance({ record }: Manifest): Tolerance {
-  const { atol, rtol } = (record["parity"] ?? {}) as Record<string, unknown>;
-  if (typeof atol !== "number" || typeof rtol !== "number" || !(atol > 0) || !(rtol >= 0)) {
-    throw new EdgemetaError("bundle", "manifest.json has no usable parity record");
-  }
-  return { atol, rtol };
 }
