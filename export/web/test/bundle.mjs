@@ -22,9 +22,11 @@ export async function files() {
 
 export const runner = await Runner.load(OMNIGLOT, { ort });
 
+const { tensors } = readTensors(await runner.selftest());
+
 /** Return a tensor of the recorded episode. @param {string} name */
 export function recorded(name) {
-  const tensor = readTensors(runner.selftest).tensors.get(name);
+  const tensor = tensors.get(name);
   if (tensor === undefined) throw new Error(`no ${name}`);
   return tensor;
 }

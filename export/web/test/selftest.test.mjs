@@ -10,7 +10,7 @@ const NAME = "head.weight.next"; // (20, 256): ten blocks
 
 /** Return the packaged bundle with another selftest. @param {(tensors: Tensors) => void} change */
 async function changed(change) {
-  const { tensors } = readTensors(runner.selftest);
+  const { tensors } = readTensors(await runner.selftest());
   change(tensors);
   const found = await files();
   found["selftest.safetensors"] = writeTensors(tensors);
@@ -95,7 +95,7 @@ test("a recorded result that is no number is found out", async () => {
 });
 
 test("without queries the support samples are predicted", async () => {
-  const { tensors } = readTensors(runner.selftest);
+  const { tensors } = readTensors(await runner.selftest());
   const [x, y] = [tensors.get("support_x"), tensors.get("support_y")];
   assert.ok(x && y);
   const learner = await runner.adapt(x.data, y.data, { steps: Number(tensors.get("steps")?.data[0]), guard: false });
