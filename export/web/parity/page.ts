@@ -1,10 +1,14 @@
-/** What the Chromium adapter calls in its page, whose address says whether WebGPU is to compute. */
+/**
+ * What the Chromium adapter calls in its page. The address says where onnxruntime-web computes: on
+ * "#webgpu", in a "#proxy", which is a worker, or in the page.
+ */
 
 import { readTensors, replay, Runner, verify, writeTensors } from "../src/index.js";
 
 const webgpu = location.hash === "#webgpu";
 const ort = await (webgpu ? import("onnxruntime-web/webgpu") : import("onnxruntime-web/wasm"));
 ort.env.wasm.numThreads = 1;
+ort.env.wasm.proxy = location.hash === "#proxy";
 
 let runner: Runner | null = null;
 
@@ -35,6 +39,30 @@ async function verifyLoaded() {
   return verify(runner);
 }
 
-export const harness = { load, replay: replayAt, verify: verifyLoaded };
+/** Use the same arrays and the same learners again and again; say how far what comes out differs. */
+async function reuse() {
+  if (runner === null) throw new Error("no bundle is loaded");
+  const { tensors } = readTensors(await runner.selftest());
+  const of = (name: string) => tensors.get(name)?.data ?? new Uint8Array();
+  const [x, y, queries] = [of("support_x"), of("support_y"), of("query_x")];
+  const one = await runner.adapt(x, y, { guard: false });
+  const onGpu = [...one.held.values()].filter((held) => !("data" in held)).length;
+  const logits = await one.predictLogits(queries);
+  const two = await runner.adapt(x, y, { state: one });
+  const again = await one.predictLogits(queries);
+  const loaded = await runner.loadState(await two.save());
+  const [kept, read] = [await two.predictLogits(queries), await loaded.predictLogits(queries)];
+  await Promise.all([one.predict(queries), runner.adapt(x, y), two.predict(queries)]);
+  await one.release();
+  const released = await one.predict(queries).then(() => "", String);
+  return { onGpu, released, apart: [apart(logits, again), apart(kept, read)], left: x.length };
+}
+
+function apart(one: readonly Float32Array[], two: readonly Float32Array[]): number {
+  const each = one.map((row, k) => row.map((value, n) => Math.abs(value - (two[k]?.[n] ?? NaN))));
+  return Math.max(...each.flatMap((row) => [...row]));
+}
+
+export const harness = { load, replay: replayAt, verify: verifyLoaded, reuse };
 export type Page = typeof globalThis & { harness: typeof harness };
 Object.assign(globalThis, { harness });

@@ -176,6 +176,22 @@ for (const name of ["adapt.onnx", "predict.onnx"]) {
   });
 }
 
+test("threads are one per core, and sleep while they wait", async () => {
+  /** @type {any[]} */
+  const options = [];
+  /** @type {any} */
+  const InferenceSession = {
+    create(/** @type {Uint8Array} */ content, /** @type {object} */ given) {
+      options.push(given);
+      return ort.InferenceSession.create(content, given);
+    },
+  };
+  await Runner.load(OMNIGLOT, { ort: { ...ort, InferenceSession } });
+  await Runner.load(OMNIGLOT, { ort: { ...ort, InferenceSession }, threads: 3 });
+  assert.deepEqual(options.map((each) => each.intraOpNumThreads), [0, 0, 3, 3]);
+  for (const each of options) assert.equal(each.extra.session.intra_op.allow_spinning, "0");
+});
+
 test("a released runner computes nothing", async () => {
   const other = await Runner.load(OMNIGLOT, { ort });
   await other.release();
