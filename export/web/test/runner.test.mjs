@@ -139,6 +139,20 @@ const MANIFESTS = [
   ["a reserved name", (m) => (m.state[0].name = "losses"), /state tensor losses/],
   ["a state tensor more", (m) => m.state.push({ ...m.state[1], name: "x" }), /no graph of a bundle: got state tensor x does not fit its manifest/],
   ["an op less", (m) => m.ops["predict.onnx"].pop(), /no graph of a bundle: got ops missing or unknown: \w+/],
+  ["a field more", (m) => (m.more = 1), /missing or unknown fields: more/],
+  ["a field less", (m) => delete m.tuned, /missing or unknown fields: tuned/],
+  ["a field more of an input", (m) => (m.input.name = "x"), /input has missing or unknown fields: name/],
+  ["a field more of a file", (m) => (m.files["init.bin"].mode = 1), /init.bin has missing or unknown fields: mode/],
+  ["a field more of a state tensor", (m) => (m.state[0].unit = ""), /a state tensor has missing or unknown fields: unit/],
+  ["a per_class that is a number", (m) => (m.state[0].per_class = 1), /with per_class 1/],
+  ["a huge axis", (m) => (m.state[0].shape = [1, 2 ** 31]), /of shape/],
+  ["17 axes", (m) => (m.input.shape = Array(17).fill(1)), /input of shape/],
+  ["a long name", (m) => (m.state[0].name = "\u00e9".repeat(251)), /state tensor/],
+  ["a tab in a name", (m) => (m.state[0].name = "a\tb"), /the name of state tensor/],
+  ["a name of ours", (m) => (m.state[0].name = "edgemeta.x"), /state tensor edgemeta.x/],
+  ["no parity", (m) => (m.parity = {}), /parity/],
+  ["a training that is a text", (m) => (m.training = "x"), /training "x"/],
+  ["a negative opset", (m) => (m.opset = -1), /opset -1/],
   ["no ops", (m) => delete m.ops, /missing or unknown fields: ops/],
   ["another shape", (m) => (m.state[0].shape = [1, 255]), /head.weight does not fit its manifest/],
 ];
@@ -148,6 +162,25 @@ for (const [name, change, text] of MANIFESTS) {
     const manifest = JSON.parse(new TextDecoder().decode(changed["manifest.json"]));
     change(manifest);
     changed["manifest.json"] = new TextEncoder().encode(JSON.stringify(manifest));
+    await refused(Runner.load({ files: changed }, { ort }), "bundle", text);
+  });
+}
+
+/** @type {[string, (text: string) => string, RegExp][]} */
+const TEXTS = [
+  ["a key twice", (text) => text.replace("{", '{"task": "regression",'), /key "task" twice/],
+  ["half a surrogate pair", (text) => text.replace('"versions": {', '"versions": {"x": "\\ud800",'), /half a surrogate pair/],
+  ["an integer with a point", (text) => text.replace(/"opset": (\d+)/, '"opset": $1.0'), /opset \d+/],
+  ["a version with a point", (text) => text.replace('"format_version": 1', '"format_version": 1.0'), /unknown format_version/],
+  ["a byte order mark", (text) => `\ufeff${text}`, /not a JSON object/],
+];
+for (const [name, change, text] of TEXTS) {
+  test(`a manifest with ${name} is refused`, async () => {
+    const changed = await files();
+    const before = new TextDecoder().decode(changed["manifest.json"]);
+    const after = change(before);
+    assert.notEqual(after, before);
+    changed["manifest.json"] = new TextEncoder().encode(after);
     await refused(Runner.load({ files: changed }, { ort }), "bundle", text);
   });
 }

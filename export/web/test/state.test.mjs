@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { EdgemetaError, readTensors, writeTensors } from "../dist/lib/index.js";
+import { digest } from "../dist/lib/safetensors.js";
 import { recorded, runner } from "./bundle.mjs";
 
 const X = recorded("support_x").data;
@@ -63,8 +64,103 @@ test("a state of another bundle, format or shape is refused", async () => {
   );
 });
 
-test("labels that cannot be saved are refused", async () => {
-  for (const labels of [["a", "a"], [null], ["x".repeat(2 ** 19)]]) {
-    await assert.rejects(learner.save(/** @type {any} */ (labels)), /labels cannot be saved/);
-  }
+/** @type {[string, any][]} */
+const NO_LABELS = [
+  ["one twice", ["a", "a"]],
+  ["one twice in the end", [1, 2, 1.0]],
+  ["null", [null]],
+  ["a truth value", [true]],
+  ["a list", [["a"]]],
+  ["nothing", [undefined]],
+  ["a hole", [, "a"]],
+  ["a bigint", [1n]],
+  ["no list", "abc"],
+  ["too much", ["x".repeat(2 ** 18)]],
+  ["too many bytes", ["\u00e9".repeat(2 ** 17)]],
+  ["a number that is none", [Number.NaN]],
+  ["an endless number", [Number.POSITIVE_INFINITY]],
+  ["a number beyond", [2 ** 53]],
+  ["a huge number", [-1e300]],
+  ["half a surrogate pair", ["\ud800"]],
+  ["an escape", ["\u001b[31m"]],
+  ["a control character of 8 bits", ["\u009b"]],
+];
+for (const [name, labels] of NO_LABELS) {
+  test(`labels with ${name} cannot be saved`, async () => {
+    await assert.rejects(learner.save(labels), (/** @type {unknown} */ error) => {
+      assert.ok(error instanceof EdgemetaError && error.kind === "input", String(error));
+      assert.match(error.message, /^labels cannot be saved: got .*, expected for each class another text/);
+      return true;
+    });
+  });
+}
+
+/** Say something else in a state, and sign it as its writer would. @param {string} key @param {string} value */
+async function said(key, value) {
+  const { tensors, metadata } = readTensors(saved);
+  metadata.set(key, value);
+  metadata.delete("edgemeta.sha256");
+  metadata.set("edgemeta.sha256", await digest(tensors, metadata));
+  return writeTensors(tensors, metadata);
+}
+
+for (const text of ["{}", "null", "[true]", "[null]", '["a","a"]', "[1,1.0]", "[9007199254740992]", "[1e300]", '["\\u001b"]', '["\\ud800"]', "[1", "[NaN]", `["${"x".repeat(2 ** 18)}"]`]) {
+  test(`a state with the labels ${text.slice(0, 20)} is refused`, async () => {
+    await refused(await said("edgemeta.labels", text), /has no readable labels/);
+  });
+}
+
+for (const text of ["", "-1", "+20", "2e1", "020000000000", "20.0", " 20", "\u0662\u0660"]) {
+  test(`a state with the ways ${JSON.stringify(text)} is refused`, async () => {
+    await refused(await said("edgemeta.ways", text), /unusable number of ways/);
+  });
+}
+
+test("labels, notes and ways are read as they are meant", async () => {
+  assert.deepEqual((await runner.loadState(await said("edgemeta.labels", '[1.0, "\\u00e9\\t", 2.5]'))).labels, [1, "\u00e9\t", 2.5]);
+  assert.equal((await runner.loadState(await said("edgemeta.ways", `00${learner.ways}`))).ways, learner.ways);
+  assert.equal((await runner.loadFile(await said("edgemeta.estimator", "{}"))).notes, "{}");
 });
+
+test("what is beside a state comes back, and others need not know of it", async () => {
+  const kept = { data: Uint8Array.of(1, 2, 3, 4), dims: [2, 2], dtype: /** @type {const} */ ("uint8") };
+  const extra = new Map([["edgemeta.support_x", kept]]);
+  const content = await learner.save(["a"], { extra, notes: '{"of":"a phone"}' });
+  const found = await runner.loadFile(content);
+  assert.deepEqual([found.extra, found.notes, found.learner.labels], [extra, '{"of":"a phone"}', ["a"]]);
+  assert.deepEqual(await (await runner.loadState(content)).predict(QUERY), await learner.predict(QUERY));
+  assert.equal((await runner.loadFile(saved)).notes, null);
+});
+
+test("a state that is larger than any of this bundle is refused before it is read", async () => {
+  const most = 2 ** 21 + 65536 * (784 + 8 + 4 * 257);
+  await refused(new Uint8Array(most + 1), /is too large for this bundle: got \d+ bytes, expected at most \d+/);
+});
+
+/** @param {string} header @param {number} values bytes */
+function tensorFile(header, values) {
+  const text = new TextEncoder().encode(header);
+  const content = new Uint8Array(8 + text.length + values);
+  new DataView(content.buffer).setUint32(0, text.length, true);
+  content.set(text, 8);
+  return content;
+}
+
+/** @type {[string, string, RegExp][]} */
+const HEADERS = [
+  ["a name twice", '{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}', /key "a" twice/],
+  ["no metadata", '{"__metadata__":null}', /the metadata is no object/],
+  ["metadata that are numbers", '{"__metadata__":{"a":1}}', /no texts/],
+  ["a field more", '{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4],"x":1}}', /unknown fields: x/],
+  ["a size with a point", '{"a":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4]}}', /of shape/],
+  ["17 axes", `{"a":{"dtype":"F32","shape":[${Array(17).fill(1)}],"data_offsets":[0,4]}}`, /of shape/],
+  ["a product that wraps at 64 bits", '{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}', /too large a shape/],
+  ["an overlap", '{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}}', /a hole/],
+  ["a hole", '{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}}', /a hole/],
+  ["an unknown dtype", '{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}', /dtype "BF16"/],
+];
+for (const [name, header, text] of HEADERS) {
+  test(`a safetensors file with ${name} is refused`, () => {
+    assert.throws(() => readTensors(tensorFile(header, 4)), text);
+  });
+}
