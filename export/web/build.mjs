@@ -1,6 +1,6 @@
 /**
- * Build the pages into dist/: the demo, one folder that any static server can serve, and the page of
- * the parity adapter. `tsc` has built the package before.
+ * Build the module for React Native, and the pages into dist/: the demo, one folder that any static
+ * server can serve, and the page of the parity adapter. `tsc` has built the package before.
  */
 
 import { existsSync } from "node:fs";
@@ -31,6 +31,25 @@ const ortBeside = {
     });
   },
 };
+
+/** @type {import("esbuild").Plugin} */
+const filesOfNative = {
+  name: "no files in React Native",
+  setup(builder) {
+    builder.onResolve({ filter: /^#files$/ }, () => ({ path: join(here, "src", "files-native.ts") }));
+  },
+};
+
+await build({
+  entryPoints: [join(here, "src", "react-native.ts")],
+  outfile: join(here, "dist", "native", "index.js"),
+  bundle: true,
+  format: "esm",
+  target: "es2020", // Metro does the rest
+  external: ["@noble/hashes/*"],
+  logLevel: "warning",
+  plugins: [filesOfNative],
+});
 
 /**
  * @param {string} folder in dist/

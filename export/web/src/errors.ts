@@ -39,7 +39,8 @@ const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202
 
 /** Return a text of bounded length, without control characters, for an error. */
 export function short(value: unknown): string {
-  const text = value instanceof Error ? value.message : String(value);
+  const message = (value as { message?: unknown } | null | undefined)?.message;
+  const text = typeof message === "string" ? message : String(value);
   const kept = text.length <= SHOWN ? text : `${text.slice(0, SHOWN)}...`;
   return kept.replace(UNSEEN, " ");
 }

@@ -137,7 +137,9 @@ export class Session {
     if (held instanceof GpuTensor) return held.asInput(this.#ort.Tensor);
     const { data, dims, dtype } = held;
     // onnxruntime-web's proxy sends arrays to its worker for good: here they would be empty then.
-    const given = this.#ort.env.wasm?.proxy === true ? data.slice() : data;
+    // onnxruntime-react-native reads a view from the beginning of its buffer: from wrong numbers.
+    const isTaken = this.#ort.env.wasm?.proxy === true;
+    const given = isTaken || data.byteOffset > 0 ? data.slice() : data;
     return new this.#ort.Tensor(dtype, given as never, dims);
   }
 

@@ -59,15 +59,15 @@ export async function replay(runner: Runner, episode: Tensors): Promise<Replay> 
     if (tensor !== undefined) return tensor;
     throw new EdgemetaError("bundle", "the episode cannot be replayed", { expected: name });
   };
-  const began = performance.now();
+  const began = now();
   const learner = await runner.adapt(of("support_x").data, of("support_y").data, {
     steps: Number(of("steps").data[0]),
     lrScale: Number(of("lr_scale").data[0]),
     guard: false,
   });
-  const adapted = performance.now();
+  const adapted = now();
   const rows = await learner.predictLogits(of(episode.has("query_x") ? "query_x" : "support_x").data);
-  const ms = { adapt: adapted - began, predict: performance.now() - adapted };
+  const ms = { adapt: adapted - began, predict: now() - adapted };
   const found: Tensors = new Map();
   for (const [name, tensor] of await learner.state()) found.set(`${name}.next`, tensor);
   found.set("losses", { data: learner.losses, dims: [learner.losses.length], dtype: "float32" });
@@ -79,4 +79,9 @@ export async function replay(runner: Runner, episode: Tensors): Promise<Replay> 
   found.set(name, { data, dims: [rows.length, ...output], dtype: "float32" });
   await learner.release();
   return { computed: found, ms };
+}
+
+/** Return milliseconds since some time. */
+function now(): number {
+  return (globalThis.performance ?? Date).now();
 }

@@ -87,3 +87,42 @@ export function onCard() {
   );
   return { ort: using, card };
 }
+
+/**
+ * Return onnxruntime-react-native as version 1.24.3 is, with its native part over onnxruntime-node.
+ *
+ * That part takes a buffer, a begin and a size of a model, and of a tensor `cpuData`, whose buffer it
+ * reads from the beginning, whatever part of it a view is.
+ */
+export async function reactNative() {
+  const common = await import("onnxruntime-common"); // another one than onnxruntime-node's
+  common.registerBackend("cpu", { init: async () => {}, createInferenceSessionHandler }, 1);
+  return common;
+
+  /** @param {string | Uint8Array} model @param {any} options @returns {Promise<any>} */
+  async function createInferenceSessionHandler(model, options) {
+    if (typeof model === "string") throw new Error("a path, where the package has bytes");
+    const { buffer, byteOffset, byteLength } = model;
+    const session = await ort.InferenceSession.create(new Uint8Array(buffer, byteOffset, byteLength), options);
+    return {
+      inputNames: session.inputNames,
+      outputNames: session.outputNames,
+      inputMetadata: session.inputMetadata,
+      outputMetadata: session.outputMetadata,
+      dispose: async () => session.release(),
+      async run(/** @type {Tensors} */ feeds) {
+        /** @type {Tensors} */
+        const given = {};
+        for (const [name, { type, cpuData, dims }] of Object.entries(feeds)) {
+          given[name] = new ort.Tensor(type, new cpuData.constructor(cpuData.buffer, 0, cpuData.length), dims);
+        }
+        /** @type {Tensors} */
+        const made = {};
+        for (const [name, { type, data, dims }] of Object.entries(await session.run(given))) {
+          made[name] = new common.Tensor(type, data, dims);
+        }
+        return made;
+      },
+    };
+  }
+}
