@@ -26,7 +26,7 @@ export class EdgemetaError extends Error {
       ...(facts.expected === undefined ? [] : [`expected ${short(facts.expected)}`]),
     ];
     const text = what + (found.length > 0 ? `: ${found.join(", ")}` : "");
-    super((text + (facts.hint === undefined ? "" : `; ${facts.hint}`)).replace(/\s+/g, " "));
+    super(line(text + (facts.hint === undefined ? "" : `; ${facts.hint}`)));
     this.kind = kind;
     this.losses = facts.losses;
   }
@@ -34,13 +34,23 @@ export class EdgemetaError extends Error {
 
 const SHOWN = 300; // characters of a quoted value
 
-// Control characters, those that turn the direction of a text or cannot be seen, line separators.
-const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
-
-/** Return a text of bounded length, without control characters, for an error. */
+/** Return a text of bounded length for an error. */
 export function short(value: unknown): string {
   const message = (value as { message?: unknown } | null | undefined)?.message;
   const text = typeof message === "string" ? message : String(value);
-  const kept = text.length <= SHOWN ? text : `${text.slice(0, SHOWN)}...`;
-  return kept.replace(UNSEEN, " ");
+  return text.length <= SHOWN ? text : `${text.slice(0, SHOWN)}...`;
+}
+
+/** What a line of text cannot show, and spaces: classes of characters, where the engine knows them. */
+const UNSEEN = (() => {
+  try {
+    return new RegExp("[\\p{C}\\p{Z}]+", "gu");
+  } catch {
+    return /[\u0000-\u0020\u007f-\u00a0\u00ad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]+/g;
+  }
+})();
+
+/** Return a text as one line that can be shown. */
+function line(text: string): string {
+  return text.replace(UNSEEN, " ");
 }

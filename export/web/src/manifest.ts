@@ -158,11 +158,15 @@ function checked(record: JsonObject): Manifest {
   for (const [name, value] of Object.entries({ training, tuned })) {
     if (value !== null && !isObject(value)) throw new Error(`${name} ${show(value)}`);
   }
+  const [input, target] = [sample(record, "input"), sample(record, "target")];
+  const isLabel = target.dtype === "int64" && target.shape.length === 0;
+  if (task === "classification" ? !isLabel : target.dtype !== "float32") {
+    throw new Error(`a target ${show(record["target"])} for ${task}`);
+  }
   const files = fileRecords(record["files"]);
   const state = stateTensors(record["state"], ways as number | null, files[INIT].size);
   return {
-    ...{ task, ways: ways as number | null, least_support, state, files },
-    ...{ input: sample(record, "input"), target: sample(record, "target") },
+    ...{ task, ways: ways as number | null, input, target, least_support, state, files },
     ...{ inner_steps: record["inner_steps"] as number, opset: record["opset"] as number },
     ...{ ops: opTypes(record["ops"]), parity: tolerance(record["parity"]) },
     anyWays: state.some((tensor) => tensor.per_class),

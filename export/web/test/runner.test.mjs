@@ -152,6 +152,7 @@ const MANIFESTS = [
   ["a name of ours", (m) => (m.state[0].name = "edgemeta.x"), /state tensor edgemeta.x/],
   ["no parity", (m) => (m.parity = {}), /parity/],
   ["a training that is a text", (m) => (m.training = "x"), /training "x"/],
+  ["a target that is no label", (m) => (m.target.shape = [1]), /a target .* for classification/],
   ["a negative opset", (m) => (m.opset = -1), /opset -1/],
   ["no ops", (m) => delete m.ops, /missing or unknown fields: ops/],
   ["another shape", (m) => (m.state[0].shape = [1, 255]), /head.weight does not fit its manifest/],
