@@ -1,14 +1,14 @@
 /**
- * What the Chromium adapter calls in its page. The address says where onnxruntime-web computes: on
- * "#webgpu", in a "#proxy", which is a worker, or in the page.
+ * What the Chromium adapter calls in its page. The address says how onnxruntime-web computes: with
+ * "#webgpu", in a "#proxy", which is a worker, with both, or with neither.
  */
 
 import { readTensors, replay, Runner, verify, writeTensors } from "../src/index.js";
 
-const webgpu = location.hash === "#webgpu";
+const webgpu = location.hash.includes("webgpu");
 const ort = await (webgpu ? import("onnxruntime-web/webgpu") : import("onnxruntime-web/wasm"));
 ort.env.wasm.numThreads = 1;
-ort.env.wasm.proxy = location.hash === "#proxy";
+ort.env.wasm.proxy = location.hash.includes("proxy");
 
 let runner: Runner | null = null;
 

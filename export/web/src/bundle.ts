@@ -50,7 +50,7 @@ export interface Bundle {
  * @throws EdgemetaError of kind "bundle": it is missing, damaged, or of an unknown version.
  */
 export async function loadBundle(source: Source, sha256: Sha256 = platformSha256): Promise<Bundle> {
-  const readFile = fileReader(source);
+  const readFile = bytesReader(fileReader(source));
   const content = await readFile(MANIFEST);
   const manifest = parseManifest(content);
   const read = async (name: Payload) => {
@@ -74,6 +74,19 @@ export async function loadBundle(source: Source, sha256: Sha256 = platformSha256
   return {
     ...{ manifest, adapt, predict, read, init: initOf(manifest, adapt) },
     fingerprint: await hex(sha256, content),
+  };
+}
+
+/** Check that what is read is bytes: other libraries have other ideas of them. */
+function bytesReader(readFile: ReadFile): ReadFile {
+  return async (name) => {
+    const content: unknown = await readFile(name);
+    const kind = Object.prototype.toString.call(content);
+    if (kind === "[object Uint8Array]") return content as Uint8Array; // a Buffer is one, too
+    throw new EdgemetaError("input", `${name} is not given as bytes`, {
+      got: kind.slice("[object ".length, -1),
+      expected: "a Uint8Array",
+    });
   };
 }
 

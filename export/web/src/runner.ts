@@ -63,7 +63,7 @@ export class Runner {
   readonly sha256: Sha256;
   /** The learner before any adaptation. */
   readonly init: Learner;
-  readonly #bundle: Bundle;
+  readonly #read: Bundle["read"]; // of the rest, the sessions have copies
   readonly #adapt: Session;
   readonly #predict: Session;
   readonly #gpu: GpuMemory | null;
@@ -78,7 +78,7 @@ export class Runner {
     this.fingerprint = bundle.fingerprint;
     this.webgpu = gpu !== null;
     this.sha256 = sha256;
-    this.#bundle = bundle;
+    this.#read = bundle.read;
     this.#adapt = adapt;
     this.#predict = predict;
     this.#gpu = gpu;
@@ -173,7 +173,7 @@ export class Runner {
    * @throws EdgemetaError of kind "bundle": missing, or damaged.
    */
   async selftest(): Promise<Uint8Array> {
-    return this.#bundle.read(SELFTEST);
+    return this.#read(SELFTEST);
   }
 
   /** Give the memory of both sessions and of all learners back; nothing can be computed afterwards. */

@@ -75,7 +75,9 @@ export class Session {
     };
     if (gpu !== null) {
       options.executionProviders = ["webgpu", "wasm"];
-      options.preferredOutputLocation = Object.fromEntries(kept.map((name) => [name, "gpu-buffer"]));
+      // What a proxy computes comes back from another thread, where nothing of the card can be.
+      const there = isProxied(ort) ? [] : kept.map((name) => [name, "gpu-buffer"] as const);
+      if (there.length > 0) options.preferredOutputLocation = Object.fromEntries(there);
     }
     try {
       return new Session(ort, await ort.InferenceSession.create(graph.content, options), gpu);
@@ -138,8 +140,7 @@ export class Session {
     const { data, dims, dtype } = held;
     // onnxruntime-web's proxy sends arrays to its worker for good: here they would be empty then.
     // onnxruntime-react-native reads a view from the beginning of its buffer: from wrong numbers.
-    const isTaken = this.#ort.env.wasm?.proxy === true;
-    const given = isTaken || data.byteOffset > 0 ? data.slice() : data;
+    const given = isProxied(this.#ort) || data.byteOffset > 0 ? data.slice() : data;
     return new this.#ort.Tensor(dtype, given as never, dims);
   }
 
@@ -148,6 +149,11 @@ export class Session {
     if (!isDtype(value.type)) throw new Error(`${name} is of type ${value.type}`);
     return { data: value.data as TypedArray, dims: value.dims, dtype: value.type };
   }
+}
+
+/** Whether onnxruntime-web computes in a worker. */
+function isProxied(ort: Ort): boolean {
+  return ort.env.wasm?.proxy === true;
 }
 
 /** Whether this browser has a graphics card that WebGPU can use; false in Node. */

@@ -31,7 +31,7 @@ test("the state stays on the card between calls", async () => {
   assert.ok(other.webgpu);
   assert.deepEqual(card.options.map((each) => each.preferredOutputLocation), [
     { "head.weight.next": "gpu-buffer", "head.bias.next": "gpu-buffer" },
-    {},
+    undefined,
   ]);
   const one = await other.adapt(X, Y, { guard: false });
   assert.deepEqual([card.buffers.size, card.downloads], [STATE, 0]);

@@ -110,6 +110,15 @@ for (const name of NAMES.slice(1)) {
   });
 }
 
+test("files that are no bytes are refused", async () => {
+  /** @type {any[]} */
+  const wrong = [new ArrayBuffer(8), "text", [1, 2]];
+  for (const content of wrong) {
+    const readFile = async () => content;
+    await refused(Runner.load({ readFile }, { ort }), "input", /manifest.json is not given as bytes: got \w+, expected a Uint8Array/);
+  }
+});
+
 test("a bundle works without its selftest, and one may be read by whatever reads files", async () => {
   const found = await files();
   delete found["selftest.safetensors"];

@@ -69,7 +69,7 @@ export function onCard() {
       }
       const found = await run(given);
       for (const [name, tensor] of Object.entries(found)) {
-        if (!Object.hasOwn(card.options[0].preferredOutputLocation, name)) continue;
+        if (!Object.hasOwn(card.options[0].preferredOutputLocation ?? {}, name)) continue;
         /** @type {any} */
         const buffer = { size: made++, mapState: "unmapped" };
         card.buffers.set(buffer, tensor);

@@ -23,6 +23,10 @@ test("so it does in a proxy, which takes no array from a caller", async () => {
   await check("proxy");
 });
 
+test("so it does with WebGPU in a proxy, where the state comes back each time", async () => {
+  assert.equal((await check("webgpu,proxy")).onGpu, 0);
+});
+
 test("so it does without crypto.subtle, as on a page on plain http", async () => {
   await check("", () => Object.defineProperty(Crypto.prototype, "subtle", { value: undefined }));
 });
@@ -30,7 +34,7 @@ test("so it does without crypto.subtle, as on a page on plain http", async () =>
 /**
  * Replay the recorded episode of a bundle, and use arrays and learners again.
  *
- * @param {"" | "webgpu" | "proxy"} where onnxruntime-web is to compute.
+ * @param {"" | "webgpu" | "proxy" | "webgpu,proxy"} where onnxruntime-web is to compute.
  * @param {() => void} before runs in the page before all else.
  */
 async function check(where, before = () => {}) {
@@ -39,7 +43,7 @@ async function check(where, before = () => {}) {
     "/": at("../../dist/parity"),
     "/bundle/": at("../../../../edgemeta/device/packaged/omniglot"),
   });
-  const browser = await startChromium([], where === "webgpu");
+  const browser = await startChromium([], where.includes("webgpu"));
   try {
     const page = await browser.newPage();
     await page.addInitScript(before);
