@@ -17,10 +17,12 @@ import {
   INITIALIZER,
   type Initializer,
   MODEL_GRAPH,
+  NODE,
   RAW_DATA,
 } from "./onnx-check.js";
 import { bytesField, type Field, ProtobufReader, text } from "./protobuf.js";
 import { joined } from "./safetensors.js";
+import { Tables } from "./tables.js";
 import { fromBytes, type Tensor } from "./tensor.js";
 
 const [INPUT, OUTPUT] = [11, 12];
@@ -49,7 +51,7 @@ export interface PreparedGraph {
  * @throws Error where an input or an output is none.
  */
 export function prepare(content: Uint8Array, graph: Graph, init: Uint8Array): PreparedGraph {
-  const reader = new ProtobufReader(MAX_FIELDS);
+  const reader = new ProtobufReader(2 * MAX_FIELDS);
   const model = reader.fields(content, KEPT);
   const outer = model.find(({ number }) => number === MODEL_GRAPH)?.content ?? new Uint8Array();
   const entries = reader.fields(outer, KEPT_OF_GRAPH);
@@ -61,7 +63,11 @@ export function prepare(content: Uint8Array, graph: Graph, init: Uint8Array): Pr
   const [inputs, outputs] = [names(INPUT), names(OUTPUT)];
   const given = new Set(inputs);
   const defaults = new Map<string, Tensor>();
-  const kept = entries.filter(({ number }) => number !== INITIALIZER).map(({ raw }) => raw);
+  const plain = [...graph.initializers].filter(([name]) => !given.has(name));
+  const tables = new Tables(reader, new Map(plain), init);
+  const kept = entries
+    .filter(({ number }) => number !== INITIALIZER)
+    .map((entry) => (entry.number === NODE ? tables.inPlaceOf(entry) : null) ?? entry.raw);
   for (const tensor of graph.initializers.values()) {
     const { name, dtype, dims, fields } = tensor;
     const outside = external(tensor, init);

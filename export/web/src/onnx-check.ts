@@ -15,7 +15,7 @@ import { bytesOf, count, DTYPES, type Dtype } from "./tensor.js";
 export const MODEL_GRAPH = 7;
 const OPSET_IMPORT = 8;
 const [OPSET_DOMAIN, OPSET_VERSION] = [1, 2];
-const NODE = 1;
+export const NODE = 1;
 export const INITIALIZER = 5;
 const [OP_TYPE, ATTRIBUTE, DOMAIN] = [4, 5, 7]; // of a node
 const [TENSORS, GRAPHS] = [new Set([5, 10]), new Set([6, 11])]; // of an attribute

@@ -11,7 +11,8 @@ import type { Rules } from "./contract.js";
 import { joined } from "./safetensors.js";
 import { decode } from "./utf8.js";
 
-const [VARINT, BYTES] = [0, 2];
+const VARINT = 0;
+const BYTES = 2;
 const FIXED: Readonly<Record<number, number>> = { 1: 8, 5: 4 }; // bytes, by wire type
 const MOST_BYTES = 10; // of a number of 64 bits
 
@@ -102,6 +103,11 @@ export function text(field: Field | undefined): string {
 /** Return a field of bytes. */
 export function bytesField(number: number, content: Uint8Array): Uint8Array {
   return joined([encoded(number * 8 + BYTES), encoded(content.length), content]);
+}
+
+/** Return a field that is an unsigned integer below 2^53. */
+export function varintField(number: number, value: number): Uint8Array {
+  return joined([encoded(number * 8 + VARINT), encoded(value)]);
 }
 
 function encoded(value: number): Uint8Array {

@@ -173,3 +173,34 @@ test("what is prepared has its values inside, and is read as before", () => {
   assert.deepEqual([ready.inputs, ready.outputs], [["x"], ["y"]]);
   assert.deepEqual(ready.defaults.get("x")?.data, new Float32Array(init.slice(16, 32).buffer));
 });
+
+/** Return a graph that casts a (4,) table. @param {number} type of the table @param {number} to @param {number} offset @param {...Uint8Array} more */
+function casting(type, to, offset, ...more) {
+  const table = tensor(outside({ offset: `${offset}`, length: `${4 * (type === 2 ? 1 : type === 4 ? 2 : 4)}` }), "t", 4, type);
+  const attribute = field(5, message(field(1, "to"), field(3, to), field(20, 2)));
+  const cast = message(field(1, "t"), field(2, "wide"), field(4, "Cast"), attribute);
+  return model(message(field(1, cast), field(1, node()), field(5, table), field(5, W), field(2, "g"), ...more));
+}
+
+test("a table of 16 bits is given in the bits that it is computed with", () => {
+  const init = Uint8Array.from(INIT, (_, k) => 255 - k);
+  const manifest = { ops: { "adapt.onnx": ["Cast", "Neg"] } };
+  for (const [type, to, Narrow] of /** @type {[number, number, any][]} */ ([[4, 6, Uint16Array], [2, 7, Uint8Array]])) {
+    const content = casting(type, to, 8);
+    const ready = prepare(content, check(content, manifest), init);
+    const found = check(ready.content, { ops: { "adapt.onnx": ["Neg"] } }).initializers.get("wide");
+    assert.deepEqual([found?.dtype, found?.dims], [to === 6 ? "int32" : "int64", [4]]);
+    const raw = found?.fields.find(({ number }) => number === 9)?.content.slice().buffer ?? new ArrayBuffer(0);
+    const wide = to === 6 ? new Int32Array(raw) : new BigInt64Array(raw);
+    assert.deepEqual(Array.from(wide, Number), Array.from(new Narrow(init.buffer, 8, 4)));
+  }
+});
+
+test("other casts stay", () => {
+  const manifest = { ops: { "adapt.onnx": ["Cast", "Neg"] } };
+  const input = field(11, message(field(1, "t")));
+  for (const content of [casting(4, 1, 8), casting(6, 7, 8), casting(4, 6, 8, input)]) {
+    const ready = prepare(content, check(content, manifest), INIT);
+    check(ready.content, manifest);
+  }
+});
