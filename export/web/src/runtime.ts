@@ -4,7 +4,7 @@ import type * as common from "onnxruntime-common";
 import { EdgemetaError } from "./errors.js";
 import { GpuMemory, GpuTensor } from "./gpu.js";
 import type { PreparedGraph } from "./graph.js";
-import { isDtype, type Tensor, type TypedArray } from "./tensor.js";
+import { fromBytes, isDtype, type Tensor, toBytes, type TypedArray } from "./tensor.js";
 
 /** What `import * as ort from "onnxruntime-web"`, or of "onnxruntime-node", gives. */
 export type Ort = Pick<typeof common, "InferenceSession" | "Tensor" | "env">;
@@ -137,11 +137,12 @@ export class Session {
 
   #asInput(held: Held): common.Tensor {
     if (held instanceof GpuTensor) return held.asInput(this.#ort.Tensor);
-    const { data, dims, dtype } = held;
+    const { dims, dtype } = held;
     // onnxruntime-web's proxy sends arrays to its worker for good: here they would be empty then.
     // onnxruntime-react-native reads a view from the beginning of its buffer: from wrong numbers.
-    const given = isProxied(this.#ort) || data.byteOffset > 0 ? data.slice() : data;
-    return new this.#ort.Tensor(dtype, given as never, dims);
+    const isCopied = isProxied(this.#ort) || held.data.byteOffset > 0;
+    const { data } = isCopied ? fromBytes(toBytes(held), dims, dtype) : held;
+    return new this.#ort.Tensor(dtype, data as never, dims);
   }
 
   #asOutput(name: string, value: common.Tensor): Held {

@@ -70,7 +70,8 @@ export function bytesOf(dims: readonly number[], dtype: Dtype): number {
 
 /** Return a tensor of bytes that are little-endian, a copy of them. */
 export function fromBytes(bytes: Uint8Array, dims: readonly number[], dtype: Dtype): Tensor {
-  return { data: new DTYPES[dtype].array(bytes.slice().buffer), dims, dtype };
+  // Not `slice`: that of Node's Buffer is a view of a larger buffer.
+  return { data: new DTYPES[dtype].array(new Uint8Array(bytes).buffer), dims, dtype };
 }
 
 /** Return the bytes of a tensor, a view; every machine that runs JavaScript is little-endian. */

@@ -110,6 +110,16 @@ for (const name of NAMES.slice(1)) {
   });
 }
 
+test("files and samples may be Buffers, which are parts of larger ones in Node", async () => {
+  const found = Object.entries(await files()).map(([name, content]) => {
+    return [name, Buffer.concat([Buffer.from("x"), content]).subarray(1)];
+  });
+  const other = await Runner.load({ files: Object.fromEntries(found) }, { ort });
+  const samples = Buffer.concat([Buffer.from("xyz"), X]).subarray(3);
+  const logits = await (await runner.adapt(X, Y)).predictLogits(QUERY);
+  assert.deepEqual(await (await other.adapt(samples, Y)).predictLogits(QUERY), logits);
+});
+
 test("files that are no bytes are refused", async () => {
   /** @type {any[]} */
   const wrong = [new ArrayBuffer(8), "text", [1, 2]];

@@ -36,6 +36,11 @@ test("what is saved comes back", async () => {
   assert.deepEqual(await init.predictLogits(QUERY), await runner.init.predictLogits(QUERY));
 });
 
+test("a Buffer, as Node reads a file, does as well", async () => {
+  const buffer = Buffer.concat([Buffer.from("before"), saved, Buffer.from("after")]).subarray(6, -5);
+  assert.deepEqual(await (await runner.loadState(buffer)).predict(QUERY), await learner.predict(QUERY));
+});
+
 test("every changed byte of a state is found", async () => {
   for (let at = 0; at < saved.length; at += 97) {
     const damaged = saved.slice();
