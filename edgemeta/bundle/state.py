@@ -92,7 +92,8 @@ def write_state(
     if labels is not None:
         metadata[STATE_LABELS_KEY] = labels_text(labels)
     every = {**state, **(extra or {})}
-    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in every.items()}
+    # Not ascontiguousarray, which makes vectors of scalars.
+    tensors = {name: np.asarray(tensor, order="C") for name, tensor in every.items()}
     metadata[STATE_DIGEST_KEY] = digest(tensors, metadata)
     write_atomically(path, save(tensors, metadata))
 

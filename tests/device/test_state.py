@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from edgemeta import BundleError, EdgemetaError, InputError, Runner
 from edgemeta.bundle import STATE_BUNDLE_KEY, STATE_DIGEST_KEY, STATE_LABELS_KEY, STATE_WAYS_KEY
 from edgemeta.bundle._tensor_file import digest
-from edgemeta.bundle.state import VERSION_KEY
+from edgemeta.bundle.state import VERSION_KEY, write_state
 from tests.cases import CASE
 
 X, Y = CASE["mlp-classes"].samples(5, seed=1)
@@ -71,6 +71,12 @@ def test_labels_that_are_none(classifier: Runner, tmp_path: Path, text: str) -> 
     with pytest.raises(BundleError, match="no readable labels") as refused:
         classifier.load(path)
     assert len(str(refused.value)) < 500
+
+
+def test_a_scalar_comes_back_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    write_state(path, {"neck.scale": np.array(4, np.float32)}, "0" * 64, None)
+    assert load_file(path)["neck.scale"].shape == ()
 
 
 def test_the_init_can_be_saved(classifier: Runner, tmp_path: Path) -> None:
