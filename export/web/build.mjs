@@ -46,7 +46,7 @@ await build({
   bundle: true,
   format: "esm",
   target: "es2020", // Metro does the rest
-  external: ["@noble/hashes/*"],
+  external: ["@noble/*"],
   logLevel: "warning",
   plugins: [filesOfNative],
 });
@@ -65,6 +65,7 @@ async function page(folder, scripts, files, runtime) {
     outdir: out,
     bundle: true,
     format: "esm",
+    splitting: true, // what checks signatures is loaded by whoever asks for it
     target: "es2022",
     minify: true,
     legalComments: "none",

@@ -16,6 +16,7 @@ import {
   predictionName,
 } from "./manifest.js";
 import { checkGraph } from "./onnx-check.js";
+import { checkSignature } from "./signature.js";
 import type { Tensor } from "./tensor.js";
 
 /** Returns the content of a bundle's file, by its name. */
@@ -38,6 +39,8 @@ export interface Bundle {
   readonly fingerprint: string;
   readonly adapt: PreparedGraph;
   readonly predict: PreparedGraph;
+  /** Reads and checks that graph again, for whoever wants to change it. */
+  readonly predictAgain: () => Promise<PreparedGraph>;
   /** Every tensor of the state before any adaptation. */
   readonly init: ReadonlyMap<string, Tensor>;
   /** Reads another of its files, and checks size and hash. */
@@ -47,11 +50,18 @@ export interface Bundle {
 /**
  * Read and check what a runner needs of a bundle: all but `selftest.safetensors`.
  *
- * @throws EdgemetaError of kind "bundle": it is missing, damaged, or of an unknown version.
+ * @param key PEM text of a public key, that must have signed it; undefined asks for no signature.
+ * @throws EdgemetaError of kind "bundle": it is missing, damaged, of an unknown version, or not signed
+ *   by `key`; of kind "input": the key cannot be used.
  */
-export async function loadBundle(source: Source, sha256: Sha256 = platformSha256): Promise<Bundle> {
+export async function loadBundle(
+  source: Source,
+  sha256: Sha256 = platformSha256,
+  key?: string,
+): Promise<Bundle> {
   const readFile = bytesReader(fileReader(source));
   const content = await readFile(MANIFEST);
+  if (key !== undefined) await checkSignature(nameOf(source), content, readFile, key);
   const manifest = parseManifest(content);
   const read = async (name: Payload) => {
     return checkedFile(name, await readFile(name), manifest, sha256);
@@ -67,12 +77,14 @@ export async function loadBundle(source: Source, sha256: Sha256 = platformSha256
     ],
     outputs: [...names.map((name) => `${name}.next`), "losses"],
   });
-  const predict = open(PREDICT, predictFile, init, manifest, {
-    inputs: ["query_x", ...state],
-    outputs: [predictionName(manifest)],
-  });
+  const predictOf = (content: Uint8Array, values: Uint8Array) => {
+    const wanted = { inputs: ["query_x", ...state], outputs: [predictionName(manifest)] };
+    return open(PREDICT, content, values, manifest, wanted);
+  };
   return {
-    ...{ manifest, adapt, predict, read, init: initOf(manifest, adapt) },
+    ...{ manifest, adapt, read, predict: predictOf(predictFile, init) },
+    predictAgain: async () => predictOf(await read(PREDICT), await read(INIT)),
+    init: initOf(manifest, adapt),
     fingerprint: await hex(sha256, content),
   };
 }
@@ -101,8 +113,8 @@ function fileReader(source: Source): ReadFile {
       });
     };
   }
+  const where = nameOf(source);
   const given = typeof source === "object" && "readFile" in source;
-  const where = given ? "what was read" : `${source}`;
   const read = given ? source.readFile : reader(source);
   return async (name) => {
     try {
@@ -115,6 +127,12 @@ function fileReader(source: Source): ReadFile {
       });
     }
   };
+}
+
+/** Return how errors call a bundle. */
+function nameOf(source: Source): string {
+  if (typeof source === "object" && "files" in source) return "the bundle";
+  return typeof source === "object" && "readFile" in source ? "what was read" : `${source}`;
 }
 
 async function checkedFile(

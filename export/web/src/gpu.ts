@@ -58,10 +58,15 @@ export class GpuTensor {
 
   #check(): void {
     if (this.#memory.holds(this.#value)) return;
-    throw new EdgemetaError("input", "the learner was released, and is of no more use", {
-      hint: "save it, or adapt again, before it is released",
-    });
+    throw released();
   }
+}
+
+/** Return what is to be said where a learner is used that was released. */
+export function released(): EdgemetaError {
+  return new EdgemetaError("input", "the learner was released, and is of no more use", {
+    hint: "save it, or adapt again, before it is released",
+  });
 }
 
 /** What one runner has on the graphics card. */

@@ -25,10 +25,10 @@ import { joined } from "./safetensors.js";
 import { Tables } from "./tables.js";
 import { fromBytes, type Tensor } from "./tensor.js";
 
-const [INPUT, OUTPUT] = [11, 12];
+export const [INPUT, OUTPUT] = [11, 12];
 // The check skips them; these are read to know the names, and kept.
-const KEPT: Rules = new Map([...MODEL_FIELDS].map(([tag]) => [tag, "many"]));
-const KEPT_OF_GRAPH: Rules = new Map([...GRAPH_FIELDS].map(([tag]) => [tag, "many"]));
+export const KEPT: Rules = new Map([...MODEL_FIELDS].map(([tag]) => [tag, "many"]));
+export const KEPT_OF_GRAPH: Rules = new Map([...GRAPH_FIELDS].map(([tag]) => [tag, "many"]));
 /** ValueInfoProto: name, type, doc, metadata. */
 const VALUE: Rules = new Map([[10, "once"], [18, "once"], [26, "once"], [34, "many"]]);
 const NAME_OF_VALUE = 1;
@@ -56,10 +56,7 @@ export function prepare(content: Uint8Array, graph: Graph, init: Uint8Array): Pr
   const outer = model.find(({ number }) => number === MODEL_GRAPH)?.content ?? new Uint8Array();
   const entries = reader.fields(outer, KEPT_OF_GRAPH);
   const names = (wanted: number) =>
-    entries
-      .filter(({ number }) => number === wanted)
-      .map((entry) => reader.fields(entry.content, VALUE))
-      .map((value) => text(value.find(({ number }) => number === NAME_OF_VALUE)));
+    entries.filter(({ number }) => number === wanted).map((entry) => nameOf(entry, reader));
   const [inputs, outputs] = [names(INPUT), names(OUTPUT)];
   const given = new Set(inputs);
   const defaults = new Map<string, Tensor>();
@@ -83,6 +80,11 @@ export function prepare(content: Uint8Array, graph: Graph, init: Uint8Array): Pr
     number === MODEL_GRAPH ? bytesField(MODEL_GRAPH, joined(kept)) : raw,
   );
   return { content: joined(changed), inputs, outputs, defaults };
+}
+
+/** Return the name of an input or an output. */
+export function nameOf({ content }: Field, reader: ProtobufReader): string {
+  return text(reader.fields(content, VALUE).find(({ number }) => number === NAME_OF_VALUE));
 }
 
 function whole(fields: readonly Field[]): Uint8Array {

@@ -39,17 +39,19 @@ export function checkSamples(name: string, x: Samples, spec: TensorSpec): Tensor
  * Return a whole support set as the graph wants it, for a task of at most `ways` classes.
  *
  * @param y labels 0, 1, ... below the ways, or regression targets as `x`.
+ * @param name errors call them `name`_x and `name`_y.
  */
 export function checkSupport(
   x: Samples,
   y: Samples,
   manifest: Manifest,
   ways: number | null,
+  name = "support",
 ): { x: Tensor; y: Tensor } {
-  const samples = checkSamples("support_x", x, manifest.input);
+  const samples = checkSamples(`${name}_x`, x, manifest.input);
   const found = samples.dims[0] ?? 0;
   if (found < manifest.least_support) {
-    throw new EdgemetaError("input", "support_x has too few samples", {
+    throw new EdgemetaError("input", `${name}_x has too few samples`, {
       got: found,
       expected: `at least ${manifest.least_support}`,
       hint: "the model's batch norm needs more than one value per channel",
@@ -57,10 +59,10 @@ export function checkSupport(
   }
   const targets =
     manifest.task === "classification"
-      ? checkLabels(y, ways ?? 0)
-      : checkSamples("support_y", y, manifest.target);
+      ? checkLabels(`${name}_y`, y, ways ?? 0)
+      : checkSamples(`${name}_y`, y, manifest.target);
   if (targets.dims[0] !== found) {
-    throw new EdgemetaError("input", "support_y does not fit support_x", {
+    throw new EdgemetaError("input", `${name}_y does not fit ${name}_x`, {
       got: targets.dims[0],
       expected: `${found}, one for each sample`,
     });
@@ -95,11 +97,11 @@ function checkNumber(name: string, value: number, least: number, most: number, w
   return value;
 }
 
-function checkLabels(y: Samples, ways: number): Tensor {
+function checkLabels(name: string, y: Samples, ways: number): Tensor {
   const labels = Array.from(y as ArrayLike<number | bigint>, Number);
   const wrong = labels.find((label) => !Number.isInteger(label) || label < 0 || label >= ways);
   if (wrong !== undefined || labels.length === 0) {
-    throw new EdgemetaError("input", "support_y has labels outside the task's classes", {
+    throw new EdgemetaError("input", `${name} has labels outside the task's classes`, {
       got: wrong ?? "no labels",
       expected: `integers 0..${ways - 1}`,
       hint: "number the classes from 0",

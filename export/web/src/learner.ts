@@ -1,9 +1,10 @@
 /** An adapted state of a bundle: what predicts. */
 
 import { EdgemetaError } from "./errors.js";
-import { GpuTensor } from "./gpu.js";
+import { GpuTensor, released } from "./gpu.js";
 import { checkSamples, type Samples } from "./inputs.js";
 import { predictionName } from "./manifest.js";
+import { argmax, softmax } from "./probabilities.js";
 import type { Runner } from "./runner.js";
 import type { Held, Session } from "./runtime.js";
 import { type Beside, type Label, writeState } from "./state.js";
@@ -34,11 +35,23 @@ export class Learner implements Adapted {
   /** What the classes are called, by class index; null without names. */
   readonly labels: readonly Label[] | null;
   readonly runner: Runner;
+  /** Whether `freeze` made it. */
+  readonly frozen: boolean;
   readonly #predict: Session;
+  #released = false;
 
-  /** Made by `Runner.adapt`, `Runner.loadState` and `Runner.init`. */
-  constructor(runner: Runner, predict: Session, { held, losses, ways, labels }: Adapted) {
+  /**
+   * Made by `Runner.adapt`, `Runner.loadState`, `Runner.init` and `freeze`, which gives a session of
+   * its own.
+   */
+  constructor(
+    runner: Runner,
+    predict: Session,
+    { held, losses, ways, labels }: Adapted,
+    frozen = false,
+  ) {
     this.runner = runner;
+    this.frozen = frozen;
     this.#predict = predict;
     this.held = held;
     this.losses = losses;
@@ -72,15 +85,16 @@ export class Learner implements Adapted {
   async predict(x: Samples): Promise<number[]> {
     const rows = await this.predictLogits(x);
     if (this.ways === null) return rows.flatMap((row) => [...row]);
-    return rows.map((row) => row.reduce((best, value, k) => (value > (row[best] ?? 0) ? k : best), 0));
+    return rows.map(argmax);
   }
 
   /** Return the logits of each sample, (ways,); for regression its output, in C order. */
   async predictLogits(x: Samples): Promise<Float32Array[]> {
     const { manifest } = this.runner;
     const samples = checkSamples("query_x", x, manifest.input);
-    const feeds = new Map<string, Held>([...this.held, ["query_x", samples]]);
-    if (!manifest.anyWays && this.ways !== null) feeds.set("ways", int64(this.ways));
+    if (this.frozen && this.#released) throw released();
+    const given = this.frozen ? [] : this.#given(this.held);
+    const feeds = new Map<string, Held>([...given, ["query_x", samples]]);
     const output = (await this.#predict.run(feeds)).get(predictionName(manifest)) as Tensor;
     const data = output.data as Float32Array;
     const count = samples.dims[0] ?? 1;
@@ -99,12 +113,32 @@ export class Learner implements Adapted {
     if (this.ways === null) {
       throw new EdgemetaError("input", "predictProba is for classification", { hint: "use predict" });
     }
-    return (await this.predictLogits(x)).map((row) => {
-      const most = row.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-      const exp = row.map((value) => Math.exp(value - most));
-      const sum = exp.reduce((a, b) => a + b, 0);
-      return exp.map((value) => value / sum);
-    });
+    return (await this.predictLogits(x)).map((row) => Float32Array.from(softmax(row)));
+  }
+
+  /**
+   * Return a learner that predicts faster, with the state as constants in a graph of its own.
+   *
+   * That takes as long as loading a bundle, of which two files are read again, and keeps a second copy
+   * of the predicting graph in memory, until `release`: it pays if you predict often with one state.
+   * Predictions differ by rounding. A frozen learner can be saved, and adapted further, which makes one
+   * that is not frozen.
+   *
+   * @throws EdgemetaError of kind "input": the learner was released; of kind "bundle": the bundle is
+   *   not there any more.
+   */
+  async freeze(): Promise<Learner> {
+    if (this.frozen) return this;
+    const held = await this.state();
+    const { losses, ways, labels, runner } = this;
+    const session = await runner.frozenSession(new Map(this.#given(held)));
+    return new Learner(runner, session, { held, losses, ways, labels }, true);
+  }
+
+  /** Return a learner of the same bundle with another state; what `FewShotClassifier` needs. */
+  withState(held: ReadonlyMap<string, Held>, ways: number | null): Learner {
+    const { losses, labels } = this;
+    return new Learner(this.runner, this.#predict, { held, losses, ways, labels });
   }
 
   /**
@@ -125,12 +159,24 @@ export class Learner implements Adapted {
   }
 
   /**
-   * Give back what the state takes on the graphics card; elsewhere it does nothing. Where the browser
-   * can, it also happens some time after the last use of a learner.
+   * Give back what the state takes on the graphics card, and the session of a frozen learner; others
+   * have nothing to give back. Where the browser can, the card is also freed some time after the last
+   * use of a learner.
    */
   async release(): Promise<void> {
+    if (this.frozen) {
+      const again = this.#released;
+      this.#released = true;
+      return again ? undefined : this.#predict.release();
+    }
     await this.#predict.between(async () => {
       for (const held of this.held.values()) if (held instanceof GpuTensor) held.free();
     });
+  }
+
+  /** Return all inputs of the predicting graph but the samples, with such a state. */
+  #given<T extends Held>(held: ReadonlyMap<string, T>): [string, T | Tensor][] {
+    const isFixed = !this.runner.manifest.anyWays && this.ways !== null;
+    return isFixed ? [...held, ["ways", int64(this.ways ?? 0)]] : [...held];
   }
 }

@@ -8,10 +8,12 @@
  * A runner never changes; a learner is a value: adapting further makes another one.
  */
 
+import { bake } from "./bake.js";
 import { type Bundle, loadBundle, type Source } from "./bundle.js";
 import { EdgemetaError } from "./errors.js";
 import { GpuMemory, staysOnGpu } from "./gpu.js";
-import { checkProgress } from "./guard.js";
+import type { PreparedGraph } from "./graph.js";
+import { checkHoldout, checkProgress, type Score } from "./guard.js";
 import { platformSha256, type Sha256 } from "./hash.js";
 import { checkLrScale, checkSteps, checkSupport, checkWays, type Samples } from "./inputs.js";
 import { Learner } from "./learner.js";
@@ -31,6 +33,11 @@ export interface LoadOptions {
   readonly threads?: number;
   /** Whether to use WebGPU where the browser has it (import "onnxruntime-web/webgpu"); else WASM. */
   readonly webgpu?: boolean;
+  /**
+   * The text of a PEM file with a public key: the bundle must be signed with the private key (`edgemeta
+   * sign`). By default unsigned bundles are taken, too.
+   */
+  readonly key?: string;
   /** Computes hashes; by default the platform does, or JavaScript where it does not. */
   readonly sha256?: Sha256;
 }
@@ -48,9 +55,18 @@ export interface AdaptOptions {
    * of the head's; a shared head takes any number, by default as many as `state` and labels have.
    */
   readonly ways?: number;
+  /**
+   * Samples and labels (or targets) as x and y, not among them, on which the adapted learner must be no
+   * worse than the start: as many right labels, or no larger a loss. A start that does not know some
+   * of the classes has their labels wrong.
+   */
+  readonly holdout?: readonly [Samples, Samples];
   /** Refuse an adaptation that diverged; default true. */
   readonly guard?: boolean;
 }
+
+type Open = (graph: PreparedGraph) => Promise<Session>;
+type Support = ReturnType<typeof checkSupport>;
 
 /** A loaded bundle. */
 export class Runner {
@@ -64,13 +80,16 @@ export class Runner {
   /** The learner before any adaptation. */
   readonly init: Learner;
   readonly #read: Bundle["read"]; // of the rest, the sessions have copies
+  readonly #predictAgain: Bundle["predictAgain"];
   readonly #adapt: Session;
   readonly #predict: Session;
+  readonly #open: Open;
   readonly #gpu: GpuMemory | null;
 
   private constructor(
     bundle: Bundle,
     [adapt, predict]: readonly [Session, Session],
+    open: Open,
     gpu: GpuMemory | null,
     sha256: Sha256,
   ) {
@@ -79,8 +98,10 @@ export class Runner {
     this.webgpu = gpu !== null;
     this.sha256 = sha256;
     this.#read = bundle.read;
+    this.#predictAgain = bundle.predictAgain;
     this.#adapt = adapt;
     this.#predict = predict;
+    this.#open = open;
     this.#gpu = gpu;
     const ways = bundle.manifest.anyWays ? 1 : bundle.manifest.ways;
     this.init = this.#learner(bundle.init, ways);
@@ -90,23 +111,26 @@ export class Runner {
    * Load a bundle.
    *
    * @param source the URL of its directory (in Node also a path), or its files, or what reads them.
-   * @throws EdgemetaError of kind "bundle": missing, damaged, or of an unknown version.
+   * @throws EdgemetaError of kind "bundle": missing, damaged, of an unknown version, or not signed by
+   *   `key`; of kind "input": threads or key cannot be used.
    */
   static async load(source: Source, options: LoadOptions): Promise<Runner> {
-    const { ort, threads = 0, webgpu = false, sha256 = platformSha256 } = options;
+    const { ort, threads = 0, webgpu = false, key, sha256 = platformSha256 } = options;
     if (!Number.isInteger(threads) || threads < 0) {
       throw new EdgemetaError("input", "threads must be 0, for one per core, or more", {
         got: threads,
       });
     }
-    const bundle = await loadBundle(source, sha256);
+    const bundle = await loadBundle(source, sha256, key);
     const gpu = webgpu && (await hasWebGpu()) ? new GpuMemory() : null;
     const state = bundle.manifest.state.filter(({ dtype }) => staysOnGpu(dtype));
     const kept = state.map(({ name }) => `${name}.next`);
     // One after the other: onnxruntime-web starts its WebAssembly with the first.
     const adapt = await Session.open(ort, bundle.adapt, ADAPT, { threads, gpu, kept });
-    const predict = await Session.open(ort, bundle.predict, PREDICT, { threads, gpu, kept: [] });
-    return new Runner(bundle, [adapt, predict], gpu, sha256);
+    const open = (graph: PreparedGraph) => {
+      return Session.open(ort, graph, PREDICT, { threads, gpu, kept: [] });
+    };
+    return new Runner(bundle, [adapt, await open(bundle.predict)], open, gpu, sha256);
   }
 
   /**
@@ -117,7 +141,7 @@ export class Runner {
    *   beyond the classes of `state` is a new class.
    * @returns a new learner; neither the runner nor `state` changes.
    * @throws EdgemetaError of kind "input": the support set or a number cannot be used; of kind
-   *   "adaptation": the adaptation diverged, `losses` says how.
+   *   "adaptation": the adaptation diverged, or made the holdout worse; `losses` says how.
    */
   async adapt(x: Samples, y: Samples, options: AdaptOptions = {}): Promise<Learner> {
     const { steps = this.manifest.inner_steps, lrScale = 1, guard = true } = options;
@@ -129,16 +153,8 @@ export class Runner {
     }
     const ways = this.#ways(options.ways, options.state);
     const support = checkSupport(x, y, this.manifest, ways ?? mostWays(this.manifest));
-    const feeds = new Map<string, Held>([
-      ...state.held,
-      ["support_x", support.x],
-      ["support_y", support.y],
-      ["steps", int64(checkSteps(steps))],
-      ["lr_scale", float32(checkLrScale(lrScale))],
-    ]);
-    if (this.manifest.task === "classification") feeds.set("ways", int64(ways ?? 1));
-    const found = await this.#adapt.run(feeds);
-    const losses = (found.get("losses") as Tensor).data as Float32Array;
+    const found = await this.#run(state, support, checkSteps(steps), checkLrScale(lrScale), ways);
+    const losses = lossesOf(found);
     const held = new Map<string, Held>();
     for (const { name } of this.manifest.state) held.set(name, found.get(`${name}.next`) as Held);
     const perClass = this.manifest.state.find((tensor) => tensor.per_class);
@@ -146,7 +162,13 @@ export class Runner {
     const learner = new Learner(this, this.#predict, {
       ...{ held, losses, ways: classes, labels: state.labels },
     });
-    if (guard && steps > 0) await this.#check(learner, support.y);
+    try {
+      if (guard && steps > 0) await checkDiverged(learner, support.y);
+      if (options.holdout !== undefined) await this.#checkHoldout(state, learner, options.holdout);
+    } catch (error) {
+      await learner.release();
+      throw error;
+    }
     return learner;
   }
 
@@ -176,7 +198,20 @@ export class Runner {
     return this.#read(SELFTEST);
   }
 
-  /** Give the memory of both sessions and of all learners back; nothing can be computed afterwards. */
+  /** Open a session that predicts with inputs baked in; what `Learner.freeze` needs. */
+  async frozenSession(values: ReadonlyMap<string, Tensor>): Promise<Session> {
+    try {
+      return await this.#open(bake(await this.#predictAgain(), values));
+    } catch (error) {
+      if (error instanceof EdgemetaError) throw error;
+      throw new EdgemetaError("bundle", `${PREDICT} cannot be frozen`, { got: error });
+    }
+  }
+
+  /**
+   * Give the memory of both sessions and of all learners back, but for frozen ones, which have a
+   * session of their own; nothing else can be computed afterwards.
+   */
   async release(): Promise<void> {
     await this.#adapt.between(async () => this.#gpu?.freeAll());
     await this.#adapt.release();
@@ -187,15 +222,42 @@ export class Runner {
     return new Learner(this, this.#predict, { held, losses: new Float32Array(), ways, labels });
   }
 
-  /** Refuse a learner that diverged. */
-  async #check(learner: Learner, targets: Tensor): Promise<void> {
-    try {
-      const state = (await learner.state()).values();
-      checkProgress(learner.losses, state, learner.ways === null ? targets : null);
-    } catch (error) {
-      await learner.release();
-      throw error;
+  /** Run the adapting graph on what was checked. */
+  async #run(
+    state: Learner,
+    support: Support,
+    steps: number,
+    lrScale: number,
+    ways: number | null,
+  ): Promise<Map<string, Held>> {
+    const feeds = new Map<string, Held>([
+      ...state.held,
+      ["support_x", support.x],
+      ["support_y", support.y],
+      ["steps", int64(steps)],
+      ["lr_scale", float32(lrScale)],
+    ]);
+    if (this.manifest.task === "classification") feeds.set("ways", int64(ways ?? 1));
+    return this.#adapt.run(feeds);
+  }
+
+  /** Refuse a learner that is worse on samples that it was not adapted to. */
+  async #checkHoldout(before: Learner, after: Learner, holdout: readonly [Samples, Samples]) {
+    const known = after.ways ?? mostWays(this.manifest);
+    const samples = checkSupport(...holdout, this.manifest, known, "holdout");
+    const scores = [await this.#score(before, samples), await this.#score(after, samples)] as const;
+    checkHoldout(...scores, after.losses);
+  }
+
+  async #score(learner: Learner, samples: Support): Promise<Score> {
+    // No steps hand back the loss of the start.
+    if (learner.ways === null) {
+      const found = await this.#run(learner, samples, 0, 1, null);
+      return { loss: lossesOf(found)[0] ?? Number.NaN };
     }
+    const labels = Array.from(samples.y.data, Number);
+    const predicted = await learner.predict(samples.x.data);
+    return { right: predicted.filter((label, k) => label === labels[k]).length, of: labels.length };
   }
 
   /** Return how many classes a task has; null for regression, or to leave it to the labels. */
@@ -206,4 +268,13 @@ export class Runner {
     if (ways !== undefined) return checkWays(ways, this.manifest);
     return state === undefined ? this.manifest.ways : state.ways;
   }
+}
+
+function lossesOf(found: ReadonlyMap<string, Held>): Float32Array {
+  return (found.get("losses") as Tensor).data as Float32Array;
+}
+
+async function checkDiverged(learner: Learner, targets: Tensor): Promise<void> {
+  const state = (await learner.state()).values();
+  checkProgress(learner.losses, state, learner.ways === null ? targets : null);
 }

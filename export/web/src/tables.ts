@@ -4,10 +4,10 @@
  */
 
 import { ATTRIBUTE_FIELDS, NODE_FIELDS, type Rules } from "./contract.js";
-import { external, INITIALIZER, type Initializer, RAW_DATA } from "./onnx-check.js";
-import { bytesField, type Field, integer, type ProtobufReader, text, varintField } from "./protobuf.js";
-import { joined } from "./safetensors.js";
-import { count, DTYPES, type Dtype, fromBytes, toBytes } from "./tensor.js";
+import { initializerField } from "./initializer.js";
+import { external, type Initializer, RAW_DATA } from "./onnx-check.js";
+import { type Field, integer, type ProtobufReader, text } from "./protobuf.js";
+import { count, DTYPES, type Dtype, fromBytes } from "./tensor.js";
 
 const EVERY_FIELD: Rules = new Map([...NODE_FIELDS].map(([tag]) => [tag, "many"]));
 const [INPUT, OUTPUT, OP_TYPE, ATTRIBUTE] = [1, 2, 4, 5]; // of a node
@@ -45,15 +45,7 @@ export class Tables {
     this.#left -= count(table.dims);
     const narrow = fromBytes(values, table.dims, table.dtype).data as Uint16Array;
     const data = to === "int32" ? Int32Array.from(narrow) : BigInt64Array.from(narrow, BigInt);
-    return bytesField(
-      INITIALIZER,
-      joined([
-        ...table.dims.map((size) => varintField(1, size)),
-        varintField(2, DTYPES[to].onnx),
-        bytesField(8, one(OUTPUT)?.content ?? new Uint8Array()),
-        bytesField(RAW_DATA, toBytes({ data, dims: table.dims, dtype: to })),
-      ]),
-    );
+    return initializerField(text(one(OUTPUT)), { data, dims: table.dims, dtype: to });
   }
 
   #to(attribute: Field | undefined): "int32" | "int64" | null {
