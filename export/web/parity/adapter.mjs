@@ -1,7 +1,8 @@
 /** What the adapters on onnxruntime's JavaScript packages answer, whichever of them they have. */
 
 import { readFile, writeFile } from "node:fs/promises";
-import { readTensors, replay, Runner, writeTensors } from "../dist/lib/index.js";
+import { FewShotClassifier, readTensors, replay, Runner, writeTensors } from "../dist/lib/index.js";
+import { classify } from "./classify.mjs";
 import { answerLines } from "./lines.mjs";
 
 /**
@@ -30,6 +31,19 @@ export async function adapter(ort, facts) {
         if (k === 0) await writeFile(out, writeTensors(found.computed));
       }
       return { ms };
+    },
+    async classify({ bundle, episode, load, save, ...request }) {
+      const bytes = async (/** @type {string} */ path) => new Uint8Array(await readFile(path));
+      const own = await Runner.load(bundle, { ort });
+      const { answer, classifier } = await classify(
+        (options) => new FewShotClassifier(own, options),
+        /** @type {import("./classify.mjs").Request} */ (request),
+        readTensors(await bytes(episode)).tensors,
+        load === null ? null : await bytes(load),
+      );
+      if (save !== null) await writeFile(save, await classifier.save());
+      await own.release();
+      return answer;
     },
   });
 }

@@ -3,7 +3,15 @@
  * "#webgpu", in a "#proxy", which is a worker, with both, or with neither.
  */
 
-import { readTensors, replay, Runner, verify, writeTensors } from "../src/index.js";
+import {
+  FewShotClassifier,
+  readTensors,
+  replay,
+  Runner,
+  verify,
+  writeTensors,
+} from "../src/index.js";
+import { classify, type Request } from "./classify.mjs";
 
 const webgpu = location.hash.includes("webgpu");
 const ort = await (webgpu ? import("onnxruntime-web/webgpu") : import("onnxruntime-web/wasm"));
@@ -32,6 +40,20 @@ async function replayAt(url: string, repeats: number) {
     if (k === 0) content = Array.from(writeTensors(found.computed));
   }
   return { ms, content };
+}
+
+/** Classify the episode at a URL; what is saved comes back as bytes. */
+async function classifyAt(request: Request, url: string, file: string | null, save: boolean) {
+  const own = runner;
+  if (own === null) throw new Error("no bundle is loaded");
+  const bytes = async (where: string) => new Uint8Array(await (await fetch(where)).arrayBuffer());
+  const { answer, classifier } = await classify(
+    (options) => new FewShotClassifier(own, options),
+    request,
+    readTensors(await bytes(url)).tensors,
+    file === null ? null : await bytes(file),
+  );
+  return { answer, saved: save ? Array.from(await classifier.save()) : null };
 }
 
 async function verifyLoaded() {
@@ -63,6 +85,12 @@ function apart(one: readonly Float32Array[], two: readonly Float32Array[]): numb
   return Math.max(...each.flatMap((row) => [...row]));
 }
 
-export const harness = { load, replay: replayAt, verify: verifyLoaded, reuse };
+export const harness = {
+  load,
+  replay: replayAt,
+  classify: classifyAt,
+  verify: verifyLoaded,
+  reuse,
+};
 export type Page = typeof globalThis & { harness: typeof harness };
 Object.assign(globalThis, { harness });

@@ -1,6 +1,7 @@
 /** A device learns from a few samples: adapt and predict with a bundle of edgemeta. */
 
 export type { ReadFile, Source } from "./bundle.js";
+export { type ClassifierOptions, FewShotClassifier } from "./classifier.js";
 export { EdgemetaError, type ErrorKind } from "./errors.js";
 export type { Sha256 } from "./hash.js";
 export type { Numbers, Samples } from "./inputs.js";

@@ -117,7 +117,7 @@ export function joined(parts: readonly Uint8Array[]): Uint8Array {
 }
 
 /** Order texts by code points, as Python does; JavaScript's own order is that of UTF-16 units. */
-function compareText(a: string, b: string): number {
+export function compareText(a: string, b: string): number {
   const [x, y] = [Array.from(a), Array.from(b)];
   const differing = x.findIndex((character, k) => character !== y[k]);
   if (differing < 0) return x.length - y.length;

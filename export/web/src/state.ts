@@ -182,7 +182,7 @@ function readLabels(text: string | undefined): readonly Label[] | null {
 }
 
 /** Return labels that every language reads as the same; throws Error where they are not. */
-function checkLabels(labels: readonly unknown[]): readonly Label[] {
+export function checkLabels(labels: readonly unknown[]): readonly Label[] {
   const odd = labels.findIndex((label) => !isLabel(label));
   if (odd >= 0) throw new Error(`${JSON.stringify(labels[odd]) ?? "nothing"} as a label`);
   const seen = new Set<unknown>();
@@ -191,7 +191,7 @@ function checkLabels(labels: readonly unknown[]): readonly Label[] {
   return labels as readonly Label[];
 }
 
-function isLabel(label: unknown): label is Label {
+export function isLabel(label: unknown): label is Label {
   if (typeof label === "string") return isWellFormed(label) && !hasControlBeyondLines(label);
   // All numbers beyond are whole; NaN is in no range.
   return typeof label === "number" && Math.abs(label) <= contract.MAX_INTEGER;
