@@ -6,6 +6,8 @@
  * "accept", or the kind of error whose message `why` is.
  */
 
+import { findTemperature } from "../dist/lib/calibration.js";
+import { familiarity } from "../dist/lib/familiarity.js";
 import { checkProgress } from "../dist/lib/guard.js";
 import { hex, platformSha256 } from "../dist/lib/hash.js";
 import { EdgemetaError } from "../dist/lib/index.js";
@@ -65,7 +67,17 @@ const KINDS = {
     checkProgress(numbers(losses), state.map(tensor), targets === null ? null : tensor(targets));
     return {};
   },
+  temperature({ logits, y }) {
+    return { temperature: findTemperature(rows(logits), y) };
+  },
+  familiarity({ logits, reference, own }) {
+    const compared = { logits: rows(logits), reference: Float64Array.from(reference) };
+    return { familiarity: [...familiarity(compared, Float32Array.from(own))] };
+  },
 };
+
+/** @param {number[][]} logits */
+const rows = (logits) => logits.map((row) => Float64Array.from(row));
 
 /**
  * Do what a reader does inside of one that names the file.
