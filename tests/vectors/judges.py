@@ -108,10 +108,12 @@ class Judge:
     def close(self) -> None:
         """End the process, if it has not ended."""
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         if self._process.poll() is None:
             self._process.stdin.write(b"\0" * LENGTH_BYTES)
             self._process.stdin.close()
             self._process.wait()
+        self._process.stdout.close()
 
 
 def _bytes(request: Mapping[str, Any], key: str) -> bytes:
