@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime
-from safetensors.numpy import save
+from safetensors.numpy import load_file, save
 
-from edgemeta import Runner, bundle
+from edgemeta import FewShotClassifier, Runner, bundle
 from edgemeta.bundle.selftest import parse_selftest
 from edgemeta.errors import EdgemetaError, InputError
 from edgemeta.measure.bench import timed
@@ -40,7 +40,9 @@ class Replayer:
                 return self.load(request["bundle"])
             if request["op"] == "replay":
                 return self.replay(request)
-            raise InputError("unknown op", got=request["op"], expected="load or replay")
+            if request["op"] == "classify":
+                return self.classify(request)
+            raise InputError("unknown op", got=request["op"], expected="load, replay or classify")
         except (EdgemetaError, OSError, ValueError, KeyError, TypeError) as error:
             return {"error": " ".join(f"{type(error).__name__}: {error}".split())}
 
@@ -69,6 +71,34 @@ class Replayer:
         }
         write_atomically(Path(request["out"]), save(results))
         return {"ms": {name: [1e3 * s for s in each] for name, each in seconds.items()}}
+
+    def classify(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Fit a classifier to an episode, or read it from a file, and predict."""
+        options = request["options"]
+        classifier = FewShotClassifier(
+            Runner(request["bundle"], threads=self.threads),
+            steps=options["steps"],
+            lr_scale=options["lr_scale"],
+            calibrate=options["calibrate"],
+            reject=options["reject"],
+            unknown_label=options["unknown"],
+            keep_support=options["keep_support"],
+        )
+        episode = load_file(request["episode"])
+        if request["load"] is None:
+            classifier.fit(episode["x"], [request["names"][k] for k in episode["y"]])
+        else:
+            classifier.load(request["load"])
+        if request["save"] is not None:
+            classifier.save(request["save"])
+        query = episode["query"]
+        return {
+            "labels": classifier.predict(query).tolist(),
+            "probabilities": classifier.predict_proba(query).tolist(),
+            "familiarity": classifier.familiarity(query).tolist(),
+            "temperature": classifier.temperature_ if classifier.calibrated_ else None,
+            "classes": classifier.classes_.tolist(),
+        }
 
 
 def main() -> None:
