@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from edgemeta.util.strict_json import is_plain
+from edgemeta.util.strict_json import MAX_INTEGER, is_plain
 
 MAX_NAME = 500  # bytes of UTF-8
 MAX_AXES = 16
@@ -76,7 +77,20 @@ class FileRecord:
         return cls(len(content), hashlib.sha256(content).hexdigest())
 
 
-def _shape(value: Any) -> tuple[int, ...]:
+def product(shape: Sequence[int], size: int = 1) -> int:
+    """Return the product of all axes and of the bytes of one number.
+
+    Raises:
+        ValueError: leaving out axes of 0, it is beyond 53 bits, which no language has arrays for.
+    """
+    found = math.prod(n for n in shape if n) * size
+    if found > MAX_INTEGER:
+        raise ValueError(f"a shape of {found} bytes or numbers, but for axes of 0")
+    return found if all(shape) else 0
+
+
+def as_shape(value: Any) -> tuple[int, ...]:
+    """Return a shape; ValueError where a value of JSON is none."""
     if not isinstance(value, list) or any(type(n) is not int or n < 0 for n in value):
         raise ValueError(f"shape {value!r}")
     if len(value) > MAX_AXES or any(n > MAX_SIZE for n in value):
@@ -104,7 +118,7 @@ def file_record(record: Mapping[str, Any]) -> FileRecord:
 def tensor_spec(record: Mapping[str, Any]) -> TensorSpec:
     """Read a `TensorSpec`; ValueError or TypeError where it is none."""
     spec = TensorSpec(**record)
-    return TensorSpec(_shape(spec.shape), _dtype(spec.dtype))
+    return TensorSpec(as_shape(spec.shape), _dtype(spec.dtype))
 
 
 def state_tensor(record: Mapping[str, Any]) -> StateTensor:
@@ -118,7 +132,7 @@ def state_tensor(record: Mapping[str, Any]) -> StateTensor:
     if type(tensor.per_class) is not bool:
         raise ValueError(f"per_class {tensor.per_class!r}")
     dtype = _dtype(tensor.dtype)
-    return StateTensor(name, _shape(tensor.shape), dtype, tensor.kind, tensor.per_class)
+    return StateTensor(name, as_shape(tensor.shape), dtype, tensor.kind, tensor.per_class)
 
 
 def _is_name(text: str) -> bool:

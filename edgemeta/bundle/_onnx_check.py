@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeta.bundle._entries import MAX_AXES, MAX_SIZE
+from edgemeta.bundle._entries import MAX_AXES, MAX_SIZE, product
 from edgemeta.bundle._protobuf import (
     BYTES,
     FIXED32,
@@ -112,7 +112,7 @@ class Tensor:
     @property
     def nbytes(self) -> int:
         """How many bytes it has."""
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+        return product(self.shape, np.dtype(self.dtype).itemsize)
 
     def inside(self, content: bytes) -> NDArray[np.generic]:
         """Return its values, a view of the content of `init.bin`."""
@@ -238,6 +238,7 @@ def _read_tensor(
     if data_type not in NUMPY:
         raise ValueError(f"{short(name)} has data type {data_type}")
     tensor = Tensor(NUMPY[data_type], shape, None)
+    nbytes = tensor.nbytes  # the product of its sizes is looked at in any case
     entries = [each for each in found if each[0] == EXTERNAL_DATA]
     values = [end - start for number, start, end in found if number in TYPED_DATA]
     location = reader.varint(single[DATA_LOCATION][1])[0] if DATA_LOCATION in single else 0
@@ -247,7 +248,7 @@ def _read_tensor(
         raise ValueError(f"{short(name)} has external data where there can be none")
     if RAW_DATA in single:
         _, start, end = single[RAW_DATA]
-        fits = not values and end - start == tensor.nbytes
+        fits = not values and end - start == nbytes
     else:  # each number takes a byte at least
         fits = math.prod(shape) <= sum(values)
     if not fits:

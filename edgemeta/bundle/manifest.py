@@ -6,7 +6,6 @@ Every name that crosses from the desk to a device is built here and nowhere else
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
@@ -18,6 +17,7 @@ from edgemeta.bundle._entries import (
     StateTensor,
     TensorSpec,
     file_record,
+    product,
     state_tensor,
     tensor_spec,
 )
@@ -250,7 +250,7 @@ class Manifest:
         """Raise ValueError where a field has a value that no compiler of ours writes."""
         if self.task not in ("classification", "regression"):
             raise ValueError(f"task {self.task!r}")
-        if (self.task == "classification") != (type(self.ways) is int):
+        if type(self.ways) is not int if self.task == "classification" else self.ways is not None:
             raise ValueError(f"ways {self.ways!r} for {self.task}")
         if self.ways is not None and not 1 <= self.ways <= MAX_WAYS:
             raise ValueError(f"ways {self.ways!r}")
@@ -280,7 +280,7 @@ class Manifest:
         ):
             raise ValueError(f"target {self.target} of a {self.task}")
         for spec in (self.input, self.target):
-            if math.prod(spec.shape) > MAX_SAMPLE_NUMBERS:
+            if product(spec.shape) > MAX_SAMPLE_NUMBERS:
                 raise ValueError(f"one sample of shape {spec.shape}")
         self._check_files()
         self._check_state()
@@ -302,7 +302,7 @@ class Manifest:
             raise ValueError(f"state tensor names {names}")
         if len(names) > MAX_STATE_TENSORS:
             raise ValueError(f"{len(names)} state tensors")
-        size = sum(math.prod(t.shape) * DTYPES[t.dtype] for t in self.state)
+        size = sum(product(t.shape, DTYPES[t.dtype]) for t in self.state)
         if size > self.files[INIT].size:
             raise ValueError(f"a state of {size} bytes, more than {INIT} has")
 

@@ -292,6 +292,7 @@ REFUSED = {
     "values in two ways": beside(inner(more=part(4, b"\0" * 4))),
     "a huge axis": beside(inner(b"", (0, 2**31))),
     "an axis of 64 bits": beside(inner(b"", (2**64 - 1, 0))),
+    "no values, with huge other axes": beside(inner(b"", (2**27, 0, 2**27))),
     "a size that is 0 in 32 bits": beside(inner(b"", (2**16, 2**16))),
     "a size that is 0 in 64 bits": beside(inner(b"", (2**30, 2**30, 16))),
     "a size that is 24 in 64 bits": weighed(placed(), (2**31 - 1,) * 8),

@@ -69,6 +69,9 @@ ACCEPTED = {
     "most classes": manifest(ways=MAX_WAYS),
     "a scalar": manifest(input={"shape": [], "dtype": "uint8"}),
     "samples of nothing": manifest(input={"shape": [0, 2**31 - 1], "dtype": "uint8"}),
+    "samples of nothing, with other axes": manifest(
+        input={"shape": [2**26, 0, 2**26], "dtype": "float64"}
+    ),
     "16 axes": manifest(input={"shape": [1] * 16, "dtype": "bool"}),
     "the longest name": _named("x" * MAX_NAME),
     "the longest name, in bytes": _named("ä" * (MAX_NAME // 2)),
@@ -134,6 +137,11 @@ REFUSED = {
     "a huge sample": manifest(input=SPEC | {"shape": [2**14, 2**14]}),
     "a sample whose size is 0 in 32 bits": manifest(input=SPEC | {"shape": [2**16, 2**16]}),
     "a sample whose size is 0 in 64 bits": manifest(input=SPEC | {"shape": [2**30, 2**30, 16]}),
+    "a sample of nothing, with huge other axes": manifest(
+        input=SPEC | {"shape": [2**27, 0, 2**27]}
+    ),
+    "regression with ways of a half": regression() | {"ways": 0.5},
+    "regression with ways false": regression() | {"ways": False},
     "17 axes": manifest(input=SPEC | {"shape": [1] * 17}),
     "an unknown dtype": manifest(input=SPEC | {"dtype": "complex64"}),
     "a dtype that JavaScript knows": manifest(input=SPEC | {"dtype": "toString"}),

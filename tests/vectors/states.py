@@ -177,7 +177,10 @@ def refused_elsewhere() -> dict[str, tuple[bytes, bytes]]:
 def refused() -> dict[str, bytes]:
     """Return files that no bundle takes."""
     w, plain = {"w": W}, sealed()
-    header, values = header_of(w, metadata_of(PLAIN)), W.tobytes()
+    # With the digest of what it should hold, so that nothing but the header is wrong.
+    metadata = metadata_of(PLAIN)
+    header = header_of(w, metadata | {"edgemeta.sha256": digest(w, metadata)})
+    values = W.tobytes()
     place = header["w"]
 
     def headed(**changes: Any) -> bytes:
@@ -203,6 +206,9 @@ def refused() -> dict[str, bytes]:
         "cut short": plain[:-1],
         "a byte more": plain + b"\0",
         "a bit flipped in the values": plain[:-1] + bytes([plain[-1] ^ 1]),
+        "the header as it should be, but ways of another type": packed(
+            header | {"__metadata__": header["__metadata__"] | {"edgemeta.ways": 2}}, values
+        ),
         "another digest": written(w, metadata_of(PLAIN, sha256="0" * 64)),
         "no digest": written(w, metadata_of(PLAIN)),
         "another version": sealed(format_version="2"),
@@ -221,6 +227,12 @@ def refused() -> dict[str, bytes]:
         "not finite": sealed({"w": np.where(W == 3, np.nan, W).astype(np.float32)}),
         "infinite": sealed({"w": np.where(W == 3, -np.inf, W).astype(np.float32)}),
         "a tensor beside with 17 axes": sealed(w | {"edgemeta.x": np.zeros((1,) * 17, np.uint8)}),
+        "a tensor beside with a huge axis": sealed(
+            w | {"edgemeta.x": np.zeros((2**31, 0), np.uint8)}
+        ),
+        "a tensor of nothing beside with huge other axes": sealed(
+            w | {"edgemeta.x": np.zeros((2**27, 0, 2**27), np.uint8)}
+        ),
         "an unknown type": headed(dtype="F128"),
         "a type of Python's name": headed(dtype="float32"),
         "a type that is a number": headed(dtype=1),

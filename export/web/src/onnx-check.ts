@@ -163,12 +163,13 @@ class GraphReader {
     const number = integer(single.get(DATA_TYPE));
     const dtype = BY_NUMBER.get(number);
     if (dtype === undefined) throw new Error(`${name} has data type ${number}`);
+    const bytes = bytesOf(dims, dtype);
     const entries = fields.filter((field) => field.number === EXTERNAL_DATA);
     const typed = fields.filter((field) => TYPED_DATA.has(field.number));
     const raw = single.get(RAW_DATA)?.content;
     const location = integer(single.get(DATA_LOCATION));
     if (location === EXTERNAL && mayBeExternal && typed.length === 0 && raw === undefined) {
-      const offset = this.#offset(entries, name, bytesOf(dims, dtype), DTYPES[dtype].bytes);
+      const offset = this.#offset(entries, name, bytes, DTYPES[dtype].bytes);
       return { name, dtype, dims, offset, fields };
     }
     if (location !== 0 || entries.length > 0) {
@@ -179,7 +180,7 @@ class GraphReader {
     const fits =
       raw === undefined
         ? count(dims) <= room
-        : typed.length === 0 && raw.length === bytesOf(dims, dtype);
+        : typed.length === 0 && raw.length === bytes;
     if (!fits) throw new Error(`${name} of shape ${dims.join(" x ")} has another number of values`);
     return { name, dtype, dims, offset: null, fields };
   }

@@ -55,12 +55,13 @@ export function isDtype(name: unknown): name is Dtype {
 /**
  * Return how many numbers a tensor of these sizes has; 1 for a scalar.
  *
- * @throws Error where that is beyond 2^53 - 1, from where on products are rounded.
+ * @throws Error where that is beyond 2^53 - 1, from where on products are rounded, also if it is
+ *   only for an axis of 0 that there are none.
  */
 export function count(dims: readonly number[]): number {
-  const product = dims.includes(0) ? 0 : dims.reduce((found, size) => found * size, 1);
+  const product = dims.reduce((found, size) => found * (size || 1), 1);
   if (!Number.isSafeInteger(product)) throw new Error(`too large a shape: ${dims.join(" x ")}`);
-  return product;
+  return dims.includes(0) ? 0 : product;
 }
 
 /** Return how many bytes a tensor has; throws as `count`. */
