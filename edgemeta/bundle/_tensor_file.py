@@ -36,7 +36,7 @@ def read_tensors(content: bytes) -> tuple[dict[str, str], Tensors]:
 
     Raises:
         ValueError: it is damaged, has a huge header, names something twice, or has tensors of a
-            type that numpy lacks.
+            type that numpy lacks, or truth values beyond 0 and 1.
     """
     size = int.from_bytes(content[:LENGTH_BYTES], "little")
     if len(content) < LENGTH_BYTES or size > min(HEADER_ROOM, len(content) - LENGTH_BYTES):
@@ -49,9 +49,18 @@ def read_tensors(content: bytes) -> tuple[dict[str, str], Tensors]:
     for name, entry in header.items():
         _check_entry(name, entry)
     try:
-        return metadata, load(content)
+        tensors = load(content)
     except (SafetensorError, KeyError, TypeError) as error:
         raise ValueError(str(error)) from error
+    check_bools(tensors)
+    return metadata, tensors
+
+
+def check_bools(tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Raise ValueError where a truth value is neither 0 nor 1, which is undefined in C++."""
+    for name, tensor in tensors.items():
+        if tensor.dtype == np.bool_ and (tensor.view(np.uint8) > 1).any():
+            raise ValueError(f"{name} holds truth values beyond 0 and 1")
 
 
 def _check_entry(name: str, entry: Any) -> None:

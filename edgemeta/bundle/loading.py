@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta.bundle import manifest as bundle
 from edgemeta.bundle._onnx_check import check_graph
+from edgemeta.bundle._tensor_file import check_bools
 from edgemeta.bundle.files import parse_manifest, read_file, read_manifest_bytes
 from edgemeta.bundle.manifest import Manifest
 from edgemeta.bundle.signature import check_signature
@@ -95,16 +95,9 @@ def checked_graph(path: Path, content: bytes, init: bytes, manifest: Manifest) -
     try:
         found = check_graph(content, path.name, manifest)
         external = {name: tensor.inside(init) for name, tensor in found.external().items()}
-        _check_bools(external)
+        check_bools(external)
     except ValueError as error:
         raise BundleError(
             f"{path} is no graph of a bundle", got=short(error), hint="export the bundle again"
         ) from error
     return LoadedGraph(path, content, external)
-
-
-def _check_bools(tensors: Mapping[str, NDArray[Any]]) -> None:
-    """Raise ValueError where a truth value is neither 0 nor 1, which is undefined in C++."""
-    for name, tensor in tensors.items():
-        if tensor.dtype == np.bool_ and (tensor.view(np.uint8) > 1).any():
-            raise ValueError(f"{name} holds truth values beyond 0 and 1")

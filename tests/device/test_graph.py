@@ -115,8 +115,12 @@ EDITS: dict[str, tuple[Edit, str]] = {
         "data type 8",
     ),
     "more numbers than there are bytes": (
-        lambda m: m.graph.initializer.add(name="x", data_type=1, dims=[2**30, 2**30]),
+        lambda m: m.graph.initializer.add(name="x", data_type=1, dims=[2**10, 2**30]),
         "has another number of values",
+    ),
+    "more numbers than any memory has": (
+        lambda m: m.graph.initializer.add(name="x", data_type=1, dims=[2**30, 2**30]),
+        "a shape of 4611686018427387904 bytes",
     ),
     "a negative size": (
         lambda m: m.graph.initializer.add(name="x", data_type=1, dims=[-1]),

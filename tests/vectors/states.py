@@ -119,6 +119,7 @@ def accepted() -> dict[str, tuple[bytes, bytes, int | None, list[Any] | None, Te
         ),
         "of a regression": (*(REGRESSION, sealed(bundle=REGRESSION, ways=None), None, None, w),),
         "with tensors beside": (PLAIN, sealed(beside), 2, None, w),
+        "with truth values beside": (PLAIN, sealed(w | {"edgemeta.x": W > 2}), 2, None, w),
         "with notes": (PLAIN, sealed(estimator="{}"), 2, None, w),
         "with other metadata": (PLAIN, sealed(other="\t\n"), 2, None, w),
         "ways with zeros in front": (PLAIN, sealed(ways="000000002"), 2, None, w),
@@ -232,6 +233,9 @@ def refused() -> dict[str, bytes]:
         ),
         "a tensor of nothing beside with huge other axes": sealed(
             w | {"edgemeta.x": np.zeros((2**27, 0, 2**27), np.uint8)}
+        ),
+        "truth values of 2 beside": sealed(
+            w | {"edgemeta.x": np.array([1, 2], np.uint8).view(np.bool_)}
         ),
         "an unknown type": headed(dtype="F128"),
         "a type of Python's name": headed(dtype="float32"),

@@ -10,6 +10,7 @@
 import * as contract from "./contract.js";
 import { ADAPT, INIT, type Manifest, PREDICT } from "./manifest.js";
 import { type Field, integer, integers, ProtobufReader, text } from "./protobuf.js";
+import { checkBools } from "./safetensors.js";
 import { bytesOf, count, DTYPES, type Dtype } from "./tensor.js";
 
 export const MODEL_GRAPH = 7;
@@ -77,9 +78,7 @@ export function checkGraph(
   }
   for (const tensor of graph.initializers.values()) {
     const values = external(tensor, init);
-    if (tensor.dtype === "bool" && values?.some((value) => value > 1)) {
-      throw new Error(`${tensor.name} holds truth values beyond 0 and 1`);
-    }
+    if (tensor.dtype === "bool" && values !== null) checkBools(tensor.name, values);
   }
   return graph;
 }

@@ -46,11 +46,18 @@ export function readTensors(content: Uint8Array): { metadata: Metadata; tensors:
   let at = 0;
   for (const { name, begin, end, dims, dtype } of places) {
     if (begin !== at || end > values.length) throw new Error(`${name} has a hole before or after it`);
-    tensors.set(name, fromBytes(values.subarray(begin, end), dims, dtype));
+    const bytes = values.subarray(begin, end);
+    if (dtype === "bool") checkBools(name, bytes);
+    tensors.set(name, fromBytes(bytes, dims, dtype));
     at = end;
   }
   if (at !== values.length) throw new Error("bytes that belong to no tensor");
   return { metadata, tensors };
+}
+
+/** Throw where a truth value is neither 0 nor 1, which is undefined in C++. */
+export function checkBools(name: string, bytes: Uint8Array): void {
+  if (bytes.some((byte) => byte > 1)) throw new Error(`${name} holds truth values beyond 0 and 1`);
 }
 
 /** Return the content of a safetensors file; values are aligned for whoever maps it. */
