@@ -159,7 +159,7 @@ const HEADERS = [
   ["a field more", '{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4],"x":1}}', /unknown fields: x/],
   ["a size with a point", '{"a":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4]}}', /of shape/],
   ["17 axes", `{"a":{"dtype":"F32","shape":[${Array(17).fill(1)}],"data_offsets":[0,4]}}`, /of shape/],
-  ["a product that wraps at 64 bits", '{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}', /too large a shape/],
+  ["a product that wraps at 64 bits", '{"a":{"dtype":"F32","shape":[1073741824,1073741824,16],"data_offsets":[0,0]}}', /too large a shape/],
   ["an overlap", '{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}}', /a hole/],
   ["a hole", '{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}}', /a hole/],
   ["an unknown dtype", '{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}', /dtype "BF16"/],
