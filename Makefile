@@ -6,9 +6,9 @@ OLDEST_BIN := .venv-oldest/bin
 NEWEST_BIN := .venv-newest/bin
 NEWEST_TESTS := tests/export/test_rules.py tests/export/test_bundle_export.py tests/export/test_parity.py \
 	tests/meta/test_engine.py tests/meta/test_torch_private.py
-CPP := $(wildcard export/cpp/*/*.?pp export/cpp/*/*/*.?pp tests/cpp/*/*.cpp)
+CPP := $(wildcard export/cpp/*/*.?pp export/cpp/*/*/*.?pp tests/cpp/*.cpp tests/cpp/*/*.cpp)
 
-.PHONY: demo test test-slow lint device oldest cpp arm newest web web-page demo-web parity guard soak fuzz clean
+.PHONY: demo test test-slow lint device oldest cpp arm m32 newest web web-page demo-web parity guard soak fuzz clean
 
 demo: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh benchmarks/demo.sh
@@ -68,6 +68,12 @@ arm: .venv/installed
 	PYTHON=$(BIN)/python export/cpp/build.sh build/cpp
 	PYTHON=$(BIN)/python export/cpp/arm.sh build/arm64
 	EDGEMETA_REQUIRE_RUNTIMES=cpp-arm64 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/parity -k cpp-arm64
+
+# The C++ readers for a processor of 32 bits, and what they judge. Not part of .ci/run.
+m32: .venv/installed
+	PYTHON=$(BIN)/python export/cpp/build.sh build/cpp
+	export/cpp/m32.sh build/m32
+	EDGEMETA_REQUIRE_M32=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/vectors -k cpp-m32
 
 # The promises of docs/reliability.md that take longer than a test may.
 soak: .venv/installed

@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[2]
 LENGTH_BYTES = 4
 COMMANDS = {
     "cpp": ("build/cpp/edgemeta-judge",),
+    "cpp-m32": ("build/m32/edgemeta-judge",),
     "node": ("node", "export/web/test/judge.mjs"),
 }
 """What starts a judge, in the project's root; the last word is a file that is built or there."""

@@ -14,7 +14,11 @@ from tests.vectors.judges import COMMANDS, Answer, Judge, absent, python
 from tests.vectors.made import vectors
 
 VECTORS = list(stored())
-REQUIRED = {"cpp": "EDGEMETA_REQUIRE_CPP", "node": "EDGEMETA_REQUIRE_WEB"}
+REQUIRED = {
+    "cpp": "EDGEMETA_REQUIRE_CPP",
+    "cpp-m32": "EDGEMETA_REQUIRE_M32",
+    "node": "EDGEMETA_REQUIRE_WEB",
+}
 """Variables that say that a language was built."""
 
 Judging = Callable[[Mapping[str, Any]], Answer]
