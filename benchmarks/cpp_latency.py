@@ -5,6 +5,9 @@ python -m benchmarks.cpp_latency [--rounds 15] [--out benchmarks/results/cpp_lat
 Needs the C++ runner (`make cpp`). Both adapt to a support set and predict one sample, one thread
 each, in alternating rounds; each process times its own calls by the clock. Times are those that
 the fastest tenth of the calls stays below: others' work on the machine touches these least.
+
+Then the C++ runner beside ONNX Runtime alone: one process predicts one sample with both in turns,
+the latter with inputs that are prepared. The median of the ratios of several processes counts.
 """
 
 from __future__ import annotations
@@ -32,6 +35,9 @@ BINARY = Path(__file__).resolve().parents[1] / "build" / "cpp" / "edgemeta-cpp"
 THREADS = 1
 UNDISTURBED = 10  # percent
 HEADER = ("case", "samples", "steps", "call", "Python, ms", "C++, ms", "gain")
+BARE_HEADER = ("case", "predict one, ms", "ONNX Runtime alone, ms", "times as long")
+PROCESSES = 5
+REPEATS = 30  # of a hundred calls each
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,19 @@ def measured(work: Work, folder: Path, rounds: int) -> list[dict[str, Any]]:
     return found
 
 
+def beside_bare(work: Work) -> dict[str, Any]:
+    """Measure predicting one sample in C++ beside ONNX Runtime alone."""
+    command = [str(BINARY), "bench", str(work.runner.path), "--shots", "1", "--json", "--bare"]
+    command += ["--repeats", str(REPEATS), "--threads", str(THREADS)]
+    runs = [
+        json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        for _ in range(PROCESSES)
+    ]
+    median = sorted((run["bare"] for run in runs), key=lambda bare: bare["ratio"])[PROCESSES // 2]
+    times = {f"{name}_ms": median[name]["p50"] for name in ("predict", "bare")}
+    return {"case": work.name, **times, "ratio": median["ratio"]}
+
+
 @click.command(help="Time the C++ runner beside the Python one.")
 @click.option("--rounds", default=15, show_default=True, help="Measured rounds of each.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the figures there as well.")
@@ -141,9 +160,9 @@ def main(rounds: int, out: Path | None) -> None:
         raise click.ClickException("no C++ runner; build it: make cpp")
     where = machine(THREADS)
     with tempfile.TemporaryDirectory() as folder:
-        found = [
-            row for work in works(Path(folder)) for row in measured(work, Path(folder), rounds)
-        ]
+        every = works(Path(folder))
+        found = [row for work in every for row in measured(work, Path(folder), rounds)]
+        bare = [beside_bare(work) for work in every[1:]]  # the first two are of one bundle
     rows = [
         [
             *(r["case"], str(r["samples"]), str(r["steps"]), r["call"]),
@@ -152,9 +171,14 @@ def main(rounds: int, out: Path | None) -> None:
         ]
         for r in found
     ]
-    click.echo(f"{markdown(HEADER, rows)}\n\nOne thread; {where}")
+    bare_rows = [
+        [r["case"], f"{r['predict_ms']:.4f}", f"{r['bare_ms']:.4f}", f"{r['ratio']:.2f}x"]
+        for r in bare
+    ]
+    click.echo(f"{markdown(HEADER, rows)}\n\n{markdown(BARE_HEADER, bare_rows)}")
+    click.echo(f"\nOne thread; {where}")
     if out is not None:
-        write_json(out, {"machine": where, "rows": found})
+        write_json(out, {"machine": where, "rows": found, "bare": bare})
 
 
 if __name__ == "__main__":
