@@ -14,11 +14,12 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from edgemeta.bundle import ADAPT, MANIFEST, STATE_DIGEST_KEY, STATE_WAYS_KEY
+from edgemeta.bundle import ADAPT, MANIFEST, SELFTEST, STATE_DIGEST_KEY, STATE_WAYS_KEY
 from edgemeta.bundle._tensor_file import digest
 from edgemeta.device.packaged import BUNDLES
 from tests.cpp.conftest import Bundle, Save, Tool
 from tests.device.crafting import crafted, edited
+from tests.vectors.graphs import FAR, UINT8, number, part
 
 OMNIGLOT = BUNDLES / "omniglot"
 
@@ -41,6 +42,18 @@ def test_a_file_that_was_changed(tool: Tool, copy: Path, name: str) -> None:
     assert f"{name} cannot be read" in tool("verify", copy).refused()
     (copy / name).symlink_to(OMNIGLOT / name)
     assert "a symbolic link" in tool("verify", copy).refused()
+
+
+def test_the_selftest_is_for_whoever_verifies(
+    tool: Tool, omniglot: Bundle, save: Save, copy: Path
+) -> None:
+    queries = save(x=omniglot.samples(2, 2)[0])
+    (copy / SELFTEST).write_bytes(b"damaged")
+    assert tool("predict", copy, queries).code == 0
+    assert f"{SELFTEST} is damaged" in tool("bench", copy).refused()
+    (copy / SELFTEST).unlink()
+    assert tool("predict", copy, queries).code == 0
+    assert f"{SELFTEST} cannot be read" in tool("verify", copy).refused()
 
 
 def test_a_directory_that_is_no_bundle(tool: Tool, tmp_path: Path) -> None:
@@ -135,7 +148,7 @@ HOSTILE: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
         lambda m: setattr(m.graph.node[0], "op_type", "Gelu"),
         "other ops than the manifest says",
     ),
-    "a function": (lambda m: m.functions.add(name="f"), "functions"),
+    "a function": (lambda m: m.functions.add(name="f"), "an unknown field, tag 202"),
     "another opset": (lambda m: m.opset_import.add(domain="ai.onnx.ml", version=3), "ai.onnx.ml"),
     "renamed": (
         lambda m: setattr(m.graph.input[0], "name", "other"),
@@ -150,6 +163,20 @@ def test_a_graph_that_no_compiler_of_ours_writes(
 ) -> None:
     path = crafted(tmp_path, adapt=edited(ADAPT, edit))
     assert reason in tool("verify", path).refused()
+
+
+def test_external_data_that_is_hidden_from_a_check(tool: Tool, tmp_path: Path) -> None:
+    """Behind tags of which onnxruntime's protobuf keeps 32 bits, and so sees external data."""
+    model = onnx.load(OMNIGLOT / ADAPT, load_external_data=False)
+    said = {"location": "/etc/passwd", "offset": "0", "length": "4"}
+    entries = b"".join(part(13, part(1, k) + part(2, v), FAR) for k, v in said.items())
+    stolen = number(1, 4) + number(2, UINT8) + part(8, "stolen") + entries + number(14, 1)
+    graph = model.graph.SerializeToString() + part(5, stolen)
+    model.ClearField("graph")
+    hidden = model.SerializeToString() + part(7, graph)
+    line = tool("verify", crafted(tmp_path, adapt=hidden)).refused()
+    tag = FAR + (13 << 3 | 2)
+    assert f"adapt.onnx is no graph of a bundle: got an unknown field, tag {tag};" in line
 
 
 def test_an_entry_that_comes_twice(tool: Tool, tmp_path: Path) -> None:

@@ -226,4 +226,13 @@ def test_the_latency_is_measured(tool: Tool, bundle: Bundle) -> None:
     cold = record["cold_start"]
     assert min(cold["load_ms"], cold["adapt_ms"], cold["predict_ms"]) > 0
     assert cold["peak_mb"] > cold["bundle_mb"] > 0
+    assert record["bare"] is None
     assert "predict one" in tool("bench", bundle.path, "--repeats", 2).out
+
+
+def test_a_prediction_is_compared_with_onnxruntime_alone(tool: Tool, bundle: Bundle) -> None:
+    measure = ("bench", bundle.path, "--shots", 1, "--repeats", 2, "--threads", 1, "--bare")
+    bare = tool(*measure, "--json").record["bare"]
+    assert bare["ratio"] == bare["predict"]["p50"] / bare["bare"]["p50"]
+    assert 0 < bare["ratio"] < 10  # no figure: what else the machine does is in it
+    assert "ONNX Runtime alone " in tool(*measure).out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,15 @@ def test_an_episode_is_replayed(tool: Tool, bundle: Bundle, tmp_path: Path) -> N
     got = load_file(out)
     assert set(got) == set(want)
     assert compare(got, want, *tolerance(manifest)).passed
+
+
+def test_the_bundles_own_episode_is_checked(tool: Tool, omniglot: Bundle, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(omniglot.path, tmp_path / "bundle"))
+    content = (copy / SELFTEST).read_bytes()
+    (copy / SELFTEST).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    replay = {"op": "replay", "episode": str(copy / SELFTEST), "out": str(tmp_path / "out")}
+    _, answer = answers(tool, {"op": "load", "bundle": str(copy)}, replay)
+    assert "selftest.safetensors is damaged: got sha256 " in answer["error"]
 
 
 def test_it_goes_on_after_an_error(tool: Tool, omniglot: Bundle, tmp_path: Path) -> None:

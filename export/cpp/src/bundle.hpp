@@ -1,35 +1,36 @@
-// The bundle's contract on disk: file names, tensor names, manifest, hashes.
+// A bundle's files, read once and used as they were checked.
 
 #pragma once
 
 #include <filesystem>
 #include <string>
 
-#include "edgemeta/runner.hpp"
+#include "manifest.hpp"
 
 namespace edgemeta {
-
-inline constexpr const char* kSupportX = "support_x";
-inline constexpr const char* kSupportY = "support_y";
-inline constexpr const char* kSteps = "steps";
-inline constexpr const char* kLrScale = "lr_scale";
-inline constexpr const char* kWays = "ways";
-inline constexpr const char* kLosses = "losses";
-inline constexpr const char* kQueryX = "query_x";
-
-/// Begins the names of what a state file has beside the state.
-inline constexpr const char* kExtraPrefix = "edgemeta.";
-
-inline constexpr std::int64_t kMaxWays = 65'536;  // of a shared head
 
 /// A bundle in memory, checked.
 struct LoadedBundle {
   Manifest manifest;
+  FileRecord selftest;               // which whoever verifies reads
   std::string fingerprint;           // sha256 of the manifest
   std::string adapt, predict, init;  // the content of the files
 };
 
-/// Reads and checks a bundle. Throws Error (bundle): missing, damaged, of an unknown version.
-LoadedBundle load_bundle(const std::filesystem::path& directory);
+/// Reads a file of a bundle. Throws Error (bundle): it is missing, a link, or has another size or
+/// hash.
+std::string read_file(const std::filesystem::path& path, const FileRecord& record);
+
+/// Checks a graph of a bundle, as `check_graph` does. Throws Error (bundle): it is none.
+OnnxFile check_onnx(const std::filesystem::path& path, std::string_view content,
+                    const GraphSpec& spec, const std::vector<StateTensor>& state,
+                    std::string_view init);
+
+/// Reads and checks a bundle. `key` is the content of a PEM file; empty asks for no signature.
+/// Throws as the constructors of `Runner`.
+LoadedBundle load_bundle(const std::filesystem::path& directory, const std::string& key);
+
+/// The same of a bundle in memory, of which the result is a copy.
+LoadedBundle load_bundle(const BundleFiles& files, const std::string& key);
 
 }  // namespace edgemeta

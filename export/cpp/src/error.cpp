@@ -1,5 +1,7 @@
 #include "edgemeta/error.hpp"
 
+#include <utility>
+
 namespace edgemeta {
 namespace {
 
@@ -38,5 +40,14 @@ Error::Error(Kind kind, const std::string& what, const std::string& got,
     : std::runtime_error(
           line(printable(what), printable(got), printable(expected), printable(hint))),
       kind_(kind) {}
+
+Error::Error(const Error& error, std::vector<float> losses) : Error(error) {
+  losses_ = std::make_shared<const std::vector<float>>(std::move(losses));
+}
+
+const std::vector<float>& Error::losses() const {
+  static const std::vector<float> none;
+  return losses_ ? *losses_ : none;
+}
 
 }  // namespace edgemeta

@@ -1,152 +1,251 @@
 #include "graph.hpp"
 
-#include <cstdint>
+#include <algorithm>
+#include <utility>
 
+#include "contract.hpp"
+#include "dtypes.hpp"
 #include "invalid.hpp"
+#include "protobuf.hpp"
+#include "sizes.hpp"
 
-// Protobuf's wire format: https://protobuf.dev/programming-guides/encoding; the numbers of the
-// fields are those of onnx.proto. What a parser may skip, merge or take the last of is looked at
-// each time that it comes, so that it does not matter which of these ONNX Runtime does.
+// Field numbers are those of onnx.proto. edgemeta/bundle/_onnx_check.py is the same in Python.
 
 namespace edgemeta {
 namespace {
 
-constexpr int kDeepest = 8;  // graphs within graphs: the Loop over steps, slices, branches
 constexpr std::string_view kInit = "init.bin";
+constexpr std::uint64_t kExternal = 1;  // data_location
 
-/// One field of a message: its number, and its content if it has bytes.
-struct Field {
-  std::uint64_t number = 0;
-  std::string_view bytes;
+enum ModelField { kModelGraph = 7, kModelOpset = 8 };
+enum OpsetField { kOpsetDomain = 1, kOpsetVersion = 2 };
+enum GraphField { kGraphNode = 1, kGraphInitializer = 5 };
+enum NodeField { kOpType = 4, kAttribute = 5, kDomain = 7 };
+enum AttributeField { kTensor = 5, kTensors = 10, kGraph = 6, kGraphs = 11 };
+enum TensorField {
+  kDims = 1,
+  kDataType = 2,
+  kFloats = 4,
+  kInts32 = 5,
+  kInts64 = 7,
+  kName = 8,
+  kRaw = 9,
+  kDoubles = 10,
+  kUnsigned64 = 11,
+  kExternalData = 13,
+  kLocation = 14,
 };
+enum EntryField { kKey = 1, kValue = 2 };
 
-/// Reads a message, field by field.
-class Message {
- public:
-  explicit Message(std::string_view data) : rest_(data) {}
+/// The field of a number that may come once; null if it did not come.
+const Field* single(const std::vector<Field>& fields, std::uint32_t number) {
+  const auto found = std::find_if(fields.begin(), fields.end(),
+                                  [number](const Field& each) { return each.number == number; });
+  return found == fields.end() ? nullptr : &*found;
+}
 
-  /// The next field. False at the end. Throws Invalid: the message is cut short, or odd.
-  bool next(Field& field) {
-    if (rest_.empty()) return false;
-    const std::uint64_t tag = varint();
-    field = {tag >> 3, {}};
-    switch (tag & 7) {
-      case 0:
-        varint();
-        break;
-      case 1:
-        take(8);
-        break;
-      case 2:
-        field.bytes = take(varint());
-        break;
-      case 5:
-        take(4);
-        break;
-      default:
-        throw Invalid("a field of an unknown wire type");
-    }
-    return true;
+std::string text_in(const std::vector<Field>& fields, std::uint32_t number) {
+  const Field* const found = single(fields, number);
+  return found == nullptr ? "" : text_of(*found);
+}
+
+std::uint64_t integer_in(const std::vector<Field>& fields, std::uint32_t number) {
+  const Field* const found = single(fields, number);
+  return found == nullptr ? 0 : integer_of(*found);
+}
+
+bool is_typed_data(const Field& field) {
+  constexpr std::uint32_t kTyped[] = {kFloats, kInts32, kInts64, kDoubles, kUnsigned64};
+  return std::find(std::begin(kTyped), std::end(kTyped), field.number) != std::end(kTyped);
+}
+
+/// A number as external data has it: a few decimal digits.
+std::uint64_t size_of_digits(const std::string& text) {
+  if (text.empty() || text.size() > contract::kMaxDigits ||
+      text.find_first_not_of("0123456789") != std::string::npos) {
+    throw Invalid("external data at " + text);
   }
+  return std::stoull(text);
+}
 
- private:
-  std::uint64_t varint() {
-    std::uint64_t value = 0;
-    for (int shift = 0; shift < 64; shift += 7) {
-      const auto byte = static_cast<unsigned char>(take(1)[0]);
-      value |= std::uint64_t{byte & 0x7fU} << shift;
-      if (byte < 0x80) return value;
-    }
-    throw Invalid("a number of more than 64 bits");
-  }
-
-  std::string_view take(std::uint64_t size) {
-    if (size > rest_.size()) throw Invalid("a message that is cut short");
-    const std::string_view taken = rest_.substr(0, size);
-    rest_.remove_prefix(size);
-    return taken;
-  }
-
-  std::string_view rest_;
-};
-
-/// Walks through graphs and gathers the ops.
+/// Walks through graphs.
 class Reader {
  public:
-  void read_model(std::string_view model) {
-    each(model, [this](const Field& field) {
-      if (field.number == 7) read_graph(field.bytes, 0);
-      if (field.number == 8) check_domain(field.bytes, 1);  // opset_import
-      if (field.number == 20 || field.number == 25) throw Invalid("functions, or training info");
-    });
+  OnnxFile read(std::string_view content) {
+    std::vector<Field> graphs;
+    int opsets = 0;
+    for (const Field& each : reader_.fields(content, contract::kModelFields)) {
+      if (each.number == kModelGraph) graphs.push_back(each);
+      if (each.number == kModelOpset) file_.opset = read_opset(each), ++opsets;
+    }
+    if (graphs.size() != 1 || opsets != 1) throw Invalid("no graph, or not one opset");
+    read_graph(graphs[0], contract::kMaxGraphs, true);
+    return std::move(file_);
   }
-
-  const std::set<std::string>& ops() const { return ops_; }
 
  private:
-  template <class Visit>
-  static void each(std::string_view data, Visit visit) {
-    Message message(data);
-    for (Field field; message.next(field);) visit(field);
+  std::uint64_t read_opset(const Field& place) {
+    const auto found = reader_.fields(place.content, contract::kOpsetFields);
+    const std::string domain = text_in(found, kOpsetDomain);
+    if (!domain.empty() || single(found, kOpsetVersion) == nullptr) {
+      throw Invalid("opset of the domain " + domain);
+    }
+    return integer_in(found, kOpsetVersion);
   }
 
-  void read_graph(std::string_view graph, int depth) {
-    if (depth == kDeepest) throw Invalid("graphs nested too deeply");
-    each(graph, [this, depth](const Field& field) {
-      if (field.number == 1) read_node(field.bytes, depth);
-      if (field.number == 5) read_tensor(field.bytes, depth == 0);
-      if (field.number == 15) throw Invalid("a sparse tensor");
-    });
-  }
-
-  void read_node(std::string_view node, int depth) {
-    check_domain(node, 7);
-    each(node, [this, depth](const Field& field) {
-      if (field.number == 4) ops_.emplace(field.bytes);
-      if (field.number == 5) read_attribute(field.bytes, depth);
-    });
-  }
-
-  void read_attribute(std::string_view attribute, int depth) {
-    each(attribute, [this, depth](const Field& field) {
-      if (field.number == 5 || field.number == 10) read_tensor(field.bytes, false);
-      if (field.number == 6 || field.number == 11) read_graph(field.bytes, depth + 1);
-      if (field.number == 22 || field.number == 23) throw Invalid("a sparse tensor");
-    });
-  }
-
-  static void read_tensor(std::string_view tensor, bool may_be_external) {
-    each(tensor, [may_be_external](const Field& field) {
-      if (field.number != 13) return;  // external_data
-      if (!may_be_external) throw Invalid("external data where there can be none");
-      std::string_view key, value;
-      int fields = 0;
-      each(field.bytes, [&](const Field& part) {
-        ++fields;
-        (part.number == 1 ? key : value) = part.bytes;
-      });
-      if (fields != 2) throw Invalid("external data that is said twice, or half");
-      if (key == "location" && value != kInit) throw Invalid("external data not in init.bin");
-    });
-  }
-
-  static void check_domain(std::string_view message, std::uint64_t number) {
-    each(message, [number](const Field& field) {
-      if (field.number == number && !field.bytes.empty()) {
-        throw Invalid("an op of the domain " + std::string(field.bytes));
+  void read_graph(const Field& place, std::int64_t depth, bool is_outer) {
+    if (depth == 0) throw Invalid("graphs nested too deeply");
+    for (const Field& each : reader_.fields(place.content, contract::kGraphFields)) {
+      if (each.number == kGraphNode) read_node(each, depth);
+      if (each.number != kGraphInitializer) continue;
+      auto [name, tensor] = read_tensor(each, is_outer);
+      if (!is_outer) continue;
+      if (name.empty() || !file_.initializers.emplace(name, std::move(tensor)).second) {
+        throw Invalid("an initializer without a name of its own: " + name);
       }
-    });
+    }
   }
 
-  std::set<std::string> ops_;
+  void read_node(const Field& place, std::int64_t depth) {
+    std::string op;
+    for (const Field& each : reader_.fields(place.content, contract::kNodeFields)) {
+      if (each.number == kAttribute) read_attribute(each, depth);
+      if (each.number == kOpType) op = text_of(each);
+      if (each.number != kDomain) continue;
+      if (const std::string domain = text_of(each); !domain.empty()) {
+        throw Invalid("an op of the domain " + domain);
+      }
+    }
+    if (op.empty()) throw Invalid("a node without an op");
+    file_.ops.insert(std::move(op));
+  }
+
+  void read_attribute(const Field& place, std::int64_t depth) {
+    for (const Field& each : reader_.fields(place.content, contract::kAttributeFields)) {
+      if (each.number == kTensor || each.number == kTensors) read_tensor(each, false);
+      if (each.number == kGraph || each.number == kGraphs) read_graph(each, depth - 1, false);
+    }
+  }
+
+  std::pair<std::string, Initializer> read_tensor(const Field& place, bool may_be_external) {
+    const auto found = reader_.fields(place.content, contract::kTensorFields);
+    std::string name = text_in(found, kName);
+    const DType dtype = dtype_of_number(name, integer_in(found, kDataType));
+    Initializer tensor = {dtype, read_shape(name, found), 0, {}};
+    const auto count = product_of(tensor.shape, 1),
+               nbytes = product_of(tensor.shape, size_of(dtype));
+    if (!nbytes) throw Invalid(name + " has shape " + text_of(tensor.shape));
+    tensor.nbytes = *nbytes;
+    bool is_typed = false, is_described = false;
+    std::uint64_t typed_bytes = 0;
+    for (const Field& each : found) {
+      if (is_typed_data(each)) is_typed = true, typed_bytes += each.content.size();
+      is_described = is_described || each.number == kExternalData;
+    }
+    const Field* const raw = single(found, kRaw);
+    const std::uint64_t location = integer_in(found, kLocation);
+    if (location == kExternal && may_be_external && !is_typed && raw == nullptr) {
+      tensor.offset = read_offset(name, found, tensor);
+      return {std::move(name), std::move(tensor)};
+    }
+    if (location != 0 || is_described) {
+      throw Invalid(name + " has external data where there can be none");
+    }
+    const bool fits = raw != nullptr ? !is_typed && raw->content.size() == tensor.nbytes
+                                     : *count <= typed_bytes;  // each takes a byte at least
+    if (!fits) {
+      throw Invalid(name + " of shape " + text_of(tensor.shape) + " has another number of values");
+    }
+    return {std::move(name), std::move(tensor)};
+  }
+
+  static DType dtype_of_number(const std::string& name, std::uint64_t number) {
+    for (const DTypeRow& row : kDTypes) {
+      if (static_cast<std::uint64_t>(row.onnx) == number) return row.dtype;
+    }
+    throw Invalid(name + " has data type " + std::to_string(number));
+  }
+
+  static Shape read_shape(const std::string& name, const std::vector<Field>& fields) {
+    Shape shape;
+    for (const Field& each : fields) {
+      if (each.number != kDims) continue;
+      for (const std::uint64_t axis : integers_of(each, contract::kMaxAxes)) {
+        if (axis > contract::kMaxSize) throw Invalid(name + " has a huge axis");
+        shape.push_back(static_cast<std::int64_t>(axis));
+      }
+      if (shape.size() > contract::kMaxAxes) throw Invalid(name + " has too many axes");
+    }
+    return shape;
+  }
+
+  /// Where in `init.bin` an external tensor begins.
+  std::uint64_t read_offset(const std::string& name, const std::vector<Field>& fields,
+                            const Initializer& tensor) {
+    std::map<std::string, std::string> said;
+    for (const Field& each : fields) {
+      if (each.number != kExternalData) continue;
+      const auto entry = reader_.fields(each.content, contract::kEntryFields);
+      if (entry.size() != 2 || !said.emplace(text_in(entry, kKey), text_in(entry, kValue)).second) {
+        throw Invalid(name + " has external data that is said twice, or half");
+      }
+    }
+    const bool known = said.size() == 3 && said.count("offset") > 0 && said.count("length") > 0;
+    if (!known || said["location"] != kInit)
+      throw Invalid(name + " has external data not in init.bin");
+    const std::uint64_t offset = size_of_digits(said["offset"]);
+    if (size_of_digits(said["length"]) != tensor.nbytes || offset % size_of(tensor.dtype) != 0) {
+      throw Invalid(name + " has external data of another length than its shape, or not aligned");
+    }
+    return offset;
+  }
+
+  ProtobufReader reader_{static_cast<std::size_t>(contract::kMaxFields)};
+  OnnxFile file_;
 };
+
+void check_state(const OnnxFile& file, const std::vector<StateTensor>& state) {
+  for (const StateTensor& wanted : state) {
+    const auto found = file.initializers.find(wanted.name);
+    if (found == file.initializers.end() || found->second.dtype != wanted.dtype ||
+        found->second.shape != wanted.shape) {
+      throw Invalid("state tensor " + wanted.name + " does not fit its manifest");
+    }
+  }
+}
+
+/// Checks where a tensor lies in `init.bin`, and that its truth values are 0 or 1: others are
+/// undefined in C++.
+void check_external(const std::string& name, const Initializer& tensor, std::string_view init) {
+  if (!tensor.offset) return;
+  if (*tensor.offset > init.size() || tensor.nbytes > init.size() - *tensor.offset) {
+    throw Invalid(name + " ends beyond the " + std::to_string(init.size()) + " bytes of init.bin");
+  }
+  if (tensor.dtype != DType::boolean) return;
+  const std::string_view values = init.substr(static_cast<std::size_t>(*tensor.offset),
+                                              static_cast<std::size_t>(tensor.nbytes));
+  if (!std::all_of(values.begin(), values.end(), [](char value) { return (value & ~1) == 0; })) {
+    throw Invalid(name + " holds truth values beyond 0 and 1");
+  }
+}
 
 }  // namespace
 
-void check_graph(std::string_view content, const std::set<std::string>& ops) {
-  Reader reader;
-  reader.read_model(content);
-  if (reader.ops() != ops) throw Invalid("other ops than the manifest says");
+OnnxFile read_onnx(std::string_view content) {
+  return Reader().read(content);
+}
+
+OnnxFile check_graph(std::string_view content, const GraphSpec& spec,
+                     const std::vector<StateTensor>& state, std::string_view init) {
+  OnnxFile file = read_onnx(content);
+  if (file.opset != spec.opset) {
+    throw Invalid("opset " + std::to_string(file.opset) + ", the manifest says " +
+                  std::to_string(spec.opset));
+  }
+  if (file.ops != spec.ops) throw Invalid("other ops than the manifest says");
+  check_state(file, state);
+  for (const auto& [name, tensor] : file.initializers) check_external(name, tensor, init);
+  return file;
 }
 
 }  // namespace edgemeta

@@ -16,9 +16,10 @@ bool is_finite(const View& array);
 /// or dtype, or not finite.
 void check_samples(const char* name, const View& x, const TensorSpec& spec);
 
-/// Checks a whole support set, for a task of at most `ways` classes. Throws Error (input).
-void check_support(const View& x, const View& y, const Manifest& manifest,
-                   std::optional<std::int64_t> ways);
+/// Checks a whole support set, for a task of at most `ways` classes; errors call its arrays by the
+/// names. Throws Error (input).
+void check_support(const char* x_name, const View& x, const char* y_name, const View& y,
+                   const Manifest& manifest, std::optional<std::int64_t> ways);
 
 /// The number of inner steps. Throws Error (input): negative, or absurd.
 std::int64_t check_steps(std::int64_t steps);

@@ -1,9 +1,12 @@
 #include "sessions.hpp"
 
-#include <cstdlib>
 #include <cstring>
+#include <set>
+#include <utility>
 
 #include "dtypes.hpp"
+#include "manifest.hpp"
+#include "platform.hpp"
 
 namespace edgemeta {
 namespace {
@@ -11,8 +14,28 @@ namespace {
 constexpr int kGrowAsRequested = 1;  // ONNX Runtime's number for kSameAsRequested
 constexpr int kItsDefault = -1;
 
-Ort::MemoryInfo cpu() {
-  return Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
+static_assert(kDTypes[0].onnx == ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL &&
+                  kDTypes[10].onnx == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
+              "ONNX Runtime's numbers of dtypes are those of onnx.proto");
+
+/// Calls ONNX Runtime: an error of it is one of ours.
+template <class Call>
+auto guarded(Call call) {
+  try {
+    return call();
+  } catch (const Ort::Exception& error) {
+    throw Error(Error::Kind::failure, "onnxruntime failed", error.what());
+  }
+}
+
+ONNXTensorElementDataType type_of(const View& view) {
+  return static_cast<ONNXTensorElementDataType>(row_of(view.dtype()).onnx);
+}
+
+const Ort::MemoryInfo& cpu() {
+  static const Ort::MemoryInfo made =
+      Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
+  return made;
 }
 
 std::shared_ptr<const Ort::Env> make_environment() {
@@ -23,7 +46,7 @@ std::shared_ptr<const Ort::Env> make_environment() {
   }
   // Official builds of 1.29 and newer send telemetry from the moment that their environment is
   // made; a caller's own setting stays.
-  setenv("ORT_DISABLE_TELEMETRY", "1", 0);
+  set_default("ORT_DISABLE_TELEMETRY", "1");
   auto environment = std::make_shared<Ort::Env>(ORT_LOGGING_LEVEL_ERROR, "edgemeta");
   environment->DisableTelemetryEvents();  // where the program had made one already
   try {
@@ -38,7 +61,7 @@ std::shared_ptr<const Ort::Env> make_environment() {
 }
 
 std::shared_ptr<const Ort::Env> environment() {
-  static const std::shared_ptr<const Ort::Env> made = make_environment();
+  static const std::shared_ptr<const Ort::Env> made = guarded(make_environment);
   return made;
 }
 
@@ -54,7 +77,7 @@ Ort::SessionOptions session_options(int threads, std::string& init) {
   // Threads that wait for work without sleeping take the processor from whatever else the device
   // does, for no gain or a small one.
   options.AddConfigEntry("session.intra_op.allow_spinning", "0");
-  options.AddExternalInitializersFromFilesInMemory({"init.bin"}, {init.data()}, {init.size()});
+  options.AddExternalInitializersFromFilesInMemory({kInitFile}, {init.data()}, {init.size()});
   return options;
 }
 
@@ -91,56 +114,95 @@ std::set<std::string> output_names(const Ort::Session& session) {
   return names;
 }
 
-/// What ONNX Runtime reads in place: nothing is copied.
-Ort::Value wrapped(const View& view) {
-  // ONNX Runtime wants a pointer to change, and changes no input.
-  auto* data = const_cast<std::byte*>(view.bytes());
-  return Ort::Value::CreateTensor(cpu(), data, view.nbytes(), view.shape().data(),
-                                  view.shape().size(), row_of(view.dtype()).onnx);
+std::vector<const char*> pointers_to(const std::vector<std::string>& names) {
+  std::vector<const char*> pointers;
+  for (const std::string& name : names) pointers.push_back(name.c_str());
+  return pointers;
+}
+
+std::set<std::string> set_of(const std::vector<std::string>& names) {
+  return {names.begin(), names.end()};
 }
 
 }  // namespace
 
 Graph::Graph(const std::filesystem::path& path, const std::string& content, std::string& init,
-             int threads, const std::set<std::string>& inputs, std::vector<std::string> outputs)
+             int threads, std::vector<std::string> inputs, std::vector<std::string> outputs)
     : environment_(environment()),
       session_(open(path, *environment_, content, init, threads)),
-      outputs_(std::move(outputs)) {
-  if (input_names(session_) != inputs ||
-      output_names(session_) != std::set<std::string>(outputs_.begin(), outputs_.end())) {
+      inputs_(std::move(inputs)),
+      outputs_(std::move(outputs)),
+      input_names_(pointers_to(inputs_)),
+      output_names_(pointers_to(outputs_)) {
+  const bool fits = guarded([this] {
+    return input_names(session_) == set_of(inputs_) && output_names(session_) == set_of(outputs_);
+  });
+  if (!fits) {
     throw Error(Error::Kind::bundle, path.string() + " does not fit its manifest",
                 "other inputs or outputs", "", "export the bundle again");
   }
 }
 
-std::vector<Ort::Value> Graph::run(const Given& given) const {
-  std::vector<const char*> inputs, outputs;
-  std::vector<Ort::Value> values;
-  for (const auto& [name, view] : given) {
-    inputs.push_back(name.c_str());
-    values.push_back(wrapped(view));
+std::vector<Ort::Value> Graph::run(const std::vector<const OrtValue*>& inputs) const {
+  std::vector<const char*> names;
+  std::vector<const OrtValue*> values;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i] == nullptr) continue;
+    names.push_back(input_names_[i]);
+    values.push_back(inputs[i]);
   }
-  for (const std::string& name : outputs_) outputs.push_back(name.c_str());
-  try {
-    return session_.Run(Ort::RunOptions{nullptr}, inputs.data(), values.data(), values.size(),
-                        outputs.data(), outputs.size());
-  } catch (const Ort::Exception& error) {
-    throw Error(Error::Kind::failure, "onnxruntime failed", error.what());
-  }
+  std::vector<OrtValue*> made(outputs_.size(), nullptr);
+  call(names.data(), values.data(), values.size(), made.data());
+  std::vector<Ort::Value> results;
+  for (OrtValue* value : made) results.emplace_back(value);
+  return results;
+}
+
+Ort::Value Graph::run_one(const std::vector<const OrtValue*>& inputs) const {
+  OrtValue* made = nullptr;
+  call(input_names_.data(), inputs.data(), inputs.size(), &made);
+  return Ort::Value(made);
+}
+
+/// Calls the C interface: the C++ one wants all values side by side, those of the state in every
+/// call. When it fails, it makes no value.
+void Graph::call(const char* const* names, const OrtValue* const* values, std::size_t count,
+                 OrtValue** made) const {
+  guarded([&] {
+    Ort::ThrowOnError(Ort::GetApi().Run(session_, nullptr, names, values, count,
+                                        output_names_.data(), output_names_.size(), made));
+  });
+}
+
+Ort::Value wrapped(const View& view) {
+  return guarded([&view] {
+    // ONNX Runtime wants a pointer to change, and changes no input.
+    auto* data = const_cast<std::byte*>(view.bytes());
+    return Ort::Value::CreateTensor(cpu(), data, view.nbytes(), view.shape().data(),
+                                    view.shape().size(), type_of(view));
+  });
 }
 
 View view_of(const Ort::Value& value) {
-  const auto info = value.GetTensorTypeAndShapeInfo();
-  return {dtype_where(&DTypeRow::onnx, info.GetElementType()), info.GetShape(),
-          value.GetTensorRawData()};
+  return guarded([&value]() -> View {
+    const auto info = value.GetTensorTypeAndShapeInfo();
+    const auto type = info.GetElementType();
+    for (const DTypeRow& row : kDTypes) {
+      if (row.onnx == type) return {row.dtype, info.GetShape(), value.GetTensorRawData()};
+    }
+    throw Error(Error::Kind::failure, "onnxruntime returned an unknown dtype",
+                std::to_string(type));
+  });
 }
 
 Ort::Value copy_of(const View& view) {
-  const Ort::AllocatorWithDefaultOptions allocator;
-  Ort::Value value = Ort::Value::CreateTensor(allocator, view.shape().data(), view.shape().size(),
-                                              row_of(view.dtype()).onnx);
-  std::memcpy(value.GetTensorMutableRawData(), view.bytes(), view.nbytes());
-  return value;
+  return guarded([&view] {
+    const Ort::AllocatorWithDefaultOptions allocator;
+    Ort::Value value = Ort::Value::CreateTensor(allocator, view.shape().data(), view.shape().size(),
+                                                type_of(view));
+    std::memcpy(value.GetTensorMutableRawData(), view.bytes(), view.nbytes());
+    return value;
+  });
 }
 
 }  // namespace edgemeta

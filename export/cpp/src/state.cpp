@@ -1,14 +1,14 @@
 #include "state.hpp"
 
-#include <algorithm>
-#include <set>
 #include <utility>
 
 #include "bundle.hpp"
-#include "files.hpp"
+#include "contract.hpp"
 #include "inputs.hpp"
 #include "invalid.hpp"
-#include "json.hpp"
+#include "labels.hpp"
+#include "platform.hpp"
+#include "sizes.hpp"
 #include "tensor_file.hpp"
 
 namespace edgemeta {
@@ -20,10 +20,8 @@ constexpr const char* kVersionKey = "edgemeta.format_version";
 constexpr const char* kBundleKey = "edgemeta.bundle";
 constexpr const char* kWaysKey = "edgemeta.ways";
 constexpr const char* kLabelsKey = "edgemeta.labels";
+constexpr const char* kNotesKey = "edgemeta.estimator";
 constexpr const char* kDigestKey = "edgemeta.sha256";
-constexpr std::size_t kLabelsRoom = kHeaderRoom / 4;  // quotes and backslashes are doubled in there
-constexpr std::size_t kMostKept = 65'536;             // samples that Python may keep beside a state
-constexpr std::size_t kMostDigits = 9;
 
 Error refused(const std::string& what, const std::string& got = "",
               const std::string& expected = "", const std::string& hint = "") {
@@ -36,27 +34,31 @@ std::string value_of(const TensorFile& file, const char* key) {
 }
 
 /// How large a state file of a bundle can be, with a support set kept beside it.
-std::size_t most_bytes(const Manifest& manifest) {
-  std::size_t most = 2 * kHeaderRoom;
+std::uint64_t most_bytes(const Manifest& manifest) {
+  std::uint64_t most = 2 * contract::kHeaderRoom;
+  // The manifest's check bounds what is multiplied here: far from 64 bits.
+  const auto add = [&most](const Shape& shape, DType dtype) {
+    most += product_of(shape, size_of(dtype)).value();
+  };
   for (const StateTensor& tensor : manifest.state) {
-    most += count_of(tensor.shape_at(manifest.most_ways())) * size_of(tensor.dtype);
+    add(tensor.shape_at(manifest.most_ways()), tensor.dtype);
   }
   for (const TensorSpec& spec : {manifest.input, manifest.target}) {
-    most += kMostKept * count_of(spec.shape) * size_of(spec.dtype);
+    Shape shape = spec.shape;
+    shape.insert(shape.begin(), contract::kMostKept);
+    add(shape, spec.dtype);
   }
   return most;
 }
 
-TensorFile read(const fs::path& path, const Manifest& manifest) {
-  const std::size_t most = most_bytes(manifest);
-  try {
-    if (const auto content = read_regular(path, most, true)) return parse_tensors(*content);
-  } catch (const Invalid& error) {
-    throw refused(path.string() + " is no readable state file", error.what(), "",
-                  "write one with `edgemeta-cpp adapt` or Learner::save");
-  }
-  throw refused(path.string() + " is too large for a state of this bundle", "",
-                "at most " + std::to_string(most) + " bytes");
+Error too_large(const std::string& where, std::uint64_t most) {
+  return refused(where + " is too large for a state of this bundle", "",
+                 "at most " + std::to_string(most) + " bytes");
+}
+
+Error unreadable(const std::string& where, const Invalid& error) {
+  return refused(where + " is no readable state file", error.what(), "",
+                 "write one with `edgemeta-cpp adapt` or Learner::save");
 }
 
 void check_metadata(const std::string& where, const TensorFile& file,
@@ -77,7 +79,7 @@ std::optional<std::int64_t> read_ways(const std::string& where, const TensorFile
   if (!manifest.most_ways()) return std::nullopt;
   const std::int64_t least = manifest.any_ways() ? 1 : 2;  // the init of a shared head has one row
   const std::string text = value_of(file, kWaysKey);
-  const bool number = !text.empty() && text.size() <= kMostDigits &&
+  const bool number = !text.empty() && text.size() <= contract::kMostWaysDigits &&
                       text.find_first_not_of("0123456789") == std::string::npos;
   const std::int64_t ways = number ? std::stoll(text) : 0;
   if (ways < least || ways > *manifest.most_ways()) {
@@ -88,8 +90,8 @@ std::optional<std::int64_t> read_ways(const std::string& where, const TensorFile
 }
 
 /// Moves the tensors of the state out of the file, checked.
-Tensors read_tensors_of(const std::string& where, TensorFile& file, const Manifest& manifest,
-                        std::optional<std::int64_t> ways) {
+Tensors take_tensors(const std::string& where, TensorFile& file, const Manifest& manifest,
+                     std::optional<std::int64_t> ways) {
   Tensors tensors;
   for (const StateTensor& wanted : manifest.state) {
     const auto found = file.tensors.find(wanted.name);
@@ -112,69 +114,84 @@ Tensors read_tensors_of(const std::string& where, TensorFile& file, const Manife
   return tensors;
 }
 
-Label label_of(const Json& value) {
-  if (value.is_string()) return value.get<std::string>();
-  if (value.is_number_integer() || value.is_boolean()) return value.get<std::int64_t>();
-  if (value.is_number()) return value.get<double>();
-  throw Invalid("one that is neither text nor number");
-}
-
-std::vector<Label> read_labels(const std::string& where, const std::string& text) {
+std::optional<std::vector<Label>> read_labels(const std::string& where, const TensorFile& file) {
+  const auto text = file.metadata.find(kLabelsKey);
+  if (text == file.metadata.end()) return std::nullopt;
   try {
-    const Json list = Json::parse(text);
-    if (!list.is_array()) throw Invalid(text);
-    std::vector<Label> labels;
-    for (const Json& value : list) labels.push_back(label_of(value));
-    if (std::set<Label>(labels.begin(), labels.end()).size() != labels.size()) {
-      throw Invalid("one of them twice");
-    }
-    return labels;
-  } catch (const std::exception& error) {  // ours, or the JSON library's
+    return parse_labels(text->second);
+  } catch (const Invalid& error) {
     throw refused(where + " has no readable labels", error.what(), "", "adapt again");
   }
 }
 
-std::string format_labels(const std::vector<Label>& labels) {
-  Json list = Json::array();
-  for (const Label& label : labels) {
-    std::visit([&list](const auto& value) { list.push_back(value); }, label);
-  }
-  try {
-    const std::string text = list.dump();
-    if (text.size() <= kLabelsRoom) return text;
-    throw Error(Error::Kind::input, "labels are too long", std::to_string(text.size()),
-                "at most " + std::to_string(kLabelsRoom));
-  } catch (const Json::exception&) {
-    throw Error(Error::Kind::input, "labels must be UTF-8");
-  }
+TensorPieces pieces_of(const StateViews& state, const std::string& fingerprint) {
+  Metadata metadata = {{kBundleKey, fingerprint}, {kVersionKey, "1"}};
+  if (state.ways) metadata[kWaysKey] = std::to_string(*state.ways);
+  if (state.notes) metadata[kNotesKey] = *state.notes;
+  if (state.labels) metadata[kLabelsKey] = format_labels(*state.labels);
+  Views tensors = state.tensors;
+  tensors.insert(state.extra.begin(), state.extra.end());
+  metadata[kDigestKey] = digest(metadata, tensors);
+  return format_tensors(metadata, tensors);
 }
 
 }  // namespace
 
-void write_state(const fs::path& path, const StateFile& state, const std::string& fingerprint) {
-  TensorFile file = {{{kBundleKey, fingerprint}, {kVersionKey, "1"}}, state.tensors};
-  if (state.ways) file.metadata[kWaysKey] = std::to_string(*state.ways);
-  if (!state.labels.empty()) file.metadata[kLabelsKey] = format_labels(state.labels);
-  file.metadata[kDigestKey] = digest(file);
-  write_tensors(path, file);
+void write_state(const fs::path& path, const StateViews& state, const std::string& fingerprint) {
+  const TensorPieces pieces = pieces_of(state, fingerprint);
+  write_atomically(path, pieces.all());
+}
+
+std::vector<std::byte> format_state(const StateViews& state, const std::string& fingerprint) {
+  const TensorPieces pieces = pieces_of(state, fingerprint);
+  const auto all = pieces.all();
+  std::size_t size = 0;
+  for (const std::string_view piece : all) size += piece.size();
+  std::vector<std::byte> content;
+  content.reserve(size);
+  for (const std::string_view piece : all) {
+    const auto* const first = reinterpret_cast<const std::byte*>(piece.data());
+    content.insert(content.end(), first, first + piece.size());
+  }
+  return content;
 }
 
 StateFile read_state(const fs::path& path, const Manifest& manifest,
                      const std::string& fingerprint) {
-  const std::string where = path.string();
-  TensorFile file = read(path, manifest);
+  const std::uint64_t most = most_bytes(manifest);
+  std::optional<std::string> content;
+  try {
+    content = read_regular(path, most, true);
+  } catch (const Invalid& error) {
+    throw unreadable(path.string(), error);
+  }
+  if (!content) throw too_large(path.string(), most);
+  return parse_state(*content, path.string(), manifest, fingerprint);
+}
+
+StateFile parse_state(std::string_view content, const std::string& where, const Manifest& manifest,
+                      const std::string& fingerprint) {
+  if (const auto most = most_bytes(manifest); content.size() > most) throw too_large(where, most);
+  TensorFile file;
+  try {
+    file = parse_tensors(content);
+  } catch (const Invalid& error) {
+    throw unreadable(where, error);
+  }
   check_metadata(where, file, fingerprint);
   const std::string said = value_of(file, kDigestKey);
   file.metadata.erase(kDigestKey);
-  if (said != digest(file)) {
+  if (said != digest(file.metadata, views_of(file.tensors))) {
     throw refused(where + " is damaged", "other values than were saved", "", "copy it again");
   }
   StateFile state;
   state.ways = read_ways(where, file, manifest);
-  if (file.metadata.count(kLabelsKey) > 0) {
-    state.labels = read_labels(where, file.metadata.at(kLabelsKey));
+  state.labels = read_labels(where, file);
+  if (const auto notes = file.metadata.find(kNotesKey); notes != file.metadata.end()) {
+    state.notes = notes->second;
   }
-  state.tensors = read_tensors_of(where, file, manifest, state.ways);
+  state.tensors = take_tensors(where, file, manifest, state.ways);
+  state.extra = std::move(file.tensors);  // what is left
   return state;
 }
 

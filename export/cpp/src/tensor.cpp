@@ -1,8 +1,20 @@
 #include "edgemeta/tensor.hpp"
 
 #include "dtypes.hpp"
+#include "sizes.hpp"
 
 namespace edgemeta {
+namespace {
+
+std::size_t in_memory(const Shape& shape, std::size_t size) {
+  const auto product = product_of(shape, size);
+  if (!product || *product > kMostInMemory) {
+    throw Error(Error::Kind::input, "an array of shape " + text_of(shape) + " fits no memory");
+  }
+  return static_cast<std::size_t>(*product);
+}
+
+}  // namespace
 
 std::string_view name_of(DType dtype) {
   return row_of(dtype).name;
@@ -21,9 +33,11 @@ std::string text_of(const Shape& shape) {
 }
 
 std::size_t count_of(const Shape& shape) {
-  std::size_t count = 1;
-  for (const std::int64_t axis : shape) count *= static_cast<std::size_t>(axis);
-  return count;
+  return in_memory(shape, 1);
+}
+
+std::size_t nbytes_of(const Shape& shape, DType dtype) {
+  return in_memory(shape, size_of(dtype));
 }
 
 void View::check_count(std::size_t values) const {

@@ -2,25 +2,40 @@
 
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "edgemeta/tensor.hpp"
 
 namespace edgemeta {
 
-/// What a file's header may take: bytes; thousands of tensors need less.
-inline constexpr std::size_t kHeaderRoom = 1 << 20;
+using Metadata = std::map<std::string, std::string>;
+using Views = std::map<std::string, View>;
+
+/// Views of arrays, which have to outlive them.
+Views views_of(const Tensors& tensors);
+
+/// A safetensors file that has not been put together: the values stay where they are.
+struct TensorPieces {
+  std::string header;                    // with its length in front
+  std::vector<std::string_view> values;  // of the tensors, one behind the other
+
+  /// All bytes in order: of the header, which must not be moved meanwhile, and of the tensors.
+  std::vector<std::string_view> all() const;
+};
 
 /// Reads the content of a safetensors file. Throws Invalid: it is damaged.
 TensorFile parse_tensors(std::string_view content);
 
-/// The content of a safetensors file.
-std::string format_tensors(const TensorFile& file);
+/// A safetensors file of these. Throws Error (input): a name or metadata is no UTF-8, or they are
+/// longer than a reader takes.
+TensorPieces format_tensors(const Metadata& metadata, const Views& tensors);
 
 /// The sha256, in hex, of tensors and metadata, whatever their order in a file: of all metadata,
 /// name and value; then of all tensors, name, dtype, the sizes of the axes joined by commas, and
 /// the values; both in order of their names, and every text ended by a zero byte.
-std::string digest(const TensorFile& file);
+std::string digest(const Metadata& metadata, const Views& tensors);
 
 }  // namespace edgemeta

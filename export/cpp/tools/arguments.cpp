@@ -17,12 +17,14 @@ edgemeta::Error usage(const std::string& command, const std::string& what) {
 
 Arguments::Arguments(std::string command, const std::vector<std::string>& words,
                      const std::vector<std::string>& positions,
-                     const std::vector<std::string>& options)
+                     const std::vector<std::string>& options, const std::vector<std::string>& flags)
     : command_(std::move(command)) {
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
     if (word == "--json") {
       json_ = true;
+    } else if (std::find(flags.begin(), flags.end(), word) != flags.end()) {
+      flags_.insert(word);
     } else if (word.rfind("--", 0) != 0) {
       positions_.push_back(word);
     } else if (std::find(options.begin(), options.end(), word) == options.end()) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,12 +15,16 @@ class Arguments {
   /// Throws edgemeta::Error (input): an unknown option, one without its value, or another number of
   /// positions than `positions` names.
   Arguments(std::string command, const std::vector<std::string>& words,
-            const std::vector<std::string>& positions, const std::vector<std::string>& options);
+            const std::vector<std::string>& positions, const std::vector<std::string>& options,
+            const std::vector<std::string>& flags = {});
 
   const std::string& position(std::size_t index) const { return positions_[index]; }
 
   /// Whether --json was given, which every command takes.
   bool json() const { return json_; }
+
+  /// Whether one of the flags was given.
+  bool flag(const std::string& name) const { return flags_.count(name) > 0; }
 
   /// The last value of an option.
   std::optional<std::string> text(const std::string& option) const;
@@ -37,5 +42,6 @@ class Arguments {
   std::string command_;
   std::vector<std::string> positions_;
   std::map<std::string, std::vector<std::string>> values_;
+  std::set<std::string> flags_;
   bool json_ = false;
 };

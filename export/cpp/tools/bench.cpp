@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "arguments.hpp"
+#include "bare.hpp"
 #include "commands.hpp"
 #include "edgemeta/runner.hpp"
 #include "episode.hpp"
@@ -21,6 +22,7 @@ using edgemeta::Tensor;
 using Json = nlohmann::json;
 
 constexpr int kWarmUp = 3;
+constexpr int kCalls = 100;  // of ONNX Runtime alone, for each repeat: one may take microseconds
 
 /// `samples` of x, taken in turns.
 Tensor repeated(const Tensor& x, std::int64_t samples) {
@@ -38,7 +40,7 @@ Tensor repeated(const Tensor& x, std::int64_t samples) {
 
 /// A support set with `shots` samples per class (regression: in all), of the selftest's samples.
 std::pair<Tensor, Tensor> support_set(const Runner& runner, std::int64_t shots) {
-  const Episode recorded = read_episode(runner.path() / "selftest.safetensors");
+  const Episode recorded = read_selftest(runner);
   const std::int64_t ways = runner.manifest().ways.value_or(1);
   Tensor x = repeated(recorded.support_x, shots * ways);
   if (!runner.manifest().classification) return {x, repeated(recorded.support_y, shots)};
@@ -86,6 +88,22 @@ Json measure(const Runner& runner, std::int64_t shots, std::int64_t steps, std::
           {"predict", latency(predicting)}};
 }
 
+/// Measures predicting one sample beside ONNX Runtime alone, in turns: what the library adds.
+Json measure_bare(const edgemeta::Learner& learner, const Tensor& one, Bare& bare,
+                  std::int64_t repeats) {
+  std::vector<double> ours, alone;
+  for (std::int64_t i = 0; i < repeats * kCalls; ++i) {
+    const Stopwatch predict;
+    learner.predict_logits(one);
+    ours.push_back(predict.milliseconds());
+    const Stopwatch run;
+    bare.run();
+    alone.push_back(run.milliseconds());
+  }
+  const double ratio = percentile(ours, 0.5) / percentile(alone, 0.5);
+  return {{"predict", latency(ours)}, {"bare", latency(alone)}, {"ratio", ratio}};
+}
+
 /// The largest resident set so far, in 10^6 bytes; nothing where the system has no word.
 std::optional<double> peak_mb() {
   std::ifstream status("/proc/self/status");
@@ -99,7 +117,7 @@ std::optional<double> peak_mb() {
 
 void bench(const Words& words) {
   const Arguments arguments("bench", words, {"BUNDLE"},
-                            {"--shots", "--steps", "--repeats", "--threads"});
+                            {"--shots", "--steps", "--repeats", "--threads"}, {"--bare"});
   const auto threads = arguments.integer("--threads", 1);
   auto shots = arguments.integers("--shots", 1);
   if (shots.empty()) shots = {1, 5};
@@ -126,11 +144,17 @@ void bench(const Words& words) {
   cold["bundle_mb"] = peak && base ? Json(*peak - *base) : Json();
   Json speeds = Json::array();
   for (const std::int64_t n : shots) speeds.push_back(measure(runner, n, steps, repeats));
+  Json beside;
+  if (arguments.flag("--bare")) {
+    Bare bare(runner, learner, one, static_cast<int>(threads.value_or(0)));
+    beside = measure_bare(learner, one, bare, repeats);
+  }
   if (arguments.json()) {
     std::cout << Json{{"bundle", runner.fingerprint()},
                       {"threads", threads ? Json(*threads) : Json()},
                       {"repeats", repeats},
                       {"latency_ms", speeds},
+                      {"bare", beside},
                       {"cold_start", cold}}
                      .dump()
               << '\n';
@@ -148,4 +172,10 @@ void bench(const Words& words) {
             << " ms, first adapt " << cold["adapt_ms"].get<double>() << " ms, first predict "
             << cold["predict_ms"].get<double>() << " ms\n";
   if (peak) std::cout << "peak memory " << *peak << " MB\n";
+  if (!beside.is_null()) {
+    std::cout << std::setprecision(4) << "predict one " << beside["predict"]["p50"].get<double>()
+              << " ms, ONNX Runtime alone " << beside["bare"]["p50"].get<double>()
+              << " ms: " << std::setprecision(2) << beside["ratio"].get<double>()
+              << " times as long\n";
+  }
 }

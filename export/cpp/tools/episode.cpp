@@ -30,8 +30,14 @@ T scalar(const Tensor& tensor, const char* name) {
 
 }  // namespace
 
-Episode read_episode(const std::filesystem::path& path) {
-  Tensors tensors = edgemeta::read_tensors(path).tensors;
+Episode read_selftest(const edgemeta::Runner& runner) {
+  return read_episode(runner, runner.path() / "selftest.safetensors");
+}
+
+Episode read_episode(const edgemeta::Runner& runner, const std::filesystem::path& path) {
+  const bool is_own =
+      path.lexically_normal() == (runner.path() / "selftest.safetensors").lexically_normal();
+  Tensors tensors = is_own ? runner.selftest() : edgemeta::read_tensors(path).tensors;
   Tensor x = taken(tensors, "support_x", path);
   Tensor y = taken(tensors, "support_y", path);
   // Without queries the support samples are predicted.

@@ -17,8 +17,12 @@ struct Episode {
       results;  ///< by the file's names: state, losses, prediction, or samples of them
 };
 
-/// Reads an episode of a bundle. Throws Error (input): it is missing, damaged, or no episode.
-Episode read_episode(const std::filesystem::path& path);
+/// Reads an episode; the bundle's own one by size and hash. Throws Error (input, or bundle for the
+/// bundle's own): it is missing, damaged, or no episode.
+Episode read_episode(const edgemeta::Runner& runner, const std::filesystem::path& path);
+
+/// Reads the episode that the bundle has. Throws as `read_episode`.
+Episode read_selftest(const edgemeta::Runner& runner);
 
 /// "logits" or "output".
 std::string prediction_name(const edgemeta::Manifest& manifest);

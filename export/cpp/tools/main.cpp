@@ -77,6 +77,7 @@ const std::map<std::string, Command> kCommands = {
     --steps N       Inner steps. [default: the bundle's]
     --repeats N     Measured calls of each. [default: 50]
     --threads N     CPU threads. [default: one per core]
+    --bare          Compare predicting one sample with ONNX Runtime alone.
     --json          Print one JSON document.
 
   Example:

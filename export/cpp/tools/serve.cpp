@@ -49,7 +49,7 @@ class Server {
     if (!runner_)
       throw Error(Error::Kind::input, "nothing is loaded", "", "", "load a bundle first");
     if (repeats < 1) throw Error(Error::Kind::input, "repeats must be at least 1");
-    const Episode episode = read_episode(path);
+    const Episode episode = read_episode(*runner_, path);
     edgemeta::AdaptOptions options;
     options.steps = episode.steps;
     options.lr_scale = episode.lr_scale;

@@ -20,7 +20,7 @@ using edgemeta::Tensor;
 /// The difference of each group, "state", "losses" and "logits" or "output": that of the tensor
 /// which comes nearest to its limit.
 std::map<std::string, Difference> replay(const edgemeta::Runner& runner) {
-  const Episode episode = read_episode(runner.path() / "selftest.safetensors");
+  const Episode episode = read_selftest(runner);
   edgemeta::AdaptOptions options;
   options.steps = episode.steps;
   options.lr_scale = episode.lr_scale;

@@ -2,8 +2,10 @@
 
 #pragma once
 
+#include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace [[gnu::visibility("default")]] edgemeta {
 
@@ -22,13 +24,21 @@ class Error : public std::runtime_error {
   Error(Kind kind, const std::string& what, const std::string& got = "",
         const std::string& expected = "", const std::string& hint = "");
 
+  /// The same, with the losses of the adaptation that was refused.
+  Error(const Error& error, std::vector<float> losses);
+
   Kind kind() const { return kind_; }
+
+  /// (steps + 1), the support loss before each step and after the last, of an adaptation that was
+  /// refused (kind `adaptation`); else empty.
+  const std::vector<float>& losses() const;
 
   /// What a program should exit with: 2 for bad input, 1 for a failure.
   int exit_code() const { return kind_ == Kind::input || kind_ == Kind::bundle ? 2 : 1; }
 
  private:
   Kind kind_;
+  std::shared_ptr<const std::vector<float>> losses_;  // shared: copying an exception cannot throw
 };
 
 }  // namespace edgemeta

@@ -8,10 +8,11 @@
 // cheap to copy, and may be used by several threads at once. After a fork, load the bundle anew.
 //
 // The names are those of the Python package, and so is what they do, but for this: data must have
-// the bundle's dtype exactly, where Python converts; nothing is signed, frozen, or held out.
+// the bundle's dtype exactly, where Python converts; nothing is frozen.
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -20,6 +21,7 @@
 #include <variant>
 #include <vector>
 
+#include "edgemeta/bytes.hpp"
 #include "edgemeta/error.hpp"
 #include "edgemeta/tensor.hpp"
 
@@ -93,11 +95,17 @@ class Learner {
 
   /// Writes the state to a `.safetensors` file, whole or not at all: Python reads it, too.
   /// `labels` are what the classes are called, by class index; empty leaves it at `labels()`.
-  /// Throws Error (failure): the file cannot be written; Error (input): the labels are too long.
+  /// Throws Error (failure): the file cannot be written; Error (input): the labels could not be
+  /// read back, because two are equal, a text is not UTF-8 or has control characters, or a number
+  /// is not finite, or whole and beyond 2^53.
   void save(const std::filesystem::path& path, const std::vector<Label>& labels = {}) const;
+
+  /// The content of the file that `save` writes, for a storage of your own. Throws as `save`.
+  std::vector<std::byte> serialize(const std::vector<Label>& labels = {}) const;
 
  private:
   friend class Runner;
+  friend struct Access;
   struct State;
   explicit Learner(std::shared_ptr<const State> state);
 
@@ -119,24 +127,52 @@ struct AdaptOptions {
   /// Refuse an adaptation that diverged: the last loss not finite, or above 1.5 times the first
   /// and 0.01 (for regression, times the targets' mean square), or a state that is not finite.
   bool guard = true;
+  /// Samples and labels (or targets) as x and y, not among them, on which the learner must be no
+  /// worse than the start: as many right labels, or no larger a loss. A start that does not know
+  /// some of the classes has their labels wrong. Both or neither.
+  std::optional<View> holdout_x = {}, holdout_y = {};
+};
+
+/// Choices of loading a bundle.
+struct RunnerOptions {
+  /// Of ONNX Runtime, within one operator; 0 is one for each core.
+  int threads = 0;
+  /// A public key, the content of a PEM file: the bundle must be signed with the private one.
+  /// Empty also takes unsigned bundles.
+  std::string key = {};
+};
+
+/// The content of a bundle's files. It is only read, while a runner is made.
+struct BundleFiles {
+  Bytes manifest;        ///< manifest.json
+  Bytes adapt, predict;  ///< adapt.onnx, predict.onnx
+  Bytes init;            ///< init.bin
+  Bytes signature = {};  ///< manifest.sig of a signed bundle
 };
 
 /// A loaded bundle.
 ///
-/// Checked as in Python: the manifest's version, types, limits, names and shapes; size and sha256
-/// of every file, none of which is a link; that the graphs have no ops but those that the manifest
-/// lists, all of the standard ONNX domain, and no external data but in `init.bin`; the names of
-/// their inputs and outputs. Sessions are made of the bytes that were checked, in memory.
-/// Left to ONNX Runtime, where Python looks itself: the layout of tensors within the graphs and
-/// within `init.bin`, and what its protobuf parser takes for valid. Not checked: signatures, and
-/// the fields of the manifest that `Manifest` does not have.
+/// Checked as in Python: the manifest's fields, types, limits, names and shapes; size and sha256 of
+/// every file but the selftest, none of which is a link; that the graphs have nothing that the
+/// compiler does not write: no op but those that the manifest lists, all of the standard ONNX
+/// domain, and no external data but in `init.bin`; the names of their inputs and outputs. Sessions
+/// are made of the bytes that were checked, in memory. Left to Python: the manifest's seal, and the
+/// content of its `training`.
 class Runner {
  public:
   /// Loads the bundle in a directory. `threads` are those of ONNX Runtime within one operator;
   /// 0 is one for each core. Throws Error (bundle): it is missing, damaged, or of an unknown
-  /// version; Error (input): threads cannot be used.
+  /// version; Error (input): threads cannot be used; Error (failure): ONNX Runtime cannot be used.
   explicit Runner(const std::filesystem::path& bundle, int threads = 0);
 
+  /// The same, with more choices. Throws, too, Error (bundle): it is not signed by the key; Error
+  /// (input): the key cannot be used.
+  Runner(const std::filesystem::path& bundle, const RunnerOptions& options);
+
+  /// Loads a bundle from memory. Throws as the others.
+  explicit Runner(const BundleFiles& files, const RunnerOptions& options = {});
+
+  /// The directory; empty for a bundle from memory.
   const std::filesystem::path& path() const;
   const Manifest& manifest() const;
 
@@ -150,18 +186,35 @@ class Runner {
   /// y (S,) int64 labels 0, 1, ... below the ways, or (S, *target.shape) targets. To a shared head,
   /// a label beyond the classes of `options.state` is a new class.
   /// Throws Error (input): the support set or a number cannot be used; Error (adaptation): it
-  /// diverged. Neither the runner nor `options.state` changes.
+  /// diverged, or made the holdout worse. Neither the runner nor `options.state` changes.
   Learner adapt(const View& x, const View& y, const AdaptOptions& options = {}) const;
+
+  /// Reads the recorded episode, `selftest.safetensors`, which nothing else reads: what PyTorch
+  /// computed, to compare with what this machine does. cpp_runtime_notes.md describes its tensors.
+  /// Throws Error (bundle): it is missing or damaged; Error (input): the bundle came from memory.
+  Tensors selftest() const;
 
   /// Reads a learner that `Learner::save` wrote, here or in Python. Throws Error (bundle): the
   /// file is missing, damaged, or belongs to another bundle.
   Learner load(const std::filesystem::path& path) const;
 
+  /// Reads what `Learner::serialize` returned, or the content of a state file. Throws as the other.
+  Learner load(Bytes content) const;
+
  private:
   friend class Learner;
+  friend struct Access;
   struct Core;
 
   std::shared_ptr<const Core> core_;
 };
+
+/// The classes (Q,) int64 that (Q, ways) float32 logits predict: `Learner::predict` of what
+/// `Learner::predict_logits` returned, without another run. Throws Error (input): other logits.
+Tensor labels_of(const View& logits);
+
+/// The probabilities (Q, ways) float32 that (Q, ways) float32 logits stand for, not calibrated.
+/// Throws Error (input): other logits.
+Tensor softmax(const View& logits);
 
 }  // namespace edgemeta

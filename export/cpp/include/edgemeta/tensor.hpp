@@ -44,8 +44,12 @@ std::size_t size_of(DType dtype);
 /// "(5, 28, 28)", as Python writes it.
 std::string text_of(const Shape& shape);
 
-/// How many numbers an array of a shape has.
+/// How many numbers an array of a shape has. Throws Error (input): an axis is negative, or they are
+/// more than memory can hold.
 std::size_t count_of(const Shape& shape);
+
+/// How many bytes an array has. Throws as `count_of`.
+std::size_t nbytes_of(const Shape& shape, DType dtype);
 
 /// The dtype of a C++ type.
 template <class T>
@@ -81,7 +85,7 @@ class View {
   DType dtype() const { return dtype_; }
   const Shape& shape() const { return shape_; }
   std::size_t count() const { return count_of(shape_); }
-  std::size_t nbytes() const { return count() * size_of(dtype_); }
+  std::size_t nbytes() const { return nbytes_of(shape_, dtype_); }
   const std::byte* bytes() const { return static_cast<const std::byte*>(data_); }
 
   /// The values. Throws Error (input) if they are of another type.
@@ -105,7 +109,7 @@ class Tensor {
  public:
   /// Filled with zeros.
   Tensor(DType dtype, Shape shape)
-      : dtype_(dtype), shape_(std::move(shape)), bytes_(count_of(shape_) * size_of(dtype)) {}
+      : dtype_(dtype), shape_(std::move(shape)), bytes_(nbytes_of(shape_, dtype)) {}
 
   /// A copy of what a view shows.
   explicit Tensor(const View& view)

@@ -1,17 +1,18 @@
-#include "files.hpp"
-
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <random>
 #include <system_error>
 #include <utility>
 
 #include "edgemeta/error.hpp"
 #include "invalid.hpp"
+#include "platform.hpp"
+#include "sizes.hpp"
 
 namespace edgemeta {
 namespace {
@@ -24,10 +25,11 @@ const std::string kPart = ".part";  // how the names of temporary files end, as 
   throw std::system_error(errno, std::generic_category());
 }
 
-/// An open file.
+/// An open file, which no program started meanwhile inherits.
 class File {
  public:
-  File(const fs::path& path, int flags) : descriptor_(::open(path.c_str(), flags, 0666)) {
+  File(const fs::path& path, int flags)
+      : descriptor_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {
     if (descriptor_ < 0) fail();
   }
   ~File() { ::close(descriptor_); }
@@ -99,7 +101,7 @@ void remove_abandoned(const fs::path& path, const fs::path& directory) {
   }
 }
 
-void write_through_temporary(const fs::path& path, std::string_view content) {
+void write_through_temporary(const fs::path& path, const std::vector<std::string_view>& pieces) {
   const fs::path directory = path.has_parent_path() ? path.parent_path() : fs::path(".");
   remove_abandoned(path, directory);
   while (true) {
@@ -109,7 +111,7 @@ void write_through_temporary(const fs::path& path, std::string_view content) {
     static_cast<void>(::flock(file.descriptor(), LOCK_EX));
     if (file.status().st_nlink == 0) continue;  // another writer took it for abandoned before
     try {
-      write_all(file, content);
+      for (const std::string_view piece : pieces) write_all(file, piece);
       file.sync();
       fs::rename(temporary, path);
     } catch (...) {
@@ -124,28 +126,33 @@ void write_through_temporary(const fs::path& path, std::string_view content) {
 
 }  // namespace
 
-std::optional<std::string> read_regular(const fs::path& path, std::size_t most, bool follow) {
+std::optional<std::string> read_regular(const fs::path& path, std::uint64_t most, bool follow) {
   try {
     if (!follow && fs::is_symlink(path)) throw Invalid("a symbolic link");
     // A pipe without a writer would block the opening.
     const File file(path, O_RDONLY | O_NONBLOCK | (follow ? 0 : O_NOFOLLOW));
     const struct stat status = file.status();
     if (!S_ISREG(status.st_mode)) throw Invalid("not a regular file");
-    const auto size = static_cast<std::size_t>(status.st_size);
+    const auto size = static_cast<std::uint64_t>(status.st_size);
     if (size > most) return std::nullopt;
-    return read_all(file, size);
+    if (size > kMostInMemory) throw Invalid("more bytes than memory can hold");
+    return read_all(file, static_cast<std::size_t>(size));
   } catch (const std::system_error& error) {
     throw Invalid(error.code().message());
   }
 }
 
-void write_atomically(const fs::path& path, std::string_view content) {
+void write_atomically(const fs::path& path, const std::vector<std::string_view>& pieces) {
   try {
-    write_through_temporary(path, content);
+    write_through_temporary(path, pieces);
   } catch (const std::system_error& error) {
     throw Error(Error::Kind::failure, "cannot write " + path.string(), error.code().message(), "",
                 "check that the directory exists, is writable and has room");
   }
+}
+
+void set_default(const char* name, const char* value) {
+  static_cast<void>(::setenv(name, value, 0));
 }
 
 }  // namespace edgemeta

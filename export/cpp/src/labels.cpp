@@ -1,0 +1,83 @@
+#include "labels.hpp"
+
+#include <cmath>
+#include <set>
+#include <utility>
+#include <variant>
+
+#include "contract.hpp"
+#include "invalid.hpp"
+#include "text.hpp"
+
+namespace edgemeta {
+namespace {
+
+/// What labels are told apart by: all numbers as one type, which holds each of them exactly.
+using Key = std::variant<std::string, double>;
+
+Key key_of(const std::string& text) {
+  if (!is_utf8(text)) throw Invalid("a text that is no UTF-8");
+  if (has_control(text)) throw Invalid("a text with a control character: " + text);
+  return text;
+}
+
+Key key_of(double number) {
+  if (!std::isfinite(number)) throw Invalid("a number that is not finite");
+  if (std::abs(number) > static_cast<double>(contract::kMaxInteger)) {  // all of these are whole
+    throw Invalid("a whole number beyond 2^53 - 1");
+  }
+  return number;
+}
+
+Key key_of(std::int64_t number) {
+  if (number < -contract::kMaxInteger || number > contract::kMaxInteger) {
+    throw Invalid("a whole number beyond 2^53 - 1");
+  }
+  return static_cast<double>(number);
+}
+
+}  // namespace
+
+Label label_of(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number_integer()) return integer_in(value, "a label", INT64_MIN);
+  if (value.is_number()) return value.get<double>();
+  throw Invalid("neither text nor number: " + value.dump());
+}
+
+void check_labels(const std::vector<Label>& labels) {
+  std::set<Key> known;
+  for (const Label& label : labels) {
+    const Key key = std::visit([](const auto& value) { return key_of(value); }, label);
+    if (!known.insert(key).second) throw Invalid("one of them twice");
+  }
+}
+
+std::string format_labels(const std::vector<Label>& labels) {
+  try {
+    check_labels(labels);
+    Json list = Json::array();
+    for (const Label& label : labels) {
+      std::visit([&list](const auto& value) { list.push_back(value); }, label);
+    }
+    std::string text = list.dump();
+    if (text.size() <= contract::kLabelsRoom) return text;
+    throw Invalid(std::to_string(text.size()) + " bytes of JSON, more than " +
+                  std::to_string(contract::kLabelsRoom));
+  } catch (const Invalid& error) {
+    throw Error(Error::Kind::input, "the labels cannot be saved", error.what(),
+                "for each class another text, or finite number (whole ones below 2^53)");
+  }
+}
+
+std::vector<Label> parse_labels(std::string_view text) {
+  if (text.size() > contract::kLabelsRoom) throw Invalid("too long a text");
+  const Json list = parse_strict(text);
+  if (!list.is_array()) throw Invalid("no list");
+  std::vector<Label> labels;
+  for (const Json& value : list) labels.push_back(label_of(value));
+  check_labels(labels);
+  return labels;
+}
+
+}  // namespace edgemeta
