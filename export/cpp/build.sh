@@ -2,11 +2,12 @@
 # Builds the C++ runner into a folder (the first argument; build/cpp unless given), with warnings as
 # errors. Further arguments go to cmake.
 #
-# It needs a C++17 compiler, cmake, make, nlohmann's JSON headers and ONNX Runtime. The latter is an
-# installed one if there is any; else the library of the onnxruntime package in a venv (of $PYTHON;
-# .venv/bin/python unless given), with the headers of Debian's libonnxruntime-dev. What is missing
-# is installed with apt where that is possible (Debian or Ubuntu, as root); elsewhere the script says
-# what it needs. A library of your own: -DONNXRUNTIME_INCLUDE=... and -DONNXRUNTIME_LIB=...
+# It needs a C++17 compiler, cmake, make, nlohmann's JSON headers, OpenSSL (which checks signatures)
+# and ONNX Runtime. The latter is an installed one if there is any; else the library of the onnxruntime
+# package in a venv (of $PYTHON; .venv/bin/python unless given), with the headers of Debian's
+# libonnxruntime-dev. What is missing is installed with apt where that is possible (Debian or Ubuntu,
+# as root); elsewhere the script says what it needs. A library of your own:
+# -DONNXRUNTIME_INCLUDE=... and -DONNXRUNTIME_LIB=...
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -31,6 +32,7 @@ need 'command -v c++' g++
 need 'command -v cmake' cmake
 need 'command -v make' make
 need 'test -e /usr/include/nlohmann/json.hpp || test -e /usr/local/include/nlohmann/json.hpp' nlohmann-json3-dev
+need 'test -e /usr/include/openssl/evp.h || test -e /usr/local/include/openssl/evp.h' libssl-dev
 
 options=()
 if ! installed_onnxruntime; then
@@ -46,5 +48,5 @@ if ! installed_onnxruntime; then
   options=("-DONNXRUNTIME_INCLUDE=$(dirname "$header")" "-DONNXRUNTIME_LIB=$build/lib/libonnxruntime.so.1")
 fi
 
-cmake -S "$here" -B "$build" -DEDGEMETA_WARNINGS_ARE_ERRORS=ON "${options[@]}" "$@"
+cmake -S "$here" -B "$build" -DEDGEMETA_WARNINGS_ARE_ERRORS=ON -DEDGEMETA_SIGNATURES=ON "${options[@]}" "$@"
 cmake --build "$build" --parallel "$(nproc)"

@@ -38,21 +38,12 @@ std::string read_manifest(const fs::path& directory) {
   return *std::move(content);
 }
 
-/// Checks the signature of a manifest; `signature` is empty if there is none.
-void check_signed(const std::string& where, std::string_view manifest, std::string_view signature,
-                  const std::string& key) {
-  if (signature.empty()) {
-    throw Error(kBundle, where + " is not signed", "no readable manifest.sig", "",
-                "its maker signs it with `edgemeta sign`");
-  }
-  check_signature(manifest, signature, key);
-}
-
-std::string read_signature(const fs::path& directory) {
+/// The content of `manifest.sig`; nothing if there is none, empty if it is too large for one.
+std::optional<std::string> read_signature(const fs::path& directory) {
   try {
     return read_regular(directory / kSignatureFile, kSignatureBytes, false).value_or("");
   } catch (const Invalid&) {
-    return "";
+    return std::nullopt;
   }
 }
 
@@ -102,9 +93,9 @@ OnnxFile check_onnx(const fs::path& path, std::string_view content, const GraphS
   }
 }
 
-LoadedBundle load_bundle(const fs::path& directory, const std::string& key) {
+LoadedBundle load_bundle(const fs::path& directory, const std::optional<std::string>& key) {
   const std::string content = read_manifest(directory);
-  if (!key.empty()) check_signed(directory.string(), content, read_signature(directory), key);
+  if (key) check_signature(directory.string(), content, read_signature(directory), *key);
   const ManifestRecord record = parse_manifest(content, (directory / kManifestFile).string());
   LoadedBundle bundle = {record.manifest, record.selftest, sha256(content), {}, {}, {}};
   bundle.adapt = read_file(directory / kAdaptFile, record.adapt);
@@ -113,10 +104,14 @@ LoadedBundle load_bundle(const fs::path& directory, const std::string& key) {
   return checked(directory, record, std::move(bundle));
 }
 
-LoadedBundle load_bundle(const BundleFiles& files, const std::string& key) {
+LoadedBundle load_bundle(const BundleFiles& files, const std::optional<std::string>& key) {
   const std::string_view content = files.manifest.text();
   if (content.size() > contract::kMaxManifestBytes) throw manifest_too_large(kManifestFile);
-  if (!key.empty()) check_signed("the bundle", content, files.signature.text(), key);
+  if (key) {
+    const bool there = !files.signature.empty();
+    check_signature("the bundle", content,
+                    there ? std::optional(files.signature.text()) : std::nullopt, *key);
+  }
   const ManifestRecord record = parse_manifest(content, kManifestFile);
   LoadedBundle bundle = {record.manifest, record.selftest, sha256(content), {}, {}, {}};
   const auto copy = [](const char* name, Bytes given, const FileRecord& wanted) {

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
+#include <optional>
 #include <string>
 
 #include "manifest.hpp"
@@ -26,11 +28,12 @@ OnnxFile check_onnx(const std::filesystem::path& path, std::string_view content,
                     const GraphSpec& spec, const std::vector<StateTensor>& state,
                     std::string_view init);
 
-/// Reads and checks a bundle. `key` is the content of a PEM file; empty asks for no signature.
+/// Reads and checks a bundle. `key` is the content of a PEM file; nothing asks for no signature.
 /// Throws as the constructors of `Runner`.
-LoadedBundle load_bundle(const std::filesystem::path& directory, const std::string& key);
+LoadedBundle load_bundle(const std::filesystem::path& directory,
+                         const std::optional<std::string>& key);
 
 /// The same of a bundle in memory, of which the result is a copy.
-LoadedBundle load_bundle(const BundleFiles& files, const std::string& key);
+LoadedBundle load_bundle(const BundleFiles& files, const std::optional<std::string>& key);
 
 }  // namespace edgemeta

@@ -8,6 +8,7 @@
 #include "arguments.hpp"
 #include "commands.hpp"
 #include "edgemeta/runner.hpp"
+#include "options.hpp"
 
 namespace {
 
@@ -16,10 +17,6 @@ using edgemeta::Label;
 using edgemeta::Tensor;
 using edgemeta::Tensors;
 using Json = nlohmann::json;
-
-int threads_of(const Arguments& arguments) {
-  return static_cast<int>(arguments.integer("--threads", 1).value_or(0));
-}
 
 const Tensor& tensor_at(const Tensors& tensors, const char* name, const std::string& path) {
   const auto found = tensors.find(name);
@@ -107,14 +104,15 @@ Json outputs(const edgemeta::Learner& learner, const Tensors& input, const Tenso
 }  // namespace
 
 void adapt(const Words& words) {
-  const Arguments arguments("adapt", words, {"BUNDLE", "SUPPORT"},
-                            {"--out", "--steps", "--lr-scale", "--state", "--ways", "--threads"});
+  const Arguments arguments(
+      "adapt", words, {"BUNDLE", "SUPPORT"},
+      {"--out", "--steps", "--lr-scale", "--state", "--ways", "--threads", "--key"});
   const auto out = arguments.text("--out");
   if (!out) {
     throw Error(Error::Kind::input, "missing option: --out", "", "",
                 "see edgemeta-cpp adapt --help");
   }
-  const edgemeta::Runner runner(arguments.position(0), threads_of(arguments));
+  const edgemeta::Runner runner = open_bundle(arguments);
   const Tensors support = edgemeta::read_tensors(arguments.position(1)).tensors;
   const Tensor& x = tensor_at(support, "x", arguments.position(1));
   const Tensor& y = tensor_at(support, "y", arguments.position(1));
@@ -149,8 +147,9 @@ void adapt(const Words& words) {
 }
 
 void predict(const Words& words) {
-  const Arguments arguments("predict", words, {"BUNDLE", "INPUT"}, {"--state", "--threads"});
-  const edgemeta::Runner runner(arguments.position(0), threads_of(arguments));
+  const Arguments arguments("predict", words, {"BUNDLE", "INPUT"},
+                            {"--state", "--threads", "--key"});
+  const edgemeta::Runner runner = open_bundle(arguments);
   const Tensors input = edgemeta::read_tensors(arguments.position(1)).tensors;
   const Tensor& x = tensor_at(input, "x", arguments.position(1));
   const auto state = arguments.text("--state");

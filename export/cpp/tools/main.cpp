@@ -19,9 +19,15 @@ struct Command {
 const std::map<std::string, Command> kCommands = {
     {"verify",
      {verify,
-      R"(Usage: edgemeta-cpp verify BUNDLE [--threads N] [--json]
+      R"(Usage: edgemeta-cpp verify BUNDLE [OPTIONS]
 
   Replay BUNDLE's recorded episode here and compare with what PyTorch computed.
+
+  Options:
+    --threads N     CPU threads. [default: one per core]
+    --key FILE      A public key, a PEM file: refuse BUNDLE unless it was signed with its
+                    private key (`edgemeta sign`).
+    --json          Print one JSON document.
 
   Example:
     edgemeta-cpp verify bundles/glyphs
@@ -44,6 +50,8 @@ const std::map<std::string, Command> kCommands = {
     --ways N        Classes of this task. [default: all of the head's; to a shared
                     head those of the labels]
     --threads N     CPU threads. [default: one per core]
+    --key FILE      A public key, a PEM file: refuse BUNDLE unless it was signed with its
+                    private key (`edgemeta sign`).
     --json          Print one JSON document.
 
   Example:
@@ -60,6 +68,8 @@ const std::map<std::string, Command> kCommands = {
     --state FILE    What `adapt` wrote, here or in Python. [default: none, the
                     unadapted init predicts]
     --threads N     CPU threads. [default: one per core]
+    --key FILE      A public key, a PEM file: refuse BUNDLE unless it was signed with its
+                    private key (`edgemeta sign`).
     --json          Print one JSON document.
 
   Example:

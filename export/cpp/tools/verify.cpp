@@ -10,6 +10,7 @@
 #include "commands.hpp"
 #include "edgemeta/runner.hpp"
 #include "episode.hpp"
+#include "options.hpp"
 #include "recorded.hpp"
 
 namespace {
@@ -49,9 +50,8 @@ std::string text(double value) {
 }  // namespace
 
 void verify(const Words& words) {
-  const Arguments arguments("verify", words, {"BUNDLE"}, {"--threads"});
-  const edgemeta::Runner runner(arguments.position(0),
-                                static_cast<int>(arguments.integer("--threads", 1).value_or(0)));
+  const Arguments arguments("verify", words, {"BUNDLE"}, {"--threads", "--key"});
+  const edgemeta::Runner runner = open_bundle(arguments);
   const auto found = replay(runner);
   for (const auto& [group, difference] : found) {
     if (difference.largest <= difference.limit) continue;
@@ -60,7 +60,9 @@ void verify(const Words& words) {
                 text(difference.largest), "at most " + text(difference.limit));
   }
   if (arguments.json()) {
-    nlohmann::json record = {{"bundle", runner.fingerprint()}, {"signed_with", nullptr}};
+    const auto key = arguments.text("--key");
+    nlohmann::json record = {{"bundle", runner.fingerprint()},
+                             {"signed_with", key ? nlohmann::json(*key) : nullptr}};
     for (const auto& [group, difference] : found) {
       record["differences"][group] = {{"largest", difference.largest},
                                       {"limit", difference.limit},

@@ -137,9 +137,9 @@ struct AdaptOptions {
 struct RunnerOptions {
   /// Of ONNX Runtime, within one operator; 0 is one for each core.
   int threads = 0;
-  /// A public key, the content of a PEM file: the bundle must be signed with the private one.
-  /// Empty also takes unsigned bundles.
-  std::string key = {};
+  /// A public key, the content of a PEM file: the bundle must be signed with the private one
+  /// (`edgemeta sign`). Without one, unsigned bundles are taken too.
+  std::optional<std::string> key = {};
 };
 
 /// The content of a bundle's files. It is only read, while a runner is made.
