@@ -62,7 +62,9 @@ void check_content(const std::string& where, std::string_view content, const Fil
 LoadedBundle checked(const fs::path& directory, const ManifestRecord& record, LoadedBundle bundle) {
   const std::vector<StateTensor>& state = bundle.manifest.state;
   check_onnx(directory / kAdaptFile, bundle.adapt, record.adapt_graph, state, bundle.init);
-  check_onnx(directory / kPredictFile, bundle.predict, record.predict_graph, state, bundle.init);
+  bundle.predict_tensors =
+      check_onnx(directory / kPredictFile, bundle.predict, record.predict_graph, state, bundle.init)
+          .initializers;
   return bundle;
 }
 
@@ -97,7 +99,7 @@ LoadedBundle load_bundle(const fs::path& directory, const std::optional<std::str
   const std::string content = read_manifest(directory);
   if (key) check_signature(directory.string(), content, read_signature(directory), *key);
   const ManifestRecord record = parse_manifest(content, (directory / kManifestFile).string());
-  LoadedBundle bundle = {record.manifest, record.selftest, sha256(content), {}, {}, {}};
+  LoadedBundle bundle = {record.manifest, record.selftest, sha256(content), {}, {}, {}, {}};
   bundle.adapt = read_file(directory / kAdaptFile, record.adapt);
   bundle.predict = read_file(directory / kPredictFile, record.predict);
   bundle.init = read_file(directory / kInitFile, record.init);
@@ -113,7 +115,7 @@ LoadedBundle load_bundle(const BundleFiles& files, const std::optional<std::stri
                     there ? std::optional(files.signature.text()) : std::nullopt, *key);
   }
   const ManifestRecord record = parse_manifest(content, kManifestFile);
-  LoadedBundle bundle = {record.manifest, record.selftest, sha256(content), {}, {}, {}};
+  LoadedBundle bundle = {record.manifest, record.selftest, sha256(content), {}, {}, {}, {}};
   const auto copy = [](const char* name, Bytes given, const FileRecord& wanted) {
     check_content(name, given.text(), wanted);
     return std::string(given.text());

@@ -14,9 +14,10 @@ namespace edgemeta {
 /// A bundle in memory, checked.
 struct LoadedBundle {
   Manifest manifest;
-  FileRecord selftest;               // which whoever verifies reads
-  std::string fingerprint;           // sha256 of the manifest
-  std::string adapt, predict, init;  // the content of the files
+  FileRecord selftest;                                 // which whoever verifies reads
+  std::string fingerprint;                             // sha256 of the manifest
+  std::string adapt, predict, init;                    // the content of the files
+  std::map<std::string, Initializer> predict_tensors;  // what predict.onnx has, or `init`
 };
 
 /// Reads a file of a bundle. Throws Error (bundle): it is missing, a link, or has another size or

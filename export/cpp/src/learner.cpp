@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "bake.hpp"
 #include "inputs.hpp"
+#include "invalid.hpp"
 #include "model.hpp"
 
 namespace edgemeta {
@@ -71,13 +73,44 @@ std::shared_ptr<const Learner::State> Learner::State::with_values(
   // No steps hand back the init, whatever the support set is.
   const Manifest& manifest = state->core->manifest;
   const Tensor x = one_of(manifest.input), y = one_of(manifest.target);
-  return adapted(state->core, x, y, 0, 1, nullptr, std::nullopt);
+  const auto ways = state->has_fixed_head ? state->ways : std::nullopt;
+  return adapted(state->core, x, y, 0, 1, nullptr, ways);
 }
 
 std::vector<View> Learner::State::views() const {
   std::vector<View> found;
   for (const Ort::Value& value : values) found.push_back(view_of(value));
   return found;
+}
+
+std::shared_ptr<const Learner::State> Learner::State::frozen_of(
+    const std::shared_ptr<const State>& state) {
+  if (state->frozen != nullptr) return state;
+  const auto full = with_values(state);
+  const Runner::Core& core = *full->core;
+  std::map<std::string, View> baked;
+  const std::vector<View> views = full->views();
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    baked.emplace(core.manifest.state[i].name, views[i]);
+  }
+  if (full->has_fixed_head) baked.emplace(kWays, View(&*full->ways, {}));
+  const auto path = core.path / kPredictFile;
+  std::string content, none;
+  try {
+    content = bake(core.predict_content, core.init, core.predict_tensors, baked);
+  } catch (const Invalid& error) {
+    throw Error(Error::Kind::bundle, path.string() + " cannot be frozen", error.what());
+  }
+  std::vector<Ort::Value> values;
+  for (const View& view : views) values.push_back(copy_of(view));
+  auto made = std::make_shared<State>(full->core, std::move(values), full->ways);
+  made->losses = state->losses;
+  made->labels = state->labels;
+  made->frozen = std::make_shared<const Graph>(path, content, none, core.threads,
+                                               std::vector<std::string>{kQueryX},
+                                               std::vector<std::string>{core.prediction()});
+  made->predict_.assign(1, nullptr);  // the samples alone
+  return made;
 }
 
 Learner Access::learner_of(const Runner& runner, const StateFile& file) {
@@ -123,7 +156,8 @@ Tensor Learner::predict_logits(const View& x) const {
   const Ort::Value samples = wrapped(x);
   std::vector<const OrtValue*> inputs = state.predict_;
   inputs.front() = samples;
-  const Ort::Value made = state.core->predict.run_one(inputs);
+  const Graph& graph = state.frozen == nullptr ? state.core->predict : *state.frozen;
+  const Ort::Value made = graph.run_one(inputs);
   const View output = view_of(made);
   // The classes of a fixed head that the task does not have are left out.
   return state.has_fixed_head ? first_columns(output, *state.ways) : Tensor(output);
@@ -139,6 +173,14 @@ Tensor Learner::predict_proba(const View& x) const {
     throw Error(Error::Kind::input, "predict_proba is for classification", "", "", "use predict");
   }
   return softmax(predict_logits(x));
+}
+
+Learner Learner::freeze() const {
+  return Learner(State::frozen_of(state_));
+}
+
+bool Learner::frozen() const {
+  return state_->frozen != nullptr;
 }
 
 Tensors Learner::state_dict() const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,7 +25,13 @@ struct Runner::Core {
   FileRecord selftest;
   std::string fingerprint;
   std::string init;  // sessions may use it where it is
+  int threads;
+  std::string predict_content;                         // what `freeze` starts from
+  std::map<std::string, Initializer> predict_tensors;  // what is in there, or in `init`
   Graph adapt, predict;
+
+  /// What the predicting graph returns.
+  const char* prediction() const { return manifest.classification ? "logits" : "output"; }
 
   /// Whether the head has a fixed number of classes, of which a task may leave some out.
   bool has_fixed_head() const { return manifest.ways && !manifest.any_ways(); }
@@ -46,6 +53,9 @@ struct Learner::State {
   /// This state, or what the graphs hold for the init, which has no values of its own.
   static std::shared_ptr<const State> with_values(const std::shared_ptr<const State>& state);
 
+  /// The same state with a graph of its own, in which it is constant.
+  static std::shared_ptr<const State> frozen_of(const std::shared_ptr<const State>& state);
+
   /// Views of the values, in the order of the manifest.
   std::vector<View> views() const;
 
@@ -55,6 +65,7 @@ struct Learner::State {
   std::optional<std::int64_t> ways;
   std::vector<Label> labels;
   bool has_fixed_head;
+  std::shared_ptr<const Graph> frozen;  // predicts with this state alone; null: `core->predict`
 
  private:
   friend class Learner;

@@ -17,24 +17,6 @@ std::string_view take(std::string_view& rest, std::uint64_t size) {
   return taken;
 }
 
-/// Moves the content of a field behind its tag.
-std::string_view take_content(std::string_view& rest, unsigned wire_type) {
-  const std::string_view before = rest;
-  switch (wire_type) {
-    case kVarint:
-      take_varint(rest);
-      return before.substr(0, before.size() - rest.size());
-    case kFixed64:
-      return take(rest, 8);
-    case kFixed32:
-      return take(rest, 4);
-    case kBytes:
-      return take(rest, take_varint(rest));
-    default:
-      throw Invalid("a field of an unknown wire type");
-  }
-}
-
 }  // namespace
 
 std::vector<Field> ProtobufReader::fields(std::string_view message, const contract::Rule* rules,
@@ -56,6 +38,23 @@ std::vector<Field> ProtobufReader::fields(std::string_view message, const contra
     if (!rule->skipped) found.push_back({number, content});
   }
   return found;
+}
+
+std::string_view take_content(std::string_view& rest, unsigned wire_type) {
+  const std::string_view before = rest;
+  switch (wire_type) {
+    case kVarint:
+      take_varint(rest);
+      return before.substr(0, before.size() - rest.size());
+    case kFixed64:
+      return take(rest, 8);
+    case kFixed32:
+      return take(rest, 4);
+    case kBytes:
+      return take(rest, take_varint(rest));
+    default:
+      throw Invalid("a field of an unknown wire type");
+  }
 }
 
 std::uint64_t take_varint(std::string_view& rest) {

@@ -48,6 +48,10 @@ class ProtobufReader {
 /// more than 64 bits, or takes more bytes than it needs.
 std::uint64_t take_varint(std::string_view& rest);
 
+/// Moves the content of a field, whose tag was moved before, from the beginning of `rest`; without
+/// the length of one that has bytes. Throws Invalid: it is cut short, or of an unknown wire type.
+std::string_view take_content(std::string_view& rest, unsigned wire_type);
+
 /// The unsigned integers of a field: one, or those that are packed into it. Throws Invalid: there
 /// are more than `most`, or as `take_varint`.
 std::vector<std::uint64_t> integers_of(const Field& field, std::size_t most);

@@ -53,16 +53,19 @@ std::optional<std::int64_t> ways_of(const AdaptOptions& options, const Manifest&
 
 }  // namespace
 
-Runner::Core::Core(std::filesystem::path directory, int threads, LoadedBundle bundle)
+Runner::Core::Core(std::filesystem::path directory, int of_threads, LoadedBundle bundle)
     : path(std::move(directory)),
       manifest(std::move(bundle.manifest)),
       selftest(std::move(bundle.selftest)),
       fingerprint(std::move(bundle.fingerprint)),
       init(std::move(bundle.init)),
+      threads(of_threads),
+      predict_content(std::move(bundle.predict)),
+      predict_tensors(std::move(bundle.predict_tensors)),
       adapt(path / kAdaptFile, bundle.adapt, init, threads, adapt_inputs(manifest),
             adapt_outputs(manifest)),
-      predict(path / kPredictFile, bundle.predict, init, threads, predict_inputs(manifest),
-              {manifest.classification ? "logits" : "output"}) {}
+      predict(path / kPredictFile, predict_content, init, threads, predict_inputs(manifest),
+              {prediction()}) {}
 
 Runner::Runner(const std::filesystem::path& bundle, int threads)
     : Runner(bundle, RunnerOptions{threads}) {}

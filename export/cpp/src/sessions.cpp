@@ -77,7 +77,9 @@ Ort::SessionOptions session_options(int threads, std::string& init) {
   // Threads that wait for work without sleeping take the processor from whatever else the device
   // does, for no gain or a small one.
   options.AddConfigEntry("session.intra_op.allow_spinning", "0");
-  options.AddExternalInitializersFromFilesInMemory({kInitFile}, {init.data()}, {init.size()});
+  if (!init.empty()) {  // a graph with a state baked in has all in it
+    options.AddExternalInitializersFromFilesInMemory({kInitFile}, {init.data()}, {init.size()});
+  }
   return options;
 }
 

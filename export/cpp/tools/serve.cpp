@@ -18,6 +18,7 @@
 #include "commands.hpp"
 #include "edgemeta/runner.hpp"
 #include "episode.hpp"
+#include "ops.hpp"
 
 namespace {
 
@@ -36,7 +37,8 @@ class Server {
       return replay(request.at("episode").get<std::string>(), request.at("out").get<std::string>(),
                     request.value("repeats", 1));
     }
-    throw Error(Error::Kind::input, "unknown op", op, "load or replay");
+    if (op == "freeze") return freeze(request, runner());
+    throw Error(Error::Kind::input, "unknown op", op, "load, replay or freeze");
   }
 
  private:
@@ -45,9 +47,14 @@ class Server {
     return {{"runtime", "onnxruntime-cpp"}, {"version", OrtGetApiBase()->GetVersionString()}};
   }
 
-  Json replay(const std::string& path, const std::string& out, int repeats) const {
-    if (!runner_)
+  const edgemeta::Runner& runner() const {
+    if (!runner_) {
       throw Error(Error::Kind::input, "nothing is loaded", "", "", "load a bundle first");
+    }
+    return *runner_;
+  }
+
+  Json replay(const std::string& path, const std::string& out, int repeats) const {
     if (repeats < 1) throw Error(Error::Kind::input, "repeats must be at least 1");
     const Episode episode = read_episode(*runner_, path);
     edgemeta::AdaptOptions options;
@@ -57,12 +64,12 @@ class Server {
     Json adapting = Json::array(), predicting = Json::array();
     for (int i = 0; i < repeats; ++i) {
       const Stopwatch adapt;
-      const auto learner = runner_->adapt(episode.support_x, episode.support_y, options);
+      const auto learner = runner().adapt(episode.support_x, episode.support_y, options);
       adapting.push_back(adapt.milliseconds());
       const Stopwatch predict;
       const auto prediction = learner.predict_logits(episode.query_x);
       predicting.push_back(predict.milliseconds());
-      if (i == 0) edgemeta::write_tensors(out, {{}, results_of(*runner_, learner, prediction)});
+      if (i == 0) edgemeta::write_tensors(out, {{}, results_of(runner(), learner, prediction)});
     }
     return {{"ms", {{"adapt", adapting}, {"predict", predicting}}}};
   }
