@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "bundle.hpp"
+#include "calibration.hpp"
+#include "familiarity.hpp"
 #include "guard.hpp"
 #include "invalid.hpp"
 #include "json.hpp"
@@ -148,6 +150,25 @@ Json judge_guard(const Json& request) {
   return Json::object();
 }
 
+edgemeta::Matrix matrix_of(const Json& rows) {
+  edgemeta::Matrix found = {rows.size(), rows.at(0).size(), {}};
+  for (const Json& row : rows) {
+    for (const Json& value : row) found.values.push_back(value.get<double>());
+  }
+  return found;
+}
+
+Json judge_temperature(const Json& request) {
+  const auto y = request.at("y").get<std::vector<std::int64_t>>();
+  return {{"temperature", edgemeta::find_temperature(matrix_of(request.at("logits")), y)}};
+}
+
+Json judge_familiarity(const Json& request) {
+  const edgemeta::Scores scores = {matrix_of(request.at("logits")),
+                                   request.at("reference").get<std::vector<double>>()};
+  return {{"familiarity", edgemeta::familiarity_of(scores, numbers_of(request.at("own")))}};
+}
+
 Json judge(const Json& request) {
   const std::string kind = request.at("kind");
   if (kind == "manifest") return judge_manifest(request);
@@ -156,6 +177,8 @@ Json judge(const Json& request) {
   if (kind == "labels") return judge_labels(request);
   if (kind == "digest") return judge_digest(request);
   if (kind == "guard") return judge_guard(request);
+  if (kind == "temperature") return judge_temperature(request);
+  if (kind == "familiarity") return judge_familiarity(request);
   throw edgemeta::Error(edgemeta::Error::Kind::failure, "unknown kind", kind);
 }
 

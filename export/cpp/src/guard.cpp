@@ -54,12 +54,16 @@ std::int64_t right_of(const View& predicted, const View& y) {
 
 }  // namespace
 
-void check_progress(const std::vector<float>& losses, const std::vector<View>& state,
-                    const View* targets) {
+void check_finite(const std::vector<float>& losses, const std::vector<View>& state) {
   if (!std::isfinite(losses.back())) refuse_diverged("the support loss is not finite", losses);
   for (const View& tensor : state) {
     if (!is_finite(tensor)) refuse_diverged("the state is not finite", losses);
   }
+}
+
+void check_progress(const std::vector<float>& losses, const std::vector<View>& state,
+                    const View* targets) {
+  check_finite(losses, state);
   const double unit = targets == nullptr ? 1 : mean_square(*targets);
   const double limit = losses.front() * (1 + contract::kRise) + contract::kSlack * unit;
   if (losses.back() > limit) {

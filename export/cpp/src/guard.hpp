@@ -9,6 +9,10 @@
 
 namespace edgemeta {
 
+/// Checks that an adaptation of at least one step came to numbers; arguments as `check_progress`.
+/// Throws Error (adaptation): the last loss, or the state, is not finite.
+void check_finite(const std::vector<float>& losses, const std::vector<View>& state);
+
 /// Checks that an adaptation of at least one step has not diverged. `losses` (steps + 1), `state`
 /// is what it came to, `targets` (S, *target shape) float32; null for labels.
 /// Throws Error (adaptation): the last loss is not finite, or the state, or the last loss is above

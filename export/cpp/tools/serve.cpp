@@ -38,7 +38,8 @@ class Server {
                     request.value("repeats", 1));
     }
     if (op == "freeze") return freeze(request, runner());
-    throw Error(Error::Kind::input, "unknown op", op, "load, replay or freeze");
+    if (op == "classify") return classify(request, threads_);
+    throw Error(Error::Kind::input, "unknown op", op, "load, replay, freeze or classify");
   }
 
  private:
