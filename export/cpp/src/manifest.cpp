@@ -169,6 +169,7 @@ Manifest manifest_of(const Json& record, std::uint64_t init_bytes) {
       (manifest.classification && !manifest.target.shape.empty())) {
     throw Invalid("target " + text_of(manifest.target.shape));
   }
+  manifest.training = at(record, "training").dump();
   manifest.inner_steps = integer_at(record, "inner_steps", 0);
   manifest.least_support = integer_at(record, "least_support", 1);
   manifest.state = state_at(record, init_bytes, manifest);

@@ -3,10 +3,13 @@
 #include <optional>
 #include <string>
 
+#include "edgemeta/spectrum.hpp"
 #include "episode.hpp"
 
+using edgemeta::Error;
 using edgemeta::Learner;
 using edgemeta::Runner;
+using edgemeta::Tensor;
 using edgemeta::Tensors;
 
 namespace {
@@ -48,4 +51,13 @@ Json freeze(const Json& request, const Runner& runner) {
   }
   edgemeta::write_tensors(request.at("out").get<std::string>(), {{}, std::move(out)});
   return {{"frozen", frozen.frozen() && !plain.frozen()}};
+}
+
+Json features(const Json& request, const Runner& runner) {
+  const auto spectrum = edgemeta::Spectrum::of(runner);
+  if (!spectrum) throw Error(Error::Kind::input, "the bundle has no features of sound");
+  const Tensors given = edgemeta::read_tensors(request.at("clip").get<std::string>()).tensors;
+  const Tensor found = spectrum->compute(given.at("clip"));
+  edgemeta::write_tensors(request.at("out").get<std::string>(), {{}, {{"features", found}}});
+  return {{"shape", found.shape()}, {"length", spectrum->length()}};
 }

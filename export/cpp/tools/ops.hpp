@@ -23,3 +23,8 @@ nlohmann::json classify(const nlohmann::json& request, int threads);
 /// the init, and the two adapted further; and again.frozen, of the frozen one that was saved to
 /// `state` and loaded. State and ways may be left out.
 nlohmann::json freeze(const nlohmann::json& request, const edgemeta::Runner& runner);
+
+/// Computes what a bundle for sound takes:
+///   {"op": "features", "clip": FILE, "out": FILE} -> {"shape": [1, frames, width], "length": N}
+/// The clip is a tensor of that name, `out` gets the tensor features.
+nlohmann::json features(const nlohmann::json& request, const edgemeta::Runner& runner);

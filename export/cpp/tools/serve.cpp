@@ -38,8 +38,9 @@ class Server {
                     request.value("repeats", 1));
     }
     if (op == "freeze") return freeze(request, runner());
+    if (op == "features") return features(request, runner());
     if (op == "classify") return classify(request, threads_);
-    throw Error(Error::Kind::input, "unknown op", op, "load, replay, freeze or classify");
+    throw Error(Error::Kind::input, "unknown op", op, "load, replay, freeze, features or classify");
   }
 
  private:

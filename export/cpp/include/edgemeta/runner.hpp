@@ -53,7 +53,8 @@ struct Manifest {
   std::int64_t inner_steps;    ///< that an adaptation takes unless told otherwise
   std::int64_t least_support;  ///< samples that an adaptation needs
   std::vector<StateTensor> state;
-  double atol, rtol;  ///< how far from PyTorch a runtime may be, see `edgemeta-cpp verify`
+  std::string training;  ///< JSON: how it was trained; not checked, and null where it does not say
+  double atol, rtol;     ///< how far from PyTorch a runtime may be, see `edgemeta-cpp verify`
 
   /// Whether the head is a shared one, which takes any number of classes.
   bool any_ways() const;
@@ -90,7 +91,6 @@ class Learner {
   /// `predict`, and for regression.
   Tensor predict_proba(const View& x) const;
 
-  /// A copy of every tensor of the state, by torch name.
   /// A learner that predicts faster, with the state as constants in a graph of its own. This takes
   /// as long as loading a bundle, some milliseconds, and keeps a second copy of the predicting
   /// graph in memory; it pays if you predict often with one state. Predictions differ from those of
@@ -101,6 +101,7 @@ class Learner {
   /// Whether `freeze` made it.
   bool frozen() const;
 
+  /// A copy of every tensor of the state, by torch name.
   Tensors state_dict() const;
 
   /// Writes the state to a `.safetensors` file, whole or not at all: Python reads it, too.
