@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgemeta import FewShotClassifier
 from tests.cpp.cmake import onnxruntime, run
 from tests.cpp.conftest import BUILD, ROOT, Bundle, Save, Tool
 
@@ -44,6 +45,14 @@ def test_the_guides_code(tool: Tool, omniglot: Bundle, save: Save, tmp_path: Pat
     saved = omniglot.runner.load(tmp_path / "mine.safetensors")
     assert np.array_equal(saved.predict(query), learner.predict(query))
     assert found["classes"] == found["chosen"] == learner.predict(query).tolist()
+    names = ["alef", "bet", "gimel", "dalet", "he"]
+    classifier = FewShotClassifier(omniglot.runner, reject=0.7).fit(x, [names[k] for k in y])
+    assert found["called"] == classifier.predict(query).tolist()
+    assert found["loaded"] == 1
+    loaded = FewShotClassifier(omniglot.runner).load(tmp_path / "named.safetensors")
+    np.testing.assert_allclose(
+        loaded.predict_proba(query), classifier.predict_proba(query), atol=1e-5
+    )
     # Printed with six digits.
     np.testing.assert_allclose(found["losses"], further.losses, rtol=1e-4)
     np.testing.assert_allclose(found["first_losses"], learner.losses[:1], rtol=1e-4)
