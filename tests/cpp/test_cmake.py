@@ -70,13 +70,15 @@ def test_a_part_uses_its_parents_onnxruntime(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_part_links(tmp_path: Path) -> None:
-    """Also ONNX Runtime, which only edgemeta's folder looked for."""
+@pytest.mark.parametrize("signatures", ["OFF", "ON"])
+def test_a_part_links(tmp_path: Path, signatures: str) -> None:
+    """Also ONNX Runtime and OpenSSL, which only edgemeta's folder looked for."""
     build = consume(
         tmp_path / "build",
         "part",
         f"-DEDGEMETA_SOURCE={SOURCE}",
         "-DEDGEMETA_TYPE=STATIC_LIBRARY",
+        f"-DEDGEMETA_SIGNATURES={signatures}",
         *onnxruntime(),
     )
     assert what_it_says(build, tmp_path) == "edgemeta::Error 2\n"

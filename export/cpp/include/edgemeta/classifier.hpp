@@ -21,7 +21,7 @@
 
 #include "edgemeta/runner.hpp"
 
-namespace edgemeta {
+namespace [[gnu::visibility("default")]] edgemeta {
 
 struct LearnedClasses;
 struct Support;

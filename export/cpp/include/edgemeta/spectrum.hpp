@@ -11,7 +11,7 @@
 
 #include "edgemeta/runner.hpp"
 
-namespace edgemeta {
+namespace [[gnu::visibility("default")]] edgemeta {
 
 /// How training turned clips into features.
 struct SpectrumRecord {
