@@ -1,11 +1,10 @@
 // `edgemeta-cpp serve`: replays episodes for whoever compares runtimes, see tests/parity.
 //
 // A request is one JSON object on a line of standard input, and so is its answer on standard
-// output:
-//   {"op": "load", "bundle": DIR}                                -> {"runtime": ..., "version":
-//   ...}
-//   {"op": "replay", "episode": FILE, "out": FILE, "repeats": N} -> {"ms": {"adapt": [N numbers],
-//   ...}} anything that goes wrong                                     -> {"error": "one line"}
+// output. ops.hpp says what else may be asked.
+//   {"op": "load", "bundle": DIR} -> {"runtime": ..., "version": ...}
+//   {"op": "replay", "episode": FILE, "out": FILE, "repeats": N} -> {"ms": {"adapt": [N], ...}}
+//   anything that goes wrong -> {"error": "one line"}
 
 #include <onnxruntime_cxx_api.h>
 
