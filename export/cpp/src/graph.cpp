@@ -8,6 +8,7 @@
 #include "invalid.hpp"
 #include "protobuf.hpp"
 #include "sizes.hpp"
+#include "tensor_file.hpp"
 
 // Field numbers are those of onnx.proto. edgemeta/bundle/_onnx_check.py is the same in Python.
 
@@ -214,18 +215,15 @@ void check_state(const OnnxFile& file, const std::vector<StateTensor>& state) {
   }
 }
 
-/// Checks where a tensor lies in `init.bin`, and that its truth values are 0 or 1: others are
-/// undefined in C++.
+/// Checks where a tensor lies in `init.bin`, and its truth values.
 void check_external(const std::string& name, const Initializer& tensor, std::string_view init) {
   if (!tensor.offset) return;
   if (*tensor.offset > init.size() || tensor.nbytes > init.size() - *tensor.offset) {
     throw Invalid(name + " ends beyond the " + std::to_string(init.size()) + " bytes of init.bin");
   }
-  if (tensor.dtype != DType::boolean) return;
-  const std::string_view values = init.substr(static_cast<std::size_t>(*tensor.offset),
-                                              static_cast<std::size_t>(tensor.nbytes));
-  if (!std::all_of(values.begin(), values.end(), [](char value) { return (value & ~1) == 0; })) {
-    throw Invalid(name + " holds truth values beyond 0 and 1");
+  if (tensor.dtype == DType::boolean) {
+    check_bools(name, init.substr(static_cast<std::size_t>(*tensor.offset),
+                                  static_cast<std::size_t>(tensor.nbytes)));
   }
 }
 

@@ -92,6 +92,7 @@ TensorFile parse_tensors(std::string_view content) {
     if (product_of(shape, size_of(dtype)) != end - begin) {
       throw Invalid(name + " has another number of bytes than its shape");
     }
+    if (dtype == DType::boolean) check_bools(name, values.substr(begin, end - begin));
     places.emplace_back(begin, end);
     file.tensors.emplace(name, Tensor(View(dtype, shape, values.data() + begin)));
   }
@@ -104,6 +105,12 @@ TensorFile parse_tensors(std::string_view content) {
   }
   if (reached != values.size()) throw Invalid("more bytes than its tensors have");
   return file;
+}
+
+void check_bools(const std::string& name, std::string_view values) {
+  if (!std::all_of(values.begin(), values.end(), [](char value) { return (value & ~1) == 0; })) {
+    throw Invalid(name + " holds truth values beyond 0 and 1");
+  }
 }
 
 TensorPieces format_tensors(const Metadata& metadata, const Views& tensors) {

@@ -29,6 +29,10 @@ struct TensorPieces {
 /// Reads the content of a safetensors file. Throws Invalid: it is damaged.
 TensorFile parse_tensors(std::string_view content);
 
+/// Throws Invalid: a truth value of the tensor `name` is neither 0 nor 1, which is undefined in
+/// C++.
+void check_bools(const std::string& name, std::string_view values);
+
 /// A safetensors file of these. Throws Error (input): a name or metadata is no UTF-8, or they are
 /// longer than a reader takes.
 TensorPieces format_tensors(const Metadata& metadata, const Views& tensors);
