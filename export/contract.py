@@ -69,34 +69,48 @@ TABLES: Mapping[str, tuple[Mapping[int, int], str]] = {
 HEAD = "Written by export/contract.py from Python's contract (edgemeta/bundle): not to be edited."
 
 
+CPP_HEAD = f"""\
+// {HEAD}
+// clang-format off
+
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace edgemeta::contract {{
+"""
+CPP_RULE = """
+/// What a protobuf message may hold; all else is refused.
+struct Rule {
+  std::uint32_t tag;  // number << 3 | wire type
+  bool once;          // at most; else any number of times
+  bool skipped;       // of no interest
+};"""
+WEB_RULE = """
+/** How often a field of a protobuf message may come; one that is skipped is of no interest. */
+export type Rule = "once" | "many" | "skipped";
+
+/** What a message may hold, by tag (number * 8 + wire type); all else is refused. */
+export type Rules = ReadonlyMap<number, Rule>;"""
+
+
 def cpp() -> str:
     """Return the content of the header for C++."""
-    lines = [
-        *(f"// {HEAD}", "// clang-format off"),
-        *("", "#pragma once", "", "#include <cstdint>", "#include <string_view>", ""),
-        *("namespace edgemeta::contract {", ""),
-    ]
+    lines = [CPP_HEAD]
     for name, (value, why) in LIMITS.items():
         kind = "double" if isinstance(value, float) else "std::int64_t"
-        if why:
-            lines.append(f"/// {_sentence(why)}")
+        lines += [f"/// {_sentence(why)}"] if why else []
         lines.append(f"inline constexpr {kind} {_constant(name)} = {value};")
-    lines += ["", "/// Names that a state tensor cannot have.", "inline constexpr std::string_view"]
-    lines[-1] += " kReserved[] = {"
+    lines += ["", "/// Names that a state tensor cannot have."]
+    lines.append("inline constexpr std::string_view kReserved[] = {")
     lines += [f'    "{name}",' for name in sorted(bundle.RESERVED)]
-    lines += [
-        "};",
-        "",
-        "/// What a protobuf message may hold: a field that is in no rule is refused.",
-    ]
-    lines += ["struct Rule {", "  std::uint32_t tag;  // number << 3 | wire type"]
-    lines += ["  bool once;          // at most; else any number of times"]
-    lines += ["  bool skipped;       // of no interest", "};"]
+    lines += ["};", CPP_RULE]
     for name, (rules, message) in TABLES.items():
         lines += ["", f"/// {message}", f"inline constexpr Rule {_constant(name)}Fields[] = {{"]
-        for tag, kind in sorted(rules.items()):
-            once, skipped = kind > 0, kind == _protobuf.SKIPPED
-            lines.append(f"    {{{tag}, {str(once).lower()}, {str(skipped).lower()}}},")
+        for tag, rule in sorted(rules.items()):
+            once, skipped = str(rule > 0).lower(), str(rule == _protobuf.SKIPPED).lower()
+            lines.append(f"    {{{tag}, {once}, {skipped}}},")
         lines.append("};")
     return "\n".join([*lines, "", "}  // namespace edgemeta::contract", ""])
 
@@ -105,25 +119,17 @@ def web() -> str:
     """Return the content of the module for JavaScript."""
     lines = [f"/** {HEAD} */", ""]
     for name, (value, why) in LIMITS.items():
-        if why:
-            lines.append(f"/** {_sentence(why)} */")
+        lines += [f"/** {_sentence(why)} */"] if why else []
         lines.append(f"export const {name} = {value:_};")
     reserved = ", ".join(f'"{name}"' for name in sorted(bundle.RESERVED))
     lines += ["", "/** Names that a state tensor cannot have. */"]
-    lines += [f"export const RESERVED: ReadonlySet<string> = new Set([{reserved}]);", ""]
-    lines += [
-        '/** How often a field of a protobuf message may come; "skipped" is of no interest. */'
-    ]
-    lines += ['export type Rule = "once" | "many" | "skipped";', ""]
-    lines += [
-        "/** What a message may hold, by tag: number * 8 + wire type. All else is refused. */"
-    ]
-    lines += ["export type Rules = ReadonlyMap<number, Rule>;"]
+    lines.append(f"export const RESERVED: ReadonlySet<string> = new Set([{reserved}]);")
+    lines.append(WEB_RULE)
     for name, (rules, message) in TABLES.items():
         lines += ["", f"/** {message} */", f"export const {name}_FIELDS: Rules = new Map(["]
-        for tag, kind in sorted(rules.items()):
-            rule = "once" if kind > 0 else "skipped" if kind == _protobuf.SKIPPED else "many"
-            lines.append(f'  [{tag}, "{rule}"],')
+        for tag, rule in sorted(rules.items()):
+            often = "once" if rule > 0 else "skipped" if rule == _protobuf.SKIPPED else "many"
+            lines.append(f'  [{tag}, "{often}"],')
         lines.append("]);")
     return "\n".join([*lines, ""])
 

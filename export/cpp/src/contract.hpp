@@ -77,7 +77,7 @@ inline constexpr std::string_view kReserved[] = {
     "ways",
 };
 
-/// What a protobuf message may hold: a field that is in no rule is refused.
+/// What a protobuf message may hold; all else is refused.
 struct Rule {
   std::uint32_t tag;  // number << 3 | wire type
   bool once;          // at most; else any number of times

@@ -59,10 +59,10 @@ export const ROUNDS = 30;
 /** Names that a state tensor cannot have. */
 export const RESERVED: ReadonlySet<string> = new Set(["logits", "losses", "lr_scale", "output", "query_x", "steps", "support_x", "support_y", "ways"]);
 
-/** How often a field of a protobuf message may come; "skipped" is of no interest. */
+/** How often a field of a protobuf message may come; one that is skipped is of no interest. */
 export type Rule = "once" | "many" | "skipped";
 
-/** What a message may hold, by tag: number * 8 + wire type. All else is refused. */
+/** What a message may hold, by tag (number * 8 + wire type); all else is refused. */
 export type Rules = ReadonlyMap<number, Rule>;
 
 /** ModelProto */
