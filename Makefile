@@ -33,6 +33,7 @@ lint: .venv/installed
 # One bundle, every runtime: do they all compute what PyTorch does? Writes docs/parity.md anew.
 # `cpp` builds build/cpp/edgemeta-cpp, `web` the package for Node and Chromium in export/web/dist.
 parity: .venv/installed cpp web
+	EDGEMETA_REQUIRE_RUNTIMES=python,cpp,node,chromium OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/parity/test_classify.py
 	EDGEMETA_REQUIRE_RUNTIMES=python,cpp,node,chromium $(BIN)/python -m tests.parity
 	$(BIN)/python -m benchmarks.pages.parity
 

@@ -201,6 +201,9 @@ def test_the_page_on_security_names_what_exists_and_what_was_measured() -> None:
     assert f"at most {fuzzed['longest_ms']:.0f} ms" in page
     assert f"refused {sessions['refused_by_reader']:,};" in page
     assert f"refused {sessions['refused_by_onnxruntime']} and loaded {sessions['loaded']}," in page
+    languages = json.loads((ROOT / "benchmarks" / "results" / "fuzz_languages.json").read_text())
+    inputs = {each["inputs"] for each in languages["languages"].values()}
+    assert [f"{count:,} damaged ones for each" in page for count in inputs] == [True]
 
 
 def test_the_readme_names_each_extra() -> None:
