@@ -65,7 +65,7 @@ def judged(failures: list[str]) -> dict[str, Any]:
         if language != "python" and (reason := absent_judge(language)):
             found[language] = {"absent": reason}
             if language in required():
-                failures.append(reason)
+                failures.append(f"{language}, vectors: {reason}")
             continue
         try:
             rights = agreed(language, vectors)

@@ -36,15 +36,22 @@ COMMANDS = {
     "cpp-m32": ("build/m32/edgemeta-judge",),
     "node": ("node", "export/web/test/judge.mjs"),
 }
-"""What starts a judge, in the project's root; the last word is a file that is built or there."""
+"""What starts a judge, in the project's root."""
+
+BUILT = {
+    "cpp": ("build/cpp/edgemeta-judge", "cpp"),
+    "cpp-m32": ("build/m32/edgemeta-judge", "m32"),
+    "node": ("export/web/dist/lib", "web"),
+}
+"""What is there once a judge was built, and the target that builds it."""
 
 Answer = Mapping[str, Any]
 
 
 def absent(language: str) -> str | None:
-    """Return the file that is missing where a language is not built; None if it is."""
-    built = ROOT / ("export/web/dist/lib" if language == "node" else COMMANDS[language][-1])
-    return None if built.exists() else f"{built} is missing"
+    """Return why a language's judge cannot be asked; None if it can."""
+    path, target = BUILT[language]
+    return None if (ROOT / path).exists() else f"not built: no {path}; run `make {target}`"
 
 
 def python(request: Mapping[str, Any]) -> Answer:
