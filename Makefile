@@ -62,7 +62,7 @@ guard: .venv/installed
 # The C++ runner: build/cpp/edgemeta-cpp, and its tests. See export/cpp/build.sh for what it needs.
 cpp: .venv/installed
 	PYTHON=$(BIN)/python export/cpp/build.sh build/cpp
-	EDGEMETA_REQUIRE_CPP=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cpp tests/vectors
+	EDGEMETA_REQUIRE_CPP=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile tests/cpp tests/vectors
 
 # The C++ runner for 64-bit ARM, run under QEMU: whether it computes the same. Not part of .ci/run.
 arm: .venv/installed
