@@ -85,7 +85,7 @@ def product(shape: Sequence[int], size: int = 1) -> int:
     """
     found = math.prod(n for n in shape if n) * size
     if found > MAX_INTEGER:
-        raise ValueError(f"a shape of {found} bytes or numbers, but for axes of 0")
+        raise ValueError(f"a shape of {found} bytes or numbers, more than {MAX_INTEGER}")
     return found if all(shape) else 0
 
 

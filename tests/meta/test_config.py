@@ -48,6 +48,7 @@ def test_an_integer_serves_as_a_float(tmp_path: Path) -> None:
         ("meta_lr", float("nan")),
         ("hidden", ()),
         ("seed", -1),
+        ("seed", 2**53),
     ],
 )
 def test_a_value_out_of_range_is_refused(name: str, value: object) -> None:
