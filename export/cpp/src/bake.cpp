@@ -5,20 +5,16 @@
 
 #include "dtypes.hpp"
 #include "invalid.hpp"
+#include "onnx.hpp"
 #include "protobuf.hpp"
 
 // A state that is an input with a default is not a constant. The few fields that change are
-// rewritten in protobuf's wire format, all others are copied as they are. The numbers are those of
-// onnx.proto.
+// rewritten in protobuf's wire format, all others are copied as they are.
 
 namespace edgemeta {
 namespace {
 
-constexpr std::uint32_t kGraph = 7;                     // of a model
-constexpr std::uint32_t kInitializer = 5, kInput = 11;  // of a graph
-constexpr std::uint32_t kInputName = 1;
-constexpr std::uint32_t kDims = 1, kDataType = 2, kName = 8, kRawData = 9;  // of a tensor
-constexpr std::uint32_t kVarint = 0, kBytes = 2;                            // wire types
+using namespace onnx;  // numbers of fields
 
 /// One field of a message that was checked: its number, its content, and all of its bytes.
 struct Part {
@@ -68,7 +64,7 @@ std::string tensor_of(const std::string& name, const Shape& shape, DType dtype,
   tensor +=
       encoded(kDataType << 3 | kVarint) + encoded(static_cast<std::uint64_t>(row_of(dtype).onnx));
   append(tensor, kName, name);
-  append(tensor, kRawData, values);
+  append(tensor, kRaw, values);
   return tensor;
 }
 
@@ -78,24 +74,24 @@ std::string baked_graph(std::string_view graph, std::string_view init,
   std::string made;
   std::set<std::string> inputs, defaults;
   each_part(graph, [&](const Part& part) {
-    if (part.number == kInput) {
-      const std::string name = text_at(part.content, kInputName);
+    if (part.number == kGraphInput) {
+      const std::string name = text_at(part.content, kValueName);
       inputs.insert(name);
       if (values.count(name) > 0) return;
     }
-    if (part.number == kInitializer) {
+    if (part.number == kGraphInitializer) {
       const std::string name = text_at(part.content, kName);
       defaults.insert(name);
       const Initializer& tensor = initializers.at(name);
       if (const auto value = values.find(name); value != values.end()) {
         const View& view = value->second;
         const auto* const bytes = reinterpret_cast<const char*>(view.bytes());
-        append(made, kInitializer,
+        append(made, kGraphInitializer,
                tensor_of(name, view.shape(), view.dtype(), {bytes, view.nbytes()}));
         return;
       }
       if (tensor.offset) {
-        append(made, kInitializer,
+        append(made, kGraphInitializer,
                tensor_of(name, tensor.shape, tensor.dtype,
                          init.substr(static_cast<std::size_t>(*tensor.offset),
                                      static_cast<std::size_t>(tensor.nbytes))));
@@ -119,8 +115,8 @@ std::string bake(std::string_view graph, std::string_view init,
                  const std::map<std::string, View>& values) {
   std::string made;
   each_part(graph, [&](const Part& part) {
-    if (part.number == kGraph) {
-      append(made, kGraph, baked_graph(part.content, init, initializers, values));
+    if (part.number == kModelGraph) {
+      append(made, kModelGraph, baked_graph(part.content, init, initializers, values));
     } else {
       made += part.raw;
     }

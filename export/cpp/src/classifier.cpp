@@ -1,6 +1,5 @@
 #include "edgemeta/classifier.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <sstream>
 #include <utility>
@@ -10,21 +9,13 @@
 #include "inputs.hpp"
 #include "learn.hpp"
 #include "learned.hpp"
+#include "probabilities.hpp"
+#include "rows.hpp"
 
 namespace edgemeta {
 namespace {
 
 constexpr auto kInput = Error::Kind::input;
-
-/// The samples of two batches.
-Tensor joined(const View& a, const View& b) {
-  Shape shape = a.shape();
-  shape[0] += b.shape()[0];
-  Tensor found(a.dtype(), shape);
-  std::byte* const middle = std::copy_n(a.bytes(), a.nbytes(), found.bytes());
-  std::copy_n(b.bytes(), b.nbytes(), middle);
-  return found;
-}
 
 std::vector<Label> labels_at(const std::vector<Label>& labels, const std::vector<std::int64_t>& y) {
   std::vector<Label> found;
@@ -124,13 +115,7 @@ Tensor Classifier::predict_proba(const View& x) const {
   Matrix logits = scores_of(runner_, known.learner, x, known.labels.size()).logits;
   for (std::size_t i = 0; i < logits.rows; ++i) {
     double* const first = logits.values.data() + i * logits.columns;
-    double* const end = first + logits.columns;
-    const double largest = *std::max_element(first, end);  // so that no exponential overflows
-    double sum = 0;
-    for (double* value = first; value != end; ++value) {
-      sum += * value = std::exp((*value - largest) / divisor);
-    }
-    for (double* value = first; value != end; ++value) *value /= sum;
+    to_probabilities(first, first + logits.columns, divisor);
   }
   return Tensor(View(logits.values, {static_cast<std::int64_t>(logits.rows),
                                      static_cast<std::int64_t>(logits.columns)}));

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "text.hpp"
+
 namespace edgemeta {
 namespace {
 
@@ -12,13 +14,8 @@ std::string printable(const std::string& text) {
   std::string found = text.substr(0, kLongest);
   if (text.size() > kLongest) found += "...";
   for (std::size_t i = 0; i < found.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(found[i]);
-    const bool control = byte < 0x20 || byte == 0x7f;
-    // U+0080 to U+009F, which UTF-8 writes as C2 80 to C2 9F, are controls, too.
-    const bool wide =
-        byte == 0xc2 && i + 1 < found.size() && static_cast<unsigned char>(found[i + 1]) < 0xa0;
-    if (control) found[i] = ' ';
-    if (wide) found.replace(i, 2, "  ");
+    const std::size_t size = control_at(found, i);
+    found.replace(i, size, size, ' ');
   }
   while (!found.empty() && found.back() == ' ') found.pop_back();
   return found;

@@ -6,37 +6,20 @@
 #include "contract.hpp"
 #include "dtypes.hpp"
 #include "invalid.hpp"
+#include "onnx.hpp"
 #include "protobuf.hpp"
 #include "sizes.hpp"
 #include "tensor_file.hpp"
 
-// Field numbers are those of onnx.proto. edgemeta/bundle/_onnx_check.py is the same in Python.
+// edgemeta/bundle/_onnx_check.py is the same in Python.
 
 namespace edgemeta {
 namespace {
 
+using namespace onnx;  // numbers of fields
+
 constexpr std::string_view kInit = "init.bin";
 constexpr std::uint64_t kExternal = 1;  // data_location
-
-enum ModelField { kModelGraph = 7, kModelOpset = 8 };
-enum OpsetField { kOpsetDomain = 1, kOpsetVersion = 2 };
-enum GraphField { kGraphNode = 1, kGraphInitializer = 5 };
-enum NodeField { kOpType = 4, kAttribute = 5, kDomain = 7 };
-enum AttributeField { kTensor = 5, kTensors = 10, kGraph = 6, kGraphs = 11 };
-enum TensorField {
-  kDims = 1,
-  kDataType = 2,
-  kFloats = 4,
-  kInts32 = 5,
-  kInts64 = 7,
-  kName = 8,
-  kRaw = 9,
-  kDoubles = 10,
-  kUnsigned64 = 11,
-  kExternalData = 13,
-  kLocation = 14,
-};
-enum EntryField { kKey = 1, kValue = 2 };
 
 /// The field of a number that may come once; null if it did not come.
 const Field* single(const std::vector<Field>& fields, std::uint32_t number) {

@@ -32,13 +32,6 @@ std::string range(std::int64_t least, std::int64_t most) {
   return std::to_string(least) + ".." + std::to_string(most);
 }
 
-/// `rows` samples of a shape.
-Shape batch_of(std::int64_t rows, const Shape& sample) {
-  Shape shape = {rows};
-  shape.insert(shape.end(), sample.begin(), sample.end());
-  return shape;
-}
-
 /// Whether a shape is that of a batch. Each prediction asks: no shape is made for it.
 bool is_batch(const Shape& shape, const Shape& sample) {
   return shape.size() == sample.size() + 1 &&
@@ -81,6 +74,12 @@ void check_labels(const char* name, const View& y, std::int64_t samples, std::in
 }
 
 }  // namespace
+
+Shape batch_of(std::int64_t rows, const Shape& sample) {
+  Shape shape = {rows};
+  shape.insert(shape.end(), sample.begin(), sample.end());
+  return shape;
+}
 
 bool is_finite(const View& array) {
   switch (array.dtype()) {

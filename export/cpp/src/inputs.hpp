@@ -9,6 +9,9 @@
 
 namespace edgemeta {
 
+/// The shape of `rows` samples.
+Shape batch_of(std::int64_t rows, const Shape& sample);
+
 /// Whether all numbers are finite.
 bool is_finite(const View& array);
 

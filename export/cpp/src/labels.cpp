@@ -6,34 +6,29 @@
 #include <variant>
 
 #include "contract.hpp"
+#include "distinct.hpp"
 #include "invalid.hpp"
 #include "text.hpp"
 
 namespace edgemeta {
 namespace {
 
-/// What labels are told apart by: all numbers as one type, which holds each of them exactly.
-using Key = std::variant<std::string, double>;
-
-Key key_of(const std::string& text) {
+void check(const std::string& text) {
   if (!is_utf8(text)) throw Invalid("a text that is no UTF-8");
   if (has_control(text)) throw Invalid("a text with a control character: " + text);
-  return text;
 }
 
-Key key_of(double number) {
+void check(double number) {
   if (!std::isfinite(number)) throw Invalid("a number that is not finite");
   if (std::abs(number) > static_cast<double>(contract::kMaxInteger)) {  // all of these are whole
     throw Invalid("a whole number beyond 2^53 - 1");
   }
-  return number;
 }
 
-Key key_of(std::int64_t number) {
+void check(std::int64_t number) {
   if (number < -contract::kMaxInteger || number > contract::kMaxInteger) {
     throw Invalid("a whole number beyond 2^53 - 1");
   }
-  return static_cast<double>(number);
 }
 
 }  // namespace
@@ -45,22 +40,26 @@ Label label_of(const Json& value) {
   throw Invalid("neither text nor number: " + value.dump());
 }
 
-void check_labels(const std::vector<Label>& labels) {
-  std::set<Key> known;
+Json json_of(const std::vector<Label>& labels) {
+  Json list = Json::array();
   for (const Label& label : labels) {
-    const Key key = std::visit([](const auto& value) { return key_of(value); }, label);
-    if (!known.insert(key).second) throw Invalid("one of them twice");
+    std::visit([&list](const auto& value) { list.push_back(value); }, label);
+  }
+  return list;
+}
+
+void check_labels(const std::vector<Label>& labels) {
+  std::set<Label, LabelLess> known;
+  for (const Label& label : labels) {
+    std::visit([](const auto& value) { check(value); }, label);
+    if (!known.insert(label).second) throw Invalid("one of them twice");
   }
 }
 
 std::string format_labels(const std::vector<Label>& labels) {
   try {
     check_labels(labels);
-    Json list = Json::array();
-    for (const Label& label : labels) {
-      std::visit([&list](const auto& value) { list.push_back(value); }, label);
-    }
-    std::string text = list.dump();
+    std::string text = json_of(labels).dump();
     if (text.size() <= contract::kLabelsRoom) return text;
     throw Invalid(std::to_string(text.size()) + " bytes of JSON, more than " +
                   std::to_string(contract::kLabelsRoom));

@@ -14,6 +14,9 @@ namespace edgemeta {
 /// The label that a value of JSON is. Throws Invalid: it is neither text nor number.
 Label label_of(const Json& value);
 
+/// The list that labels are in JSON, not checked.
+Json json_of(const std::vector<Label>& labels);
+
 /// Checks labels: each another text, of UTF-8 without control characters, or another finite number,
 /// which lies within 2^53 - 1 if it is whole; 1 and 1.0 are one label. Throws Invalid.
 void check_labels(const std::vector<Label>& labels);

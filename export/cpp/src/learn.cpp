@@ -79,18 +79,6 @@ std::optional<double> temperature_of(const Runner& runner, const ClassifierOptio
 
 }  // namespace
 
-Tensor rows_of(const View& x, const std::vector<std::size_t>& indices) {
-  Shape shape = x.shape();
-  shape[0] = static_cast<std::int64_t>(indices.size());
-  Tensor found(x.dtype(), shape);
-  const std::size_t size = x.nbytes() / static_cast<std::size_t>(x.shape()[0]);
-  std::byte* to = found.bytes();
-  for (const std::size_t index : indices) {
-    to = std::copy_n(x.bytes() + index * size, size, to);
-  }
-  return found;
-}
-
 Scores scores_of(const Runner& runner, const Learner& learner, const View& x, std::size_t classes) {
   const Tensor logits = learner.predict_logits(x);
   const auto rows = static_cast<std::size_t>(logits.shape()[0]);

@@ -8,11 +8,9 @@
 #include "edgemeta/classifier.hpp"
 #include "familiarity.hpp"
 #include "learned.hpp"
+#include "rows.hpp"
 
 namespace edgemeta {
-
-/// The samples of some indices.
-Tensor rows_of(const View& x, const std::vector<std::size_t>& indices);
 
 /// The values at some indices.
 template <class T>

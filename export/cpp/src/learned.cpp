@@ -11,6 +11,7 @@
 #include "json.hpp"
 #include "labels.hpp"
 #include "model.hpp"
+#include "rows.hpp"
 
 // A state file, which `Runner::load` reads as a plain learner. Beside the state are: notes, as JSON
 // in the metadata; how clearly each class was told apart; the spare row of each tensor of a shared
@@ -24,30 +25,8 @@ const std::string kKeptX = std::string(kExtraPrefix) + kSupportX;
 const std::string kKeptY = std::string(kExtraPrefix) + kSupportY;
 constexpr std::int64_t kMostSamples = (std::int64_t{1} << 32) - 1;  // that a class was learned from
 
-/// The rows of a tensor from one to before another.
-View rows_of(const View& all, std::int64_t begin, std::int64_t end) {
-  const std::size_t row = all.nbytes() / static_cast<std::size_t>(all.shape()[0]);
-  Shape shape = all.shape();
-  shape[0] = end - begin;
-  return {all.dtype(), shape, all.bytes() + static_cast<std::size_t>(begin) * row};
-}
-
-/// A tensor with one row more.
-Tensor with_row(const View& tensor, const View& row) {
-  Shape shape = tensor.shape();
-  ++shape[0];
-  Tensor found(tensor.dtype(), shape);
-  std::copy_n(row.bytes(), row.nbytes(),
-              std::copy_n(tensor.bytes(), tensor.nbytes(), found.bytes()));
-  return found;
-}
-
 std::string notes_of(const LearnedClasses& learned) {
-  Json labels = Json::array();
-  for (const Label& label : learned.labels) {
-    std::visit([&labels](const auto& value) { labels.push_back(value); }, label);
-  }
-  return Json{{"labels", labels},
+  return Json{{"labels", json_of(learned.labels)},
               {"temperature", learned.temperature ? Json(*learned.temperature) : Json()},
               {"samples", learned.samples},
               {"flat", true}}
@@ -169,7 +148,7 @@ LearnedClasses learned_of(StateFile file, const Runner& runner) {
     if (!spec.per_class) continue;
     const Tensor spare = taken(file.extra, kExtraPrefix + spec.name, spec.shape, spec.dtype);
     Tensor& rows = file.tensors.at(spec.name);
-    rows = with_row(rows, spare);
+    rows = joined(rows, spare);
   }
   const auto classes = static_cast<std::int64_t>(labels.size());
   const Tensor lead = taken(file.extra, kLead, {classes}, DType::float32);

@@ -24,13 +24,6 @@ Tensor first_columns(const View& logits, std::int64_t columns) {
   return found;
 }
 
-/// One sample or target of zeros.
-Tensor one_of(const TensorSpec& spec) {
-  Shape shape = spec.shape;
-  shape.insert(shape.begin(), 1);
-  return Tensor(spec.dtype, shape);
-}
-
 }  // namespace
 
 Learner::State::State(std::shared_ptr<const Runner::Core> of_core,
@@ -72,7 +65,8 @@ std::shared_ptr<const Learner::State> Learner::State::with_values(
   if (!state->values.empty()) return state;
   // No steps hand back the init, whatever the support set is.
   const Manifest& manifest = state->core->manifest;
-  const Tensor x = one_of(manifest.input), y = one_of(manifest.target);
+  const Tensor x(manifest.input.dtype, batch_of(1, manifest.input.shape));  // of zeros
+  const Tensor y(manifest.target.dtype, batch_of(1, manifest.target.shape));
   const auto ways = state->has_fixed_head ? state->ways : std::nullopt;
   return adapted(state->core, x, y, 0, 1, nullptr, ways);
 }

@@ -1,7 +1,8 @@
 // From logits to classes and probabilities.
 
+#include "probabilities.hpp"
+
 #include <algorithm>
-#include <cmath>
 
 #include "edgemeta/runner.hpp"
 
@@ -37,11 +38,7 @@ Tensor softmax(const View& logits) {
   Tensor probabilities(logits);
   auto* first = reinterpret_cast<float*>(probabilities.bytes());
   for (std::int64_t row = 0; row < rows; ++row, first += ways) {
-    float* const end = first + ways;
-    const float largest = *std::max_element(first, end);  // so that no exponential overflows
-    float sum = 0;
-    for (float* value = first; value != end; ++value) sum += * value = std::exp(*value - largest);
-    for (float* value = first; value != end; ++value) *value /= sum;
+    to_probabilities(first, first + ways);
   }
   return probabilities;
 }

@@ -8,8 +8,6 @@
 namespace edgemeta {
 namespace {
 
-enum WireType : unsigned { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
-
 std::string_view take(std::string_view& rest, std::uint64_t size) {
   if (size > rest.size()) throw Invalid("a message that is cut short");
   const std::string_view taken = rest.substr(0, static_cast<std::size_t>(size));

@@ -18,6 +18,9 @@
 
 namespace edgemeta {
 
+/// The last three bits of a tag.
+enum WireType : unsigned { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
+
 /// One field of a message: its number, and its content, without the length of one that has bytes.
 struct Field {
   std::uint32_t number;

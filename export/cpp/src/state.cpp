@@ -44,9 +44,7 @@ std::uint64_t most_bytes(const Manifest& manifest) {
     add(tensor.shape_at(manifest.most_ways()), tensor.dtype);
   }
   for (const TensorSpec& spec : {manifest.input, manifest.target}) {
-    Shape shape = spec.shape;
-    shape.insert(shape.begin(), contract::kMostKept);
-    add(shape, spec.dtype);
+    add(batch_of(contract::kMostKept, spec.shape), spec.dtype);
   }
   return most;
 }

@@ -35,15 +35,18 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+std::size_t control_at(std::string_view text, std::size_t place) {
+  const auto byte = static_cast<unsigned char>(text[place]);
+  if (byte < 0x20 || byte == 0x7f) return 1;
+  // U+0080 to U+009F, which UTF-8 writes as C2 80 to C2 9F.
+  const bool wide =
+      byte == 0xc2 && place + 1 < text.size() && static_cast<unsigned char>(text[place + 1]) < 0xa0;
+  return wide ? 2 : 0;
+}
+
 bool has_control(std::string_view text, std::string_view but) {
   for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const bool allowed = but.find(text[i]) != std::string_view::npos;
-    if ((byte < 0x20 && !allowed) || byte == 0x7f) return true;
-    // U+0080 to U+009F, which UTF-8 writes as C2 80 to C2 9F.
-    if (byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0) {
-      return true;
-    }
+    if (control_at(text, i) > 0 && but.find(text[i]) == std::string_view::npos) return true;
   }
   return false;
 }
