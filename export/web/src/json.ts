@@ -5,7 +5,7 @@
  * which it rounds; and it does not tell 1 from 1.0, which Python and C++ do. So this reader is ours.
  */
 
-import { MAX_DEPTH, MAX_INTEGER } from "./contract.js";
+import { MAX_AXES, MAX_DEPTH, MAX_INTEGER, MAX_SIZE } from "./contract.js";
 import { decode } from "./utf8.js";
 
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
@@ -81,9 +81,10 @@ export function exactly(
   return found;
 }
 
-/** Return a list of sizes of axes: at most `most` integers of 0 or more. */
-export function sizes(value: Json | undefined, name: string, most: number): readonly number[] {
-  if (!Array.isArray(value) || value.length > most || !value.every((n) => isInteger(n, 0))) {
+/** Return the sizes of axes, of which there may be MAX_AXES, each of at most MAX_SIZE. */
+export function sizes(value: Json | undefined, name: string): readonly number[] {
+  const isSize = (size: Json) => isInteger(size, 0) && size <= MAX_SIZE;
+  if (!Array.isArray(value) || value.length > MAX_AXES || !value.every(isSize)) {
     throw new Error(`${name} of shape ${show(value)}`);
   }
   return value as number[];

@@ -203,11 +203,7 @@ function sample(record: JsonObject, name: string): TensorSpec {
 
 function spec(shape: Json | undefined, dtype: Json | undefined, name: string): TensorSpec {
   if (!isDtype(dtype)) throw new Error(`${name} of dtype ${show(dtype)}`);
-  const found = sizes(shape, name, contract.MAX_AXES);
-  if (found.some((size) => size > contract.MAX_SIZE)) {
-    throw new Error(`${name} of shape ${show(shape)}`);
-  }
-  return { shape: found, dtype };
+  return { shape: sizes(shape, name), dtype };
 }
 
 function fileRecords(value: Json | undefined): Record<Payload, FileRecord> {

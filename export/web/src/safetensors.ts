@@ -3,7 +3,7 @@
  * file, as `edgemeta/bundle/_tensor_file.py` has it.
  */
 
-import { HEADER_ROOM, MAX_AXES, MAX_SIZE } from "./contract.js";
+import { HEADER_ROOM } from "./contract.js";
 import { hex, platformSha256, type Sha256 } from "./hash.js";
 import { exactly, isInteger, type Json, object, parseObject, show, sizes } from "./json.js";
 import { bytesOf, DTYPES, type Dtype, fromBytes, type Tensor, toBytes } from "./tensor.js";
@@ -136,8 +136,7 @@ function place(name: string, value: Json) {
   const kind = entry["dtype"];
   const dtype = typeof kind === "string" ? BY_NAME.get(kind) : undefined;
   if (dtype === undefined) throw new Error(`${name} has dtype ${show(kind)}`);
-  const dims = sizes(entry["shape"], name, MAX_AXES);
-  if (dims.some((size) => size > MAX_SIZE)) throw new Error(`${name} has a huge axis`);
+  const dims = sizes(entry["shape"], name);
   const offsets = entry["data_offsets"];
   const [begin, end] = Array.isArray(offsets) && offsets.length === 2 ? offsets : [];
   if (!isInteger(begin, 0) || !isInteger(end, 0)) throw new Error(`${name} has no place`);
