@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tests.protobuf import varint
+
 Mutate = Callable[[bytes, random.Random], bytes]
 
 NASTY_INTEGERS = (0, 1, 2, 127, 128, 2**31 - 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 1)
@@ -153,7 +155,7 @@ def onnx_by_structure(content: bytes, rng: random.Random, message: str = "model"
         case 3:
             fields[at] = (rng.randrange(1, 30), wire, body)
         case 4 if wire == 0:
-            fields[at] = (number, wire, _varint(rng.choice(NASTY_INTEGERS)))
+            fields[at] = (number, wire, varint(rng.choice(NASTY_INTEGERS)))
         case 5:  # a tag that protobuf, which keeps 32 bits of it, takes for another
             fields[at] = (number + (rng.choice((1, 2, 1 << 30)) << 29), wire, body)
         case 6:
@@ -184,15 +186,8 @@ def _split(content: bytes) -> list[tuple[int, int, bytes]]:
 
 
 def _join(number: int, wire: int, body: bytes, padding: int = 0) -> bytes:
-    size = _varint(len(body)) if wire == 2 else b""
-    return _padded(_varint(number << 3 | wire), padding) + size + body
-
-
-def _padded(number: bytes, padding: int) -> bytes:
-    """Return a number with so many bytes more than it needs."""
-    if not padding:
-        return number
-    return number[:-1] + bytes([number[-1] | 0x80]) + b"\x80" * (padding - 1) + b"\0"
+    size = varint(len(body)) if wire == 2 else b""
+    return varint(number << 3 | wire, padding) + size + body
 
 
 def _read_varint(content: bytes, at: int) -> tuple[int, int]:
@@ -203,11 +198,3 @@ def _read_varint(content: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             break
     return value, at
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*out, value))

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 
 from edgemeta.bundle import ADAPT, INIT, PREDICT
+from tests.protobuf import varint
 from tests.vectors import Vector
 from tests.vectors.base import ACCEPT, BUNDLE, INIT_BIN, encoded, manifest, text
 
@@ -29,19 +30,6 @@ def _vector(
 ) -> Vector:
     request = {"kind": "graph", "name": file, "content": text(content), "init": text(INIT_BIN)}
     return Vector(name, request | {"manifest": text(encoded(manifest()))}, verdict, facts)
-
-
-def varint(value: int, padding: int = 0) -> bytes:
-    """Return a number, with so many bytes more than it needs."""
-    made = bytearray()
-    while value > 0x7F:
-        made.append(value & 0x7F | 0x80)
-        value >>= 7
-    made.append(value)
-    for _ in range(padding):
-        made[-1] |= 0x80
-        made.append(0)
-    return bytes(made)
 
 
 def number(field: int, value: int) -> bytes:
