@@ -167,8 +167,8 @@ def _widths(
 )
 @_option(
     "neck",
-    "Behind a body: cosine (centred, brought to one length), matrix (times a matrix that is "
-    "trained, too) or none.",
+    "In front of the head: cosine (features centred, brought to one length), matrix (times a "
+    "matrix that is trained, too) or none. [default with --body: cosine]",
     type=click.Choice(NECKS),
 )
 @_option("width", "conv4, ds-cnn: filters per convolution.")

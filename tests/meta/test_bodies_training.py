@@ -129,7 +129,7 @@ def test_a_run_starts_from_another(source: TaskSource, tmp_path: Path) -> None:
     [
         ({"body": "lost.onnx"}, "lost.onnx"),
         ({"body": "lost"}, "unknown body: got lost"),
-        ({"neck": "cosine"}, "a neck stands behind a body"),
+        ({"neck": "cosine", "model": "my.module:make"}, "a neck stands behind a body"),
         ({"body": "speech", "model": "mlp"}, "a body takes the place of a model"),
         ({"body": "speech", "neck": "long"}, "unknown neck: got 'long'"),
     ],

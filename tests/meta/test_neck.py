@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgemeta import meta_train
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import LOSSES
 from edgemeta.meta.inner.shared_head import SharedHead
 from edgemeta.meta.models.neck import CenteredCosine, MatrixNeck, make_neck
+from edgemeta.meta.models.parts import NeckedModel
+from edgemeta.tasks import EpisodeSize, TaskSource
+from tests.meta.conftest import SMALL
 
 
 def features(count: int, seed: int = 0) -> Tensor:
@@ -71,3 +78,29 @@ def test_necks_are_meta_learnable(name: str) -> None:
 
 def test_no_neck_is_no_neck() -> None:
     assert torch.equal(make_neck("none", 7)(features(2)), features(2))
+
+
+NECKED = SMALL | {"head": "shared", "neck": "cosine", "adapt": ("head.*",)}
+
+
+def test_pre_training_fits_the_neck_to_the_body_that_it_trains(
+    source: TaskSource, tmp_path: Path
+) -> None:
+    run = meta_train("mlp", source, out=tmp_path / "run", **NECKED | {"objective": "classes"})
+    model = run.best().model
+    assert isinstance(model, NeckedModel)
+    neck = model.neck
+    assert isinstance(neck, CenteredCosine)
+    shown = [source.episode("train", EpisodeSize(3, 1, 2), 0, k).support_x for k in range(100)]
+    made = model.embed(torch.from_numpy(np.concatenate(shown)))
+    torch.testing.assert_close(neck.mean, made.mean(0), rtol=1e-4, atol=1e-5)
+
+
+def test_a_neck_is_fitted_where_the_start_has_none(source: TaskSource, tmp_path: Path) -> None:
+    plain = meta_train("mlp", source, out=tmp_path / "plain", **SMALL | {"objective": "classes"})
+    run = meta_train(
+        "mlp", source, out=tmp_path / "run", **NECKED | {"start": str(plain.path), "meta_lr": 1e-9}
+    )
+    found, before = (each.best().model.state_dict() for each in (run, plain))
+    torch.testing.assert_close(found["body.0.weight"], before["body.0.weight"])
+    assert found["neck.mean"].abs().max() > 0.01

@@ -25,7 +25,7 @@ from edgemeta.errors import InputError, UnsupportedModelError, did_you_mean
 from edgemeta.meta.inner.shared_head import SharedHead
 from edgemeta.meta.models.neck import Neck, make_neck
 from edgemeta.meta.models.onnx_module import OnnxModule
-from edgemeta.meta.models.parts import FewShotModel, Head, make_head, zeroed
+from edgemeta.meta.models.parts import Head, NeckedModel, make_head, zeroed
 
 RATE = 16_000  # Hz, of what the speech embedding was trained on
 FRAME = 160  # samples from one column of its spectrogram to the next
@@ -190,7 +190,7 @@ class OnnxBody(nn.Module):
         return (found.flatten(2).mean(2) if found.ndim > 2 else found).float()
 
 
-class BodyModel(FewShotModel):
+class BodyModel(NeckedModel):
     """A pre-trained body, a neck and a head: what `--body` trains and exports.
 
     Args:
@@ -203,9 +203,9 @@ class BodyModel(FewShotModel):
         super().__init__()
         self.body, self.neck, self.head = body, neck, head
 
-    def features(self, x: Tensor) -> Tensor:
-        """Map a raw batch (N, *shape) to features (N, D)."""
-        features: Tensor = self.neck(self.body(x))
+    def embed(self, x: Tensor) -> Tensor:
+        """Map a raw batch (N, *shape) to (N, D)."""
+        features: Tensor = self.body(x)
         return features
 
 

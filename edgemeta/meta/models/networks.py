@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
+from edgemeta.meta.models.neck import Neck, make_neck
 from edgemeta.meta.models.parts import (
-    FewShotModel,
     Head,
+    NeckedModel,
     Norm,
     Pool,
     Preprocess,
@@ -24,7 +25,7 @@ from edgemeta.meta.models.parts import (
 MODELS = ("conv4", "ds-cnn", "mlp")
 
 
-class Conv4(FewShotModel):
+class Conv4(NeckedModel):
     """The four-block network of the MAML paper (appendix A.1), from Matching Networks.
 
     Each block is a 3x3 convolution with `width` filters, norm, ReLU and either 2x2 max-pooling
@@ -38,6 +39,7 @@ class Conv4(FewShotModel):
         pool: "max" or "stride".
         norm: "support" and "group" predict one sample at a time; "transductive" is for comparison.
         head: "linear" for a fixed number of classes, "shared" for any.
+        neck: see `edgemeta.meta.models.neck`.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Conv4(FewShotModel):
         pool: Pool = "max",
         norm: Norm = "group",
         head: Head = "linear",
+        neck: Neck = "none",
     ) -> None:
         super().__init__()
         self.preprocess = preprocess
@@ -70,9 +73,10 @@ class Conv4(FewShotModel):
             nn.init.kaiming_normal_(block[0].weight, nonlinearity="relu")  # type: ignore[index]
             nn.init.zeros_(block[0].bias)  # type: ignore[index]
         features = self._count_features(input, pool)
+        self.neck = make_neck(neck, features)
         self.head = zeroed(make_head(head, features, outputs))
 
-    def features(self, x: Tensor) -> Tensor:
+    def embed(self, x: Tensor) -> Tensor:
         """Map a raw batch (N, *shape) to (N, D)."""
         # (N, *shape) -> (N, C, H, W) -> (N, width * h * w)
         features: Tensor = self.blocks(self.preprocess(x)).flatten(1)
@@ -93,7 +97,7 @@ class Conv4(FewShotModel):
             ) from error
 
 
-class DSCNN(FewShotModel):
+class DSCNN(NeckedModel):
     """A keyword spotter of depthwise separable convolutions, with some 30,000 parameters.
 
     A 10x4 convolution with stride 2, four blocks of a depthwise 3x3 and a pointwise convolution,
@@ -106,6 +110,7 @@ class DSCNN(FewShotModel):
         width: filters of each convolution.
         norm: see `Conv4`.
         head: see `Conv4`.
+        neck: see `Conv4`.
     """
 
     def __init__(
@@ -116,6 +121,7 @@ class DSCNN(FewShotModel):
         width: int = 64,
         norm: Norm = "group",
         head: Head = "linear",
+        neck: Neck = "none",
     ) -> None:
         super().__init__()
         self.preprocess = preprocess
@@ -132,16 +138,17 @@ class DSCNN(FewShotModel):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 assert layer.bias is not None  # noqa: S101
                 nn.init.zeros_(layer.bias)
+        self.neck = make_neck(neck, width)
         self.head = zeroed(make_head(head, width, outputs))
 
-    def features(self, x: Tensor) -> Tensor:
+    def embed(self, x: Tensor) -> Tensor:
         """Map a raw batch (N, *shape) to (N, width)."""
         # (N, *shape) -> (N, C, time, coefficients) -> (N, width, t, c) -> (N, width)
         features: Tensor = self.body(self.preprocess(x)).mean((2, 3))
         return features
 
 
-class MLP(FewShotModel):
+class MLP(NeckedModel):
     """A multi-layer perceptron with ReLU; 40-40 is the sinusoid network of the MAML paper.
 
     Args:
@@ -150,6 +157,7 @@ class MLP(FewShotModel):
         target_shape: the outputs are given this shape where it is not None (regression).
         hidden: width of each hidden layer.
         head: "linear" for a fixed number of classes, "shared" for any.
+        neck: see `Conv4`.
     """
 
     def __init__(
@@ -160,6 +168,7 @@ class MLP(FewShotModel):
         target_shape: tuple[int, ...] | None = None,
         hidden: Sequence[int] = (40, 40),
         head: Head = "linear",
+        neck: Neck = "none",
     ) -> None:
         super().__init__()
         self.preprocess = preprocess
@@ -168,9 +177,10 @@ class MLP(FewShotModel):
         for inside, outside in pairwise((preprocess.features, *hidden)):
             layers += [nn.Linear(inside, outside), nn.ReLU()]
         self.body = nn.Sequential(*layers)
+        self.neck = make_neck(neck, hidden[-1])
         self.head = make_head(head, hidden[-1], outputs)
 
-    def features(self, x: Tensor) -> Tensor:
+    def embed(self, x: Tensor) -> Tensor:
         """Map a raw batch (N, *shape) to (N, hidden[-1])."""
         features: Tensor = self.body(self.preprocess(x))
         return features
@@ -194,6 +204,7 @@ def build_model(
     norm: Norm = "group",
     hidden: Sequence[int] = (40, 40),
     head: Head = "linear",
+    neck: Neck = "none",
     mean: Sequence[float] = (0.0,),
     std: Sequence[float] = (1.0,),
 ) -> nn.Module:
@@ -209,6 +220,7 @@ def build_model(
         norm: conv4, ds-cnn: see `Conv4`.
         hidden: mlp: width of each hidden layer.
         head: "linear" for a fixed number of classes, "shared" for any.
+        neck: behind the body, for classification; see `edgemeta.meta.models.neck`.
         mean: see `Preprocess`.
         std: see `Preprocess`.
 
@@ -217,10 +229,12 @@ def build_model(
     """
     if head == "shared" and ways is None:
         raise InputError("a shared head is for classification", hint="use --head linear")
+    if neck != "none" and ways is None:
+        raise InputError("a neck is for classification", hint="use --neck none")
     if name == "mlp":
         preprocess = Preprocess(input, "vector", mean, std)
         if ways is not None:
-            return MLP(preprocess, ways, hidden=hidden, head=head)
+            return MLP(preprocess, ways, hidden=hidden, head=head, neck=neck)
         outputs = int(torch.Size(target_shape).numel())
         return MLP(preprocess, outputs, target_shape=target_shape, hidden=hidden)
     if name in MODELS:
@@ -228,6 +242,8 @@ def build_model(
             raise InputError(f"{name} is for classification", hint="use --model mlp")
         preprocess = Preprocess(input, "image", mean, std)
         if name == "ds-cnn":
-            return DSCNN(preprocess, ways, width=width, norm=norm, head=head)
-        return Conv4(preprocess, input, ways, width=width, pool=pool, norm=norm, head=head)
+            return DSCNN(preprocess, ways, width=width, norm=norm, head=head, neck=neck)
+        return Conv4(
+            preprocess, input, ways, width=width, pool=pool, norm=norm, head=head, neck=neck
+        )
     raise InputError("unknown model", got=name, expected=" or ".join(MODELS))

@@ -94,6 +94,25 @@ class FewShotModel(nn.Module, ABC):
         return self.read(self.features(x))
 
 
+class NeckedModel(FewShotModel):
+    """A few-shot model whose features come out of a neck (see `edgemeta.meta.models.neck`).
+
+    Attributes:
+        neck: maps (N, D) to (N, D).
+    """
+
+    neck: nn.Module
+
+    @abstractmethod
+    def embed(self, x: Tensor) -> Tensor:
+        """Map a raw batch (N, *shape) to what the neck takes, (N, D)."""
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map a raw batch (N, *shape) to features (N, D)."""
+        features: Tensor = self.neck(self.embed(x))
+        return features
+
+
 def make_head(head: Head, features: int, outputs: int) -> nn.Linear | SharedHead:
     """Return a head (N, features) -> (N, outputs)."""
     return SharedHead(features) if head == "shared" else nn.Linear(features, outputs)

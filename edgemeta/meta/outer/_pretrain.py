@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from edgemeta.errors import InputError
 from edgemeta.meta.inner.loop import InnerLoop
-from edgemeta.meta.models.parts import FewShotModel
+from edgemeta.meta.models.parts import FewShotModel, NeckedModel
 from edgemeta.tasks import TaskSource
 from edgemeta.tasks.classes import ClassSource
 
@@ -32,6 +32,7 @@ class Pretraining:
 
     Attributes:
         classifier: (D) -> one logit for each training class.
+        moves_body: whether the body is trained, so that a neck has to be fitted to it again.
 
     Raises:
         InputError: the tasks are no classification.
@@ -60,6 +61,10 @@ class Pretraining:
         self._loop, self._model, self._source = loop, loop.model, source
         self._batch, self._seed, self._trained = batch, seed, trained
         features, classes = loop.model.head.in_features, len(source.classes("train"))
+        moved = dict(loop.model.named_parameters()) if trained is None else trained
+        # The neck is fitted to what the body makes, and a body that moves would move under it. In
+        # front of a frozen body's classifier the neck is all there is to train.
+        self.moves_body = any(not name.startswith(("neck.", "head.")) for name in moved)
         device = next(loop.model.parameters()).device
         self.classifier = nn.Linear(features, classes, device=device)
 
@@ -69,6 +74,11 @@ class Pretraining:
         own = dict(self._model.named_parameters())
         names = own if self._trained is None else self._trained
         return [*(own[name] for name in names), *self.classifier.parameters()]
+
+    def _embed(self, samples: Tensor) -> Tensor:
+        if self.moves_body and isinstance(self._model, NeckedModel):
+            return self._model.embed(samples)
+        return self._model.features(samples)
 
     def accumulate(self, iteration: int) -> float:
         """Add the gradient of batch number `iteration` to `.grad` of the leaves.
@@ -81,7 +91,7 @@ class Pretraining:
         device = self.classifier.weight.device
         samples, labels = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (x, y))
         with self._loop.collecting_statistics():
-            features = self._model.features(samples)
+            features = self._embed(samples)
         loss = nn.functional.cross_entropy(self.classifier(features), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         for name in self._loop.statistics:  # the next batch must not hold on to this one's graph

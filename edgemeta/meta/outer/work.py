@@ -12,7 +12,7 @@ from torch import nn
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.models.bodies import BodyModel
 from edgemeta.meta.models.features import FeatureCache
-from edgemeta.meta.models.parts import FewShotModel
+from edgemeta.meta.models.parts import FewShotModel, NeckedModel
 from edgemeta.meta.runs.building import (
     body_sha256,
     check_body,
@@ -90,13 +90,12 @@ def begin(
     if checkpoint:
         check_body(config.body, body, checkpoint.body_sha256)
         load_weights(model, checkpoint.model, path)
-    elif config.start:
-        start_from(model, Path(config.start))
+    fresh = start_from(model, Path(config.start)) if config.start and not checkpoint else None
     model.to(device)
     loop = make_loop(config, statistics, model)
     let_move(model, {*loop.adapted, *trained})
     cache = FeatureCache(source)
-    if not checkpoint and not config.start:
+    if not checkpoint and (fresh is None or any(name.startswith("neck.") for name in fresh)):
         fit_neck(model, cache, size, device)
     if config.cache != "off" and not config.teacher:  # which looks at raw samples
         behind = behind_frozen(loop, trained, cache, device)
@@ -110,18 +109,19 @@ def begin(
 def fit_neck(
     model: nn.Module, cache: FeatureCache, size: EpisodeSize, device: torch.device
 ) -> None:
-    """Let the neck behind a pre-trained body see the features of the training part.
+    """Let the neck of a model see the features of the training part.
 
     Args:
-        model: others than a `BodyModel` with a neck that has something to fit stay as they are.
+        model: others than a `NeckedModel` with a neck that has something to fit stay as they are.
         cache: of the source.
-        size: of an episode, for a source without fixed samples: some episodes stand for the part.
+        size: of an episode; for sources without fixed samples, and for networks that are still
+            trained, some episodes stand for the part.
         device: where to compute.
     """
     fit = getattr(getattr(model, "neck", None), "fit", None)
-    if fit is None or not isinstance(model, BodyModel):
+    if fit is None or not isinstance(model, NeckedModel):
         return
-    features = cache.behind(model.body, device)
+    features = cache.behind(model.body, device) if isinstance(model, BodyModel) else None
     if isinstance(features, DatasetSource):
         fit(torch.from_numpy(features.dataset.samples.read(features.rows["train"])).to(device))
         return
@@ -129,5 +129,5 @@ def fit_neck(
     for index in range(STATISTICS_EPISODES):
         x = torch.from_numpy(cache.source.episode("train", size, 0, index).support_x)
         with torch.no_grad():
-            made.append(model.body(x.to(device)))
+            made.append(model.embed(x.to(device)))
     fit(torch.cat(made))

@@ -80,14 +80,18 @@ def make_model(
             norm=config.norm,
             hidden=config.hidden,
             head=config.head,
+            neck=config.neck,
             mean=statistics.mean,
             std=statistics.std,
         )
     return with_norm_statistics(model, config.norm_statistics)
 
 
-def start_from(model: nn.Module, path: Path) -> None:
-    """Give a model the best weights of a run; a head of another width keeps its own.
+def start_from(model: nn.Module, path: Path) -> set[str]:
+    """Give a model the best weights of a run; a head or neck of another form keeps its own.
+
+    Returns:
+        Names of the tensors that the run has not, or in another form.
 
     Raises:
         InputError: there is no run, or its network is another.
@@ -95,14 +99,14 @@ def start_from(model: nn.Module, path: Path) -> None:
     theirs = Checkpoint.from_file(path / "checkpoints" / "best.pt").model
     theirs = _with_body(model, theirs)
     own = model.state_dict()
-    other_head = {
+    other = {
         name
         for name in own.keys() | theirs.keys()
-        if name.startswith("head.")
+        if name.startswith(("head.", "neck."))
         and (name not in own or name not in theirs or own[name].shape != theirs[name].shape)
     }
-    taken = {name: tensor for name, tensor in theirs.items() if name not in other_head}
-    kept = {name: tensor for name, tensor in own.items() if name in other_head}
+    taken = {name: tensor for name, tensor in theirs.items() if name not in other}
+    kept = {name: tensor for name, tensor in own.items() if name in other}
     try:
         model.load_state_dict(taken | kept)
     except RuntimeError as error:
@@ -111,6 +115,7 @@ def start_from(model: nn.Module, path: Path) -> None:
             got=" ".join(str(error).split()),
             hint="train with its --model, --width and --norm, on samples of the same shape",
         ) from error
+    return set(kept)
 
 
 def body_sha256(model: nn.Module) -> str:

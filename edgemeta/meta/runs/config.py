@@ -91,7 +91,7 @@ class TrainConfig:
             sample and the ways; "<Class>" where it was an object of Python.
         body: a pre-trained body in place of `model`: a name of `meta.models.bodies.READY`, or the
             path of an .onnx file; "" for none.
-        neck: behind a body: see `edgemeta.meta.models.neck.NECKS`.
+        neck: in front of the head, but of foreign models: see `edgemeta.meta.models.neck.NECKS`.
         norm_statistics: of batch norms: "as is" (running statistics for those in eval mode, the
             support set's for those in training mode), "running" or "support" for all.
         width: conv4, ds-cnn: filters per convolution.
@@ -256,8 +256,12 @@ class TrainConfig:
             raise InputError(
                 "a body takes the place of a model", got=f"--body {self.body} --model {self.model}"
             )
-        if self.neck != "none" and not self.body:
-            raise InputError("a neck stands behind a body", got=self.neck, hint="name one: --body")
+        if self.neck != "none" and is_foreign(self.model):
+            raise InputError(
+                "a neck stands behind a body, or in a network of edgemeta's",
+                got=f"--neck {self.neck} --model {self.model}",
+                hint="put a CenteredCosine into your network",
+            )
         learned = self.rates != "fixed" or self.multi_step_share > 0 or bool(self.teacher)
         if learned and self.objective != "query":
             raise InputError(
