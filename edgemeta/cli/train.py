@@ -175,8 +175,8 @@ def _widths(
 @_option("pool", "conv4: how a block halves the image.", type=click.Choice(POOLS))
 @_option(
     "norm",
-    "conv4, ds-cnn: group and support (support-set statistics) predict one sample at a time; "
-    "transductive, for comparison, needs all queries at once.",
+    "conv4, ds-cnn: group, batch (statistics of pre-training) and support (those of the support "
+    "set) predict one sample at a time; transductive, for comparison, needs all queries at once.",
     type=click.Choice(NORMS),
 )
 @_option(

@@ -119,11 +119,15 @@ def with_norm_statistics(model: nn.Module, statistics: NormStatistics) -> nn.Mod
             expected=" or ".join(map(repr, NORM_STATISTICS)),
         )
     if statistics == "running":
-        for module in model.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+        for norm in batch_norms(model):
+            norm.eval()
         return model
     return with_support_norms(model, every=statistics == "support")
+
+
+def batch_norms(model: nn.Module) -> list[nn.Module]:
+    """Return the batch norms of PyTorch in a model."""
+    return [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
 def takes_batch_statistics(module: nn.Module) -> bool:

@@ -37,7 +37,8 @@ class Conv4(NeckedModel):
         outputs: ways.
         width: filters per block.
         pool: "max" or "stride".
-        norm: "support" and "group" predict one sample at a time; "transductive" is for comparison.
+        norm: "support", "group" and "batch" predict one sample at a time; "batch" keeps the
+            statistics of pre-training; "transductive" is for comparison.
         head: "linear" for a fixed number of classes, "shared" for any.
         neck: see `edgemeta.meta.models.neck`.
     """

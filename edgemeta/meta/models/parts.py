@@ -13,10 +13,10 @@ from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
 from edgemeta.meta.inner.shared_head import SharedHead
 
-Norm = Literal["group", "support", "transductive", "none"]
+Norm = Literal["group", "batch", "support", "transductive", "none"]
 Pool = Literal["max", "stride"]
 Head = Literal["linear", "shared"]
-NORMS: tuple[Norm, ...] = ("group", "support", "transductive", "none")
+NORMS: tuple[Norm, ...] = ("group", "batch", "support", "transductive", "none")
 POOLS: tuple[Pool, ...] = ("max", "stride")
 HEADS: tuple[Head, ...] = ("linear", "shared")
 
@@ -127,6 +127,8 @@ def zeroed(head: nn.Linear | SharedHead) -> nn.Linear | SharedHead:
 
 def make_norm(norm: Norm, channels: int) -> nn.Module:
     """Return a norm over (N, channels, H, W); see `NORMS`."""
+    if norm == "batch":  # its statistics stay as pre-training left them
+        return nn.BatchNorm2d(channels).eval()
     if norm == "support":
         return nn.BatchNorm2d(channels)
     if norm == "transductive":

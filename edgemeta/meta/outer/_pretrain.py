@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from edgemeta.errors import InputError
 from edgemeta.meta.inner.loop import InnerLoop
+from edgemeta.meta.inner.norms import batch_norms
 from edgemeta.meta.models.parts import FewShotModel, NeckedModel
 from edgemeta.tasks import TaskSource
 from edgemeta.tasks.classes import ClassSource
@@ -29,6 +30,7 @@ class Pretraining:
         batch: samples per step.
         seed: of the batches.
         trained: names of the model's parameters that move; None for all.
+        running: whether batch norms normalise by the batch, and keep a running average.
 
     Attributes:
         classifier: (D) -> one logit for each training class.
@@ -45,6 +47,8 @@ class Pretraining:
         batch: int,
         seed: int,
         trained: Sequence[str] | None = None,
+        *,
+        running: bool = False,
     ) -> None:
         if not isinstance(loop.model, FewShotModel):
             raise InputError(
@@ -65,6 +69,7 @@ class Pretraining:
         # The neck is fitted to what the body makes, and a body that moves would move under it. In
         # front of a frozen body's classifier the neck is all there is to train.
         self.moves_body = any(not name.startswith(("neck.", "head.")) for name in moved)
+        self._batch_norms = batch_norms(loop.model) if running else []
         device = next(loop.model.parameters()).device
         self.classifier = nn.Linear(features, classes, device=device)
 
@@ -90,8 +95,12 @@ class Pretraining:
         x, y = self._source.labelled("train", self._batch, rng)
         device = self.classifier.weight.device
         samples, labels = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (x, y))
+        for norm in self._batch_norms:
+            norm.train()
         with self._loop.collecting_statistics():
             features = self._embed(samples)
+        for norm in self._batch_norms:
+            norm.eval()
         loss = nn.functional.cross_entropy(self.classifier(features), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         for name in self._loop.statistics:  # the next batch must not hold on to this one's graph

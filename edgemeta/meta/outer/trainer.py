@@ -143,7 +143,14 @@ class Trainer:
         if config.objective != "classes":
             return None
         batch = config.meta_batch * config.ways * (config.shots + config.queries)
-        return Pretraining(self.loop, self.source, batch, config.seed, self.work.trained)
+        return Pretraining(
+            self.loop,
+            self.source,
+            batch,
+            config.seed,
+            self.work.trained,
+            running=config.pretrains_norms,
+        )
 
     def _make_engine(self, threads: int) -> Engine:
         return Engine(

@@ -96,7 +96,8 @@ class TrainConfig:
             support set's for those in training mode), "running" or "support" for all.
         width: conv4, ds-cnn: filters per convolution.
         pool: conv4: "max" or "stride".
-        norm: conv4, ds-cnn: "support" and "group" are inductive, "transductive" is for comparison.
+        norm: conv4, ds-cnn: "support", "group" and "batch" are inductive, and "batch" keeps the
+            running statistics of pre-training; "transductive" is for comparison.
         hidden: mlp: width of each hidden layer.
         head: "linear" for tasks of up to `ways` classes, "shared" for tasks of any number.
         ways: classes per task.
@@ -269,6 +270,13 @@ class TrainConfig:
                 got=f'objective "{self.objective}"',
                 hint="use --objective query, or --rates fixed, --multi-step-share 0 and no teacher",
             )
+        pretrained = self.objective == "classes" or bool(self.start)
+        if self.norm == "batch" and self.scales and self.model != "mlp" and not pretrained:
+            raise InputError(
+                "batch norms learn their statistics in pre-training, and there is none",
+                got=f"--norm batch --objective {self.objective}",
+                hint="--start from a run of --algorithm pretrain, or use --norm group",
+            )
         if self.rates != "fixed" and self.inner_steps == 0:
             raise InputError("learned rates need inner steps", got=0, expected="at least 1")
 
@@ -285,6 +293,11 @@ class TrainConfig:
     def scales(self) -> bool:
         """Whether the model is one of ours, which is told how to scale samples."""
         return self.model in MODELS and not self.body
+
+    @property
+    def pretrains_norms(self) -> bool:
+        """Whether pre-training collects the running statistics of batch norms."""
+        return self.norm == "batch" and self.scales and self.objective == "classes"
 
     @property
     def inductive(self) -> bool:
