@@ -60,6 +60,7 @@ class TrainingChoices(_Recorded):
     Attributes:
         tasks: the name of the data.
         by: what was new at test time.
+        split_seed: decided the parts that the data left open; None if unknown.
         data: how raw data was read: fields of `edgemeta.data.options.DataOptions` that were set.
         shots: support samples per class (regression: in all); None if unknown.
         others: all other options, by name; in the record they stand beside these.
@@ -67,6 +68,7 @@ class TrainingChoices(_Recorded):
 
     tasks: str = ""
     by: Literal["class", "subject", "both"] = "class"
+    split_seed: int | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     shots: int | None = None
     others: Mapping[str, Any] = field(default_factory=dict)

@@ -40,6 +40,13 @@ by_option = click.option(
     show_default=True,
     help="Your own data: what is new at test time.",
 )
+split_seed_option = click.option(
+    "--split-seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Your own data: decides the parts that the data does not name.",
+)
 
 
 def _names(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:

@@ -8,7 +8,12 @@ from pathlib import Path
 
 import click
 
-from edgemeta.cli._data_options import by_option, data_options, root_option
+from edgemeta.cli._data_options import (
+    by_option,
+    data_options,
+    root_option,
+    split_seed_option,
+)
 from edgemeta.cli._groups import HintingGroup
 from edgemeta.cli._options import json_option, say_json
 from edgemeta.cli._table import table
@@ -34,12 +39,7 @@ def data() -> None:
 @click.argument("tasks", metavar="DIR|FILE")
 @root_option
 @by_option
-@click.option(
-    "--split-seed",
-    default=0,
-    show_default=True,
-    help="Decides the parts that the data does not name.",
-)
+@split_seed_option
 @data_options
 @json_option
 def check(

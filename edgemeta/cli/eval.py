@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import io
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 import numpy as np
-from click.core import ParameterSource
 
 from edgemeta.bundle import MANIFEST
-from edgemeta.cli._data_options import TasksName, by_option, data_options, root_option
+from edgemeta.cli._data_options import TasksName, data_options, root_option
 from edgemeta.cli._files import check_out
 from edgemeta.cli._options import BundlePath, json_option, say_json, threads_option
-from edgemeta.cli._table import printable
-from edgemeta.data.layouts import DATA_NAMES
-from edgemeta.data.options import Unit, flag
-from edgemeta.data.recorded import trained_reading
+from edgemeta.cli._reading import Given, choose_reading, note_division, note_reading
+from edgemeta.data.options import UNITS, Unit
+from edgemeta.data.recorded import Reading, trained_reading
 from edgemeta.device.runner import Runner
 from edgemeta.errors import InputError
 from edgemeta.measure.evaluate import Adapter, BundleAdapter, Evaluation, evaluate
 from edgemeta.tasks import DataOptions, EpisodeSize, TaskSource, open_tasks
-from edgemeta.tasks.opening import NAMES
 from edgemeta.tasks.source import SPLITS, Split
 from edgemeta.util.files import write_atomically
 
@@ -36,7 +32,16 @@ WRONG = ("is neither a run nor a bundle", f"a directory with {RUN_CONFIG} or {MA
 @click.argument("what", metavar="RUN|BUNDLE", type=BundlePath(*WRONG))
 @click.argument("tasks", required=False, type=TasksName())
 @root_option
-@by_option
+@click.option(
+    "--by",
+    type=click.Choice(UNITS),
+    help="Your own data: what is new at test time. [default: as trained]",
+)
+@click.option(
+    "--split-seed",
+    type=click.IntRange(min=0),
+    help="Your own data: decides the parts that the data does not name. [default: as trained]",
+)
 @click.option("--episodes", default=600, show_default=True, help="How many.")
 @click.option("--shots", type=int, help="Support samples per class. [default: as trained]")
 @click.option("--ways", type=int, help="Classes per episode. [default: as trained]")
@@ -62,7 +67,8 @@ def eval_(
     what: Path,
     tasks: str | None,
     root: Path | None,
-    by: Unit,
+    by: Unit | None,
+    split_seed: int | None,
     episodes: int,
     shots: int | None,
     ways: int | None,
@@ -79,9 +85,9 @@ def eval_(
 
     A RUN is evaluated on PyTorch, a BUNDLE on onnxruntime; the same options give both the same
     episodes. For regression, --shots and --queries are total numbers of samples. Without TASKS, a
-    RUN is evaluated on its own training data. Data is divided and read as in training, unless you
-    pass --by or an option for reading data: then only your options count. Results of a RUN are
-    stored in it, and `edgemeta report` shows them.
+    RUN is evaluated on its own training data. Data is divided and read as in training; each option
+    that you pass replaces the training's. Results of a RUN are stored in it, and `edgemeta report`
+    shows them.
 
     \b
     Example:
@@ -91,13 +97,7 @@ def eval_(
         check_out(predictions)
     runtime, adapter, trained = _open(what, threads)
     shots = trained.shots if shots is None else shots
-    if tasks is None:
-        tasks, source = _own_tasks(what, root)
-    elif tasks in (*NAMES, *DATA_NAMES) or _is_given("by") or data != DataOptions():
-        source = open_tasks(tasks, root, by=by, options=data)
-    else:
-        _note_reading(trained)
-        source = open_tasks(tasks, root, by=trained.by, options=trained.data)
+    tasks, source, reading = _open_tasks(what, tasks, root, Given(by, split_seed, data), trained)
     size = EpisodeSize(adapter.ways or 1 if ways is None else ways, shots, queries)
     if runtime == "torch":
         adapter, source = _on_features(adapter, source, size, episodes)
@@ -120,6 +120,8 @@ def eval_(
     setting = {
         "tasks": tasks,
         "split": split,
+        "by": reading.by,
+        "split_seed": reading.split_seed,
         "ways": None if adapter.ways is None else size.ways,
         "shots": shots,
         "seed": seed,
@@ -140,19 +142,19 @@ def eval_(
 
 
 class _Trained(NamedTuple):
-    """How something was trained: the shots, and how its data were divided and read."""
+    """How something was trained: the shots, on what, and how that was divided and read."""
 
     shots: int
-    by: Unit
-    data: DataOptions
+    tasks: str
+    reading: Reading
 
 
 def _open(what: Path, threads: int | None) -> tuple[str, Adapter, _Trained]:
     """Return the runtime's name, what adapts, and how it was trained."""
     if (what / MANIFEST).is_file():
         runner = Runner(what, threads=threads)
-        shots = runner.manifest.trained.config.shots or 1
-        trained = _Trained(shots, *trained_reading(runner.manifest))
+        told = runner.manifest.trained.config
+        trained = _Trained(told.shots or 1, told.tasks, trained_reading(runner.manifest))
         return "onnxruntime", BundleAdapter(runner), trained
     if not (what / RUN_CONFIG).is_file():
         raise InputError(f"{what} {WRONG[0]}", expected=WRONG[1])
@@ -161,7 +163,8 @@ def _open(what: Path, threads: int | None) -> tuple[str, Adapter, _Trained]:
     from edgemeta.meta.runs.run import Run
 
     config = Run(what).config()
-    trained = _Trained(config.shots, config.by, config.data)
+    reading = Reading(config.by, config.split_seed, config.data)
+    trained = _Trained(config.shots, config.tasks, reading)
     return "torch", run_adapter(what, threads=threads), trained
 
 
@@ -175,36 +178,32 @@ def _on_features(
     return adapter.on_features(source, size, episodes)
 
 
-def _is_given(option: str) -> bool:
-    """Whether the user gave an option that has a default."""
-    return click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE
+def _open_tasks(
+    what: Path, tasks: str | None, root: Path | None, given: Given, trained: _Trained
+) -> tuple[str, TaskSource, Reading]:
+    """Return the name of the tasks to evaluate on, a run's own by default, and the tasks."""
+    own = tasks is None
+    if tasks is None:
+        tasks, root = _own_tasks(what, root)
+    chosen = choose_reading(tasks, root, given, trained.reading)
+    if not own:
+        note_reading(chosen)
+    by, seed, options = chosen.reading
+    source = open_tasks(tasks, root, by=by, split_seed=seed, options=options)
+    if Path(tasks).name == Path(trained.tasks).name:
+        note_division(chosen.reading, trained.reading)
+    return tasks, source, chosen.reading
 
 
-def _note_reading(trained: _Trained) -> None:
-    """Say how data are read where that is not how they are read by default."""
-    options = {name: value for name, value in asdict(trained.data).items() if value}
-    if trained.by != "class":
-        options = {"by": trained.by, **options}
-    if options:
-        said = " ".join(
-            flag(name) if value is True else f"{flag(name)} {_text(value)}"
-            for name, value in options.items()
-        )
-        click.echo(printable(f"note: data are divided and read as in training: {said}"), err=True)
-
-
-def _text(value: object) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value)
-
-
-def _own_tasks(what: Path, root: Path | None) -> tuple[str, TaskSource]:
-    """Return the name of a run's own tasks, and the tasks."""
+def _own_tasks(what: Path, root: Path | None) -> tuple[str, Path | None]:
+    """Return the name of a run's own tasks, and where their data lie."""
     if not (what / RUN_CONFIG).is_file():
         raise InputError(f"{what} is a bundle, which holds no data", hint="name the TASKS too")
-    from edgemeta.meta.runs.run import Run, open_run_tasks
+    from edgemeta.meta.runs.run import Run, check_named
 
     config = Run(what).config()
-    return config.tasks, open_run_tasks(config, root=root)
+    check_named(config)
+    return config.tasks, Path(config.root) if root is None and config.root else root
 
 
 def _write_predictions(path: Path, found: Evaluation) -> None:

@@ -110,6 +110,7 @@ def _widths(
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
 @_option("root", "The place of the data, for TASKS given by name.")
 @_option("by", "Your own data: what is new at test time.", type=click.Choice(UNITS))
+@_option("split_seed", "Your own data: decides the parts that the data does not name.")
 @_option(
     "algorithm",
     "A name for some of the choices below; each can be overridden.",

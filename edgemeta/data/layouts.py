@@ -27,6 +27,7 @@ _LAYOUTS = (
     "test.csv, or x.npy with y.npy"
 )
 
+ALWAYS = ("draw", "test_only")  # apply to every layout
 _WAVE_OPTIONS = ("features", "sample_rate", "seconds")
 _SPECTRUM_OPTIONS = (*_WAVE_OPTIONS, "mels", "coefficients", "window", "hop")
 _IMAGE_OPTIONS = ("image_size", "color", "fit")
@@ -39,7 +40,7 @@ class Layout:
     Attributes:
         name: what errors call it: "a folder of images per class".
         read: reads and checks it.
-        options: the `DataOptions` that apply to it, besides `draw` and `test_only`.
+        options: the `DataOptions` that apply to it, besides `ALWAYS`.
     """
 
     name: str
@@ -61,6 +62,39 @@ def recognise(spec: str, root: Path | None, options: DataOptions) -> Layout | No
     Raises:
         InputError: a folder has no known layout, or an option does not apply.
     """
+    layout = _recognised(spec, root, options)
+    if layout is not None:
+        options.allow(layout.name, *ALWAYS, *layout.options)
+    return layout
+
+
+def completed(
+    spec: str, root: Path | None, options: DataOptions, recorded: DataOptions
+) -> DataOptions:
+    """Return options with those left open as they are recorded, if they apply to the data.
+
+    Args:
+        spec: as for `recognise`.
+        root: likewise.
+        options: as given.
+        recorded: such as those of a training.
+
+    Raises:
+        InputError: a folder has no known layout.
+
+    Example:
+        >>> recorded = DataOptions(color="gray", window=50)  # of a training on pictures
+        >>> completed("photographs", None, DataOptions(image_size=16), recorded).color
+        'gray'
+    """
+    merged = recorded.replaced_by(options)
+    layout = _recognised(spec, root, merged)
+    if layout is None:
+        return options
+    return recorded.only(*ALWAYS, *layout.options).replaced_by(options)
+
+
+def _recognised(spec: str, root: Path | None, options: DataOptions) -> Layout | None:
     path = Path(spec)
     if spec not in DATA_NAMES and (path.suffix in DATA_SUFFIXES or path.is_dir()):
         if root is not None:
@@ -80,7 +114,6 @@ def recognise(spec: str, root: Path | None, options: DataOptions) -> Layout | No
         layout = Layout(f"{spec}'s IDX files", partial(read_idx, spec, root))
     else:
         return None
-    options.allow(layout.name, "draw", "test_only", *layout.options)
     return layout
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Literal, get_args
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args
 
 from edgemeta.errors import InputError
 
@@ -89,6 +89,19 @@ class DataOptions:
             if value is not None and value not in known:
                 raise InputError(f"unknown {flag(name)}", got=value, expected=" or ".join(known))
 
+    def given(self) -> dict[str, Any]:
+        """Return those that are not left to their defaults, by attribute."""
+        values = ((field, getattr(self, field.name)) for field in fields(self))
+        return {field.name: value for field, value in values if value != field.default}
+
+    def only(self, *names: str) -> DataOptions:
+        """Return these attributes, and the others left to their defaults."""
+        return DataOptions(**{n: value for n, value in self.given().items() if n in names})
+
+    def replaced_by(self, others: DataOptions) -> DataOptions:
+        """Return options in which those that others set replace these."""
+        return replace(self, **others.given())
+
     def allow(self, layout: str, *names: str) -> None:
         """Refuse options that were set and are not among `names`.
 
@@ -99,11 +112,7 @@ class DataOptions:
         Raises:
             InputError: others were set; the text names them all.
         """
-        others = [
-            field.name
-            for field in fields(self)
-            if field.name not in names and getattr(self, field.name) != field.default
-        ]
+        others = [name for name in self.given() if name not in names]
         if others:
             raise InputError(
                 f"options that do not apply to {layout}",

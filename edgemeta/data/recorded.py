@@ -98,8 +98,22 @@ def _clip_decoder(manifest: Manifest, record: Mapping[str, Any]) -> ClipDecoder:
     return decoder
 
 
-def trained_reading(manifest: Manifest) -> tuple[Unit, DataOptions]:
-    """Return what training's data were divided by, and how they were read.
+class Reading(NamedTuple):
+    """How data are divided and read.
+
+    Attributes:
+        by: what is new at test time.
+        split_seed: decides the parts that the data leaves open.
+        options: how the files are read.
+    """
+
+    by: Unit
+    split_seed: int
+    options: DataOptions
+
+
+def trained_reading(manifest: Manifest) -> Reading:
+    """Return how training's data were divided and read.
 
     Raises:
         BundleError: the record is damaged.
@@ -107,9 +121,11 @@ def trained_reading(manifest: Manifest) -> tuple[Unit, DataOptions]:
     config = manifest.trained.config
     try:
         options = DataOptions(**as_fields(config.data, "data", DataOptions))
+        if (seed := config.split_seed or 0) < 0:
+            raise InputError("split_seed is negative", got=seed)
     except (InputError, TypeError, AttributeError) as error:
         raise BundleError("the bundle's training record is damaged", got=short(error)) from error
-    return config.by, options
+    return Reading(config.by, seed, options)
 
 
 def series_options(manifest: Manifest) -> DataOptions | None:
@@ -131,7 +147,7 @@ def series_options(manifest: Manifest) -> DataOptions | None:
         hop=hop,
         columns=names(manifest, "channels"),
         label=label_column(manifest),
-        subject=trained_reading(manifest)[1].subject,
+        subject=trained_reading(manifest).options.subject,
     )
 
 
@@ -141,7 +157,7 @@ def label_column(manifest: Manifest) -> str:
     Raises:
         BundleError: the record is damaged.
     """
-    return trained_reading(manifest)[1].label or "label"
+    return trained_reading(manifest).options.label or "label"
 
 
 def names(manifest: Manifest, role: str) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ def open_tasks(
         root: for names of data sets, where the data lies; for others it must be None.
         by: for a user's own data, what is new at test time: "class", "subject" or "both".
         split_seed: for a user's own data, decides every division that the data leaves open; the
-            other sources have fixed parts.
+            other sources have fixed parts and take 0 only.
         options: for a user's own data, how to read it.
 
     Raises:
@@ -50,7 +50,7 @@ def open_tasks(
     """
     options = options or DataOptions()
     if spec in NAMES:
-        return _open_named(spec, root, by, options)
+        return _open_named(spec, root, by, split_seed, options)
     layout = recognise(spec, root, options)
     if layout is None:
         raise unknown(spec)
@@ -92,12 +92,18 @@ def unknown(spec: str) -> InputError:
     )
 
 
-def _open_named(spec: str, root: Path | None, by: Unit, options: DataOptions) -> TaskSource:
+def _open_named(
+    spec: str, root: Path | None, by: Unit, split_seed: int, options: DataOptions
+) -> TaskSource:
     """Open a source whose parts are fixed."""
     options.allow(spec)
     if by != "class":
         raise InputError(
             f"{spec} has no subjects to divide", got=f'by="{by}"', expected='by="class"'
+        )
+    if split_seed:
+        raise InputError(
+            f"{spec} has fixed parts", got=f"--split-seed {split_seed}", hint="omit --split-seed"
         )
     if spec in ("omniglot", "omniglot-vinyals"):
         if root is None:

@@ -348,12 +348,22 @@ def test_eval_reads_data_as_the_training_did(call: Call, bundle_path: Path, tmp_
     assert as_trained != plain[0]
     said = ("--by", "subject", "--draw", "all", "--test-only")
     assert predictions(bundle_path, *options, tmp_path / "found.npz", *said) == (as_trained, "")
-    # Whatever is said takes the place of all of it.
-    assert predictions(bundle, *options, tmp_path / "found.npz", "--by", "class") == plain
+    # What is said takes the place of one option; the others stay.
+    found, note = predictions(bundle, *options, tmp_path / "found.npz", "--by", "class")
+    said = ("--by", "class", "--draw", "all", "--test-only")
+    assert found == predictions(bundle_path, *options, tmp_path / "found.npz", *said)[0]
+    assert note == "note: data are divided and read as in training: --draw all --test-only\n"
 
 
 @pytest.mark.parametrize(
-    "config", [{"by": 3}, {"data": []}, {"data": {"window": "8"}}, {"data": {"odd": 1}}]
+    "config",
+    [
+        {"by": 3},
+        {"split_seed": -1},
+        {"data": []},
+        {"data": {"window": "8"}},
+        {"data": {"odd": 1}},
+    ],
 )
 def test_a_bundle_with_a_damaged_record_of_its_data(
     call: Call, bundle_path: Path, tmp_path: Path, config: dict[str, object]

@@ -32,7 +32,7 @@ from tests.manifests import rewrite
 OMNIGLOT = edgemeta.load("omniglot", threads=1)
 RECORD = json.loads(OMNIGLOT.manifest.to_json())
 FULL = TrainingRecord(
-    TrainingChoices("glyphs", "both", {"window": 8}, 5, {"neck": "cosine", "adapt": ["head.*"]}),
+    TrainingChoices("glyphs", "both", 3, {"window": 8}, 5, {"neck": "cosine", "adapt": ["head.*"]}),
     TrainingResult("glyphs", "test", "accuracy", 0.9, 0.01, 600, statistics="inductive"),
     QuantizationResult("val", 100, "accuracy", 0.9, 0.89),
 )
@@ -186,6 +186,7 @@ def test_a_training_record_survives_the_way_through_json() -> None:
         ({"odd": 1}, "training has unknown fields: odd"),
         ({"config": None}, "training.config None"),
         ({"config": {"by": "room"}}, "training.config.by 'room'"),
+        ({"config": {"split_seed": "1"}}, "training.config.split_seed '1'"),
         ({"config": {"shots": True}}, "training.config.shots True"),
         ({"config": {"shots": 1.0}}, "training.config.shots 1.0"),
         ({"config": {"data": 3}}, "training.config.data 3"),

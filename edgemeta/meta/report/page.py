@@ -284,9 +284,11 @@ def _evaluations(run: Run) -> str:
     for entry in kept:
         setting, found = entry["setting"], entry["found"]
         size = "" if setting["ways"] is None else f"{setting['ways']}-way "
+        seed = setting.get("split_seed", 0)  # older records do not say
         rows.append(
             (
-                f"{setting['tasks']}, {setting['split']}",
+                f"{setting['tasks']}, {setting['split']}"
+                + (f", split seed {seed}" if seed else ""),
                 f"{size}{setting['shots']}-shot",
                 "as trained" if setting["steps"] is None else str(setting["steps"]),
                 str(setting["episodes"]),

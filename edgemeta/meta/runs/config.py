@@ -47,7 +47,7 @@ CACHES: tuple[Cache, ...] = get_args(Cache)
 
 
 AS_IT_IS = DataOptions()
-_MAY_BE_ZERO = ("seed", "inner_steps", "patience", "threads", "chunk")
+_MAY_BE_ZERO = ("seed", "split_seed", "inner_steps", "patience", "threads", "chunk")
 # One step from a head of zeros behind a cosine neck is the nearest class mean.
 WITH_BODY: dict[str, Any] = {
     "adapt": HEAD,
@@ -67,6 +67,7 @@ class TrainConfig:
         tasks: a task source, as `edgemeta.tasks.open_tasks` spells it.
         root: where its data lie; "" for embedded sources.
         by: what is new at test time: "class", "subject" or "both".
+        split_seed: decides which classes or people are held out, where the data leaves it open.
         data: how a user's own data is read.
         algorithm: name of the preset that the choices started from; `of` applies it.
         adapt: what the inner step updates, as patterns over parameter names; see `InnerLoop`.
@@ -116,8 +117,8 @@ class TrainConfig:
         validation_episodes: tasks per validation.
         test_episodes: tasks on which the best checkpoint is evaluated at the end.
         evaluation_queries: query samples per class (regression: in all) in validation and test.
-        seed: of the weights and the episodes. Which classes are held out does not depend on it, so
-            that an evaluation never meets a class of the training.
+        seed: of the weights and the episodes. Which classes are held out does not depend on it, but
+            on `split_seed`, so that an evaluation never meets a class of the training.
         device: "auto", "cpu" or "cuda".
         threads: CPU threads of one process; 0 for all cores.
         strategy: how a batch of tasks is computed: "loop", one after the other; "workers", one in
@@ -133,6 +134,7 @@ class TrainConfig:
     tasks: str
     root: str = ""
     by: Unit = "class"
+    split_seed: int = 0
     data: DataOptions = AS_IT_IS
     algorithm: str = "maml"
     adapt: tuple[str, ...] = ("*",)
@@ -310,10 +312,7 @@ class TrainConfig:
 
     def record(self) -> dict[str, Any]:
         """Return the record as plain values; options of `data` that are not set are left out."""
-        plain = asdict(self)
-        defaults = asdict(DataOptions())
-        plain["data"] = {k: v for k, v in plain["data"].items() if v != defaults[k]}
-        return plain
+        return asdict(self) | {"data": self.data.given()}
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -259,16 +259,32 @@ def open_run_tasks(
     Raises:
         InputError: they cannot be opened.
     """
-    if tasks is None and OBJECT.fullmatch(config.tasks):
+    if tasks is None:
+        check_named(config)
+    if root is None and tasks is None and config.root:
+        root = Path(config.root)
+    return open_tasks(
+        tasks or config.tasks,
+        root,
+        by=config.by,
+        split_seed=config.split_seed,
+        options=config.data,
+    )
+
+
+def check_named(config: TrainConfig) -> None:
+    """Check that what a run was trained on has a name or a path.
+
+    Raises:
+        InputError: it was an object in Python.
+    """
+    if OBJECT.fullmatch(config.tasks):
         raise InputError(
             "the tasks of this run were an object in Python",
             got=config.tasks,
             hint="name a file or folder with the data (eval RUN TASKS; report, baselines: --tasks "
             "TASKS), or in Python pass Run(path, source=...)",
         )
-    if root is None and tasks is None and config.root:
-        root = Path(config.root)
-    return open_tasks(tasks or config.tasks, root, by=config.by, options=config.data)
 
 
 def resumed_config(run: Run, given: dict[str, Any]) -> TrainConfig:
