@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
 from edgemeta.meta.inner.shared_head import SharedHead
+from edgemeta.tasks.kinds import channels_last, image_channels
 
 Norm = Literal["group", "batch", "support", "transductive", "none"]
 Pool = Literal["max", "stride"]
@@ -53,13 +55,8 @@ class Preprocess(nn.Module):
             raise InputError(
                 "the model needs images", got=f"samples of shape {shape}", hint="use --model mlp"
             )
-        self.channels_last = len(shape) == 3 and not (shape[0] in (1, 3) and min(shape[1:]) > 3)
-        if layout == "vector":
-            self.features = int(torch.Size(shape).numel())
-        elif len(shape) == 2:
-            self.features = 1
-        else:
-            self.features = shape[-1] if self.channels_last else shape[0]
+        self.channels_last = channels_last(shape)
+        self.features = math.prod(shape) if layout == "vector" else image_channels(shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale and lay out (N, *shape)."""
