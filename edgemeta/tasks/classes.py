@@ -69,10 +69,12 @@ class ClassSource(TaskSource):
     Attributes:
         unit: what no two parts share: "class" (new classes at test time), "subject" (new people
             at test time, who show the same classes) or "both" (new classes shown by new people).
+        turns: whether it turns images by quarters by itself.
     """
 
     kind: TaskKind = "classification"
     unit: Unit = "class"
+    turns = False
     _of_one_subject = False  # whether each pool is one subject's
 
     @abstractmethod
