@@ -14,8 +14,8 @@ PACKAGES = {"edgemeta": ROOT / "edgemeta", "edgemeta_export": ROOT / "export" / 
 # A room of meta is a room, too; all of the compiler is one.
 ORDER = (
     *("errors", "util", "bundle", "device", "estimators", "data", "tasks", "measure"),
-    *("meta.torch_private", "meta.inner", "meta.models", "meta.runs", "meta.outer"),
-    *("meta.compare", "meta.report"),
+    *("meta.torch_private", "meta.inner", "meta.models", "meta.augment", "meta.runs"),
+    *("meta.outer", "meta.compare", "meta.report"),
     *("meta", "meta.api", "edgemeta_export", "cli", "__main__"),
 )
 

@@ -64,6 +64,22 @@ threads_option = click.option(
 )
 
 
+def listed(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[str, ...] | None:
+    """Parse "crop,turn".
+
+    Raises:
+        click.BadParameter: it names nothing.
+    """
+    if value is None:
+        return None
+    found = tuple(name.strip() for name in value.split(",") if name.strip())
+    if not found:
+        raise click.BadParameter(f"{value!r} is not a list of names such as crop,turn")
+    return found
+
+
 def say_json(record: Mapping[str, Any]) -> None:
     """Print a record as JSON; numbers that are not finite, which JSON lacks, become null."""
     click.echo(json.dumps(without_nan(record), allow_nan=False))

@@ -12,10 +12,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from edgemeta.cli._data_options import TasksName, data_options
-from edgemeta.cli._options import json_option, say_json
+from edgemeta.cli._options import json_option, listed, say_json
 from edgemeta.data.options import UNITS, DataOptions
 from edgemeta.errors import InputError
 from edgemeta.meta.api import with_ready_data
+from edgemeta.meta.augment.table import NAMES
 from edgemeta.meta.inner.norms import NORM_STATISTICS
 from edgemeta.meta.inner.rates import RATES
 from edgemeta.meta.models.foreign import OBJECT
@@ -111,6 +112,22 @@ def _widths(
 @_option("root", "The place of the data, for TASKS given by name.")
 @_option("by", "Your own data: what is new at test time.", type=click.Choice(UNITS))
 @_option("split_seed", "Your own data: decides the parts that the data does not name.")
+@_option(
+    "augment",
+    "How training samples are changed: auto (what suits the kind of data), none, or some of "
+    f"{', '.join(NAMES)}.",
+    type=str,
+    callback=listed,
+    metavar="NAME,...",
+)
+@_option(
+    "more_classes",
+    "Training shows each class also changed, as one of its own: auto, none, turns (of images, by "
+    "quarters), reverse (of recordings and series).",
+    type=str,
+    callback=listed,
+    metavar="NAME,...",
+)
 @_option(
     "algorithm",
     "A name for some of the choices below; each can be overridden.",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgemeta.errors import InputError
+from edgemeta.meta.augment.augmentation import AUGMENT_STREAM, Augmentation
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.norms import batch_norms
 from edgemeta.meta.models.parts import FewShotModel, NeckedModel
@@ -31,6 +32,7 @@ class Pretraining:
         seed: of the batches.
         trained: names of the model's parameters that move; None for all.
         running: whether batch norms normalise by the batch, and keep a running average.
+        augmentation: of the samples; None shows them as they are.
 
     Attributes:
         classifier: (D) -> one logit for each training class.
@@ -49,6 +51,7 @@ class Pretraining:
         trained: Sequence[str] | None = None,
         *,
         running: bool = False,
+        augmentation: Augmentation | None = None,
     ) -> None:
         if not isinstance(loop.model, FewShotModel):
             raise InputError(
@@ -64,6 +67,7 @@ class Pretraining:
             )
         self._loop, self._model, self._source = loop, loop.model, source
         self._batch, self._seed, self._trained = batch, seed, trained
+        self._augmentation = augmentation
         features, classes = loop.model.head.in_features, len(source.classes("train"))
         moved = dict(loop.model.named_parameters()) if trained is None else trained
         # The neck is fitted to what the body makes, and a body that moves would move under it. In
@@ -95,6 +99,8 @@ class Pretraining:
         x, y = self._source.labelled("train", self._batch, rng)
         device = self.classifier.weight.device
         samples, labels = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (x, y))
+        if self._augmentation is not None:
+            samples = self._augmentation(samples, (self._seed, AUGMENT_STREAM, iteration))
         for norm in self._batch_norms:
             norm.train()
         with self._loop.collecting_statistics():

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from edgemeta.bundle import TrainingResult
 from edgemeta.errors import TrainingError
 from edgemeta.measure.evaluate import Evaluation, evaluate
+from edgemeta.meta.augment.augmentation import AUGMENT_STREAM, make_augmentation
 from edgemeta.meta.inner.objective import Tasks
 from edgemeta.meta.inner.rates import learned, start_rates
 from edgemeta.meta.inner.shared_head import rest_rows
@@ -39,6 +40,7 @@ from edgemeta.meta.runs.devices import choose_device, prepare_gpu
 from edgemeta.meta.runs.run import Run, open_run_tasks
 from edgemeta.meta.runs.seeding import OwnRandomness
 from edgemeta.tasks import EpisodeSize, Split, TaskSource
+from edgemeta.tasks.more_classes import with_more_classes
 
 MAX_GRADIENT_NORM = 10.0  # a rare task with a huge second-order term must not undo the others
 
@@ -91,12 +93,22 @@ class Trainer:
         self.statistics = (
             checkpoint.statistics if checkpoint else data_statistics(raw, self.size, config.scales)
         )
+        self.augmentation = make_augmentation(config.augment, raw)
         torch.set_num_threads(config.cores)
         if self.device.type == "cuda":
             prepare_gpu(self.device, config.precision)
         self.randomness = OwnRandomness(config.seed, self.device)
         with self.randomness:
-            self.work = begin(config, raw, self.statistics, model, checkpoint, path, self.device)
+            self.work = begin(
+                config,
+                with_more_classes(raw, config.more_classes),
+                self.statistics,
+                model,
+                checkpoint,
+                path,
+                self.device,
+                raw=bool(config.teacher) or self.augmentation is not None,
+            )
         self.loop, self.source = self.work.loop, self.work.source
         # To share small products among threads takes longer than the products.
         threads = 1 if self.work.light else config.cores
@@ -150,6 +162,7 @@ class Trainer:
             config.seed,
             self.work.trained,
             running=config.pretrains_norms,
+            augmentation=self.augmentation,
         )
 
     def _make_engine(self, threads: int) -> Engine:
@@ -279,8 +292,11 @@ class Trainer:
         return self.ranks.share(range(first, first + self.config.meta_batch))
 
     def _tasks(self, step: int) -> Tasks:
-        """Return this rank's tasks of an outer step, with the teacher's word on their queries."""
+        """Return this rank's tasks of an outer step, augmented, with the teacher's word on them."""
         tasks = self.batches[step]
+        if self.augmentation is not None:
+            first = self._own_tasks(step).start
+            tasks = self.augmentation.of_tasks(tasks, (self.config.seed, AUGMENT_STREAM, first))
         if self.teacher is None:
             return tasks
         return tasks._replace(teacher=self.teacher.words(tasks))

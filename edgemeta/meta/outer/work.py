@@ -69,6 +69,8 @@ def begin(
     checkpoint: Checkpoint | None,
     path: Path,
     device: torch.device,
+    *,
+    raw: bool = False,
 ) -> Work:
     """Make the model of a run, give it the weights that it starts from, and its work.
 
@@ -80,6 +82,7 @@ def begin(
         checkpoint: where a resumed run goes on; None for a new one.
         path: of the run, for errors.
         device: where to compute.
+        raw: whether the outer loop needs raw samples, so that no features of them are kept.
 
     Raises:
         InputError: the model does not fit the data or the checkpoint.
@@ -97,7 +100,7 @@ def begin(
     cache = FeatureCache(source)
     if not checkpoint and (fresh is None or any(name.startswith("neck.") for name in fresh)):
         fit_neck(model, cache, size, device)
-    if config.cache != "off" and not config.teacher:  # which looks at raw samples
+    if config.cache != "off" and not raw:
         behind = behind_frozen(loop, trained, cache, device)
         # Pre-training puts a head of its own behind the features that the model's head reads.
         if config.objective != "classes" or isinstance(behind[0].model, FewShotModel):

@@ -11,6 +11,7 @@ import tomli_w
 
 from edgemeta.data.options import UNITS, DataOptions, Unit
 from edgemeta.errors import InputError
+from edgemeta.meta.augment.table import NAMES
 from edgemeta.meta.inner.norms import NORM_STATISTICS, NormStatistics
 from edgemeta.meta.inner.rates import RATES, LearnedRates
 from edgemeta.meta.inner.updates import Update
@@ -34,6 +35,8 @@ from edgemeta.meta.runs.algorithms import (
     Schedule,
     Strategy,
 )
+from edgemeta.tasks.more_classes import MORE_CLASSES
+from edgemeta.util.choices import NONE, check_choices
 from edgemeta.util.cores import usable_cores
 from edgemeta.util.dataclass_fields import as_fields
 from edgemeta.util.files import write_atomically
@@ -69,6 +72,10 @@ class TrainConfig:
         by: what is new at test time: "class", "subject" or "both".
         split_seed: decides which classes or people are held out, where the data leaves it open.
         data: how a user's own data is read.
+        augment: how training samples, support and query alike, are changed: ("none",), ("auto",),
+            or names; see `edgemeta.meta.augment`. Validation and test see them as they are.
+        more_classes: what training shows as classes of their own: ("none",), ("auto",), or names;
+            see `edgemeta.tasks.more_classes`.
         algorithm: name of the preset that the choices started from; `of` applies it.
         adapt: what the inner step updates, as patterns over parameter names; see `InnerLoop`.
         order: of the meta-gradient: "second" (MAML) or "first" (FOMAML).
@@ -136,6 +143,8 @@ class TrainConfig:
     by: Unit = "class"
     split_seed: int = 0
     data: DataOptions = AS_IT_IS
+    augment: tuple[str, ...] = (NONE,)
+    more_classes: tuple[str, ...] = (NONE,)
     algorithm: str = "maml"
     adapt: tuple[str, ...] = ("*",)
     order: Order = "second"
@@ -228,6 +237,8 @@ class TrainConfig:
             raise unknown(self.model)
         if not self.hidden or min(self.hidden) < 1:
             raise InputError("hidden is no list of layer widths", got=self.hidden)
+        check_choices("augment", self.augment, NAMES)
+        check_choices("more_classes", self.more_classes, MORE_CLASSES)
         for name, patterns in (("adapt", self.adapt), ("trained", self.trained)):
             if not all(patterns) or (name == "adapt" and not patterns):
                 raise InputError(f"{name} is no list of patterns", got=patterns)
