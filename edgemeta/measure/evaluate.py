@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgemeta.bundle import TensorSpec
 from edgemeta.errors import InputError
 from edgemeta.tasks import Episode, EpisodeSize, Split, TaskSource
+from edgemeta.tasks.fixed_labels import label_names
 from edgemeta.tasks.source import input_of
 
 if TYPE_CHECKING:
@@ -27,12 +28,14 @@ class Adapter(Protocol):
         ways: classes of the head, or of the training with a shared head; None for regression.
         most_ways: the most classes that a task can have; None for regression.
         input: one raw sample.
+        labels: what the labels 0, 1, ... are called, where they keep their meaning; () elsewhere.
     """
 
     task: str
     ways: int | None
     most_ways: int | None
     input: TensorSpec
+    labels: tuple[str, ...]
 
     def adapt_and_predict(self, episode: Episode, steps: int | None = None) -> NDArray[np.float32]:
         """Adapt the init to the support set, predict the queries without a look at their labels.
@@ -49,11 +52,12 @@ class BundleAdapter:
         self.task: str = runner.manifest.task
         self.ways, self.input = runner.manifest.ways, runner.manifest.input
         self.most_ways = runner.manifest.most_ways
+        self.labels: tuple[str, ...] = getattr(runner.manifest, "labels", None) or ()
         self._runner = runner
 
     def adapt_and_predict(self, episode: Episode, steps: int | None = None) -> NDArray[np.float32]:
         """Adapt the init to the support set, predict the queries."""
-        ways = None if self.ways is None else int(episode.support_y.max()) + 1
+        ways = self.ways if self.labels or self.ways is None else int(episode.support_y.max()) + 1
         # An episode that diverges is part of the result, as it is on PyTorch.
         learner = self._runner.adapt(
             episode.support_x, episode.support_y, steps=steps, ways=ways, guard=False
@@ -159,12 +163,15 @@ def check_fit(adapter: Adapter, source: TaskSource, size: EpisodeSize) -> None:
     """Check that episodes of a source can be fed to an adapter.
 
     Raises:
-        InputError: the kind of task, the samples or the number of classes differ.
+        InputError: the kind of task, the samples, the number of classes or the meaning of the
+            labels differ.
     """
     data = input_of(source)
+    called = label_names(source) if adapter.labels else ()
     for what, got, expected in (
         ("kind of task", source.kind, adapter.task),
         ("samples", data, adapter.input),
+        ("labels", called or "shuffled", adapter.labels or "shuffled"),
     ):
         if got != expected:
             raise InputError(

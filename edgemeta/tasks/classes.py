@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,11 +72,16 @@ class ClassSource(TaskSource):
         unit: what no two parts share: "class" (new classes at test time), "subject" (new people
             at test time, who show the same classes) or "both" (new classes shown by new people).
         turns: whether it turns images by quarters by itself.
+        fixed: ids of the classes that the labels 0, 1, ... stand for in every episode; () where
+            each episode draws its classes. See `edgemeta.tasks.fixed_labels`.
     """
 
     kind: TaskKind = "classification"
     unit: Unit = "class"
     turns = False
+    fixed: tuple[int, ...] = ()
+    _complete: Mapping[Split, Sequence[Pool]] = MappingProxyType({})  # those with all of `fixed`
+    _lacks = False  # whether support sets lack some of `fixed`
     _of_one_subject = False  # whether each pool is one subject's
 
     @abstractmethod
@@ -101,28 +108,65 @@ class ClassSource(TaskSource):
         A pool that can fill the episode is drawn first, then its classes, then each class's
         samples, all uniformly and without repetition. Classes with fewer than shots + queries
         samples are left out. Label k stands for the k-th class drawn; support and query are
-        ordered class by class.
+        ordered class by class. With `fixed` labels, label k stands for class `fixed[k]`, and pools
+        that lack a class are left out.
 
         Returns:
             support_x (ways*shots, *input_shape), support_y (ways*shots,) int64,
             query_x (ways*queries, *input_shape), query_y (ways*queries,) int64.
 
         Raises:
-            InputError: no pool of the part has `ways` classes of shots + queries samples.
+            InputError: no pool of the part has `ways` classes of shots + queries samples, or
+                labels are fixed and their number is not `ways`.
         """
         pool, places = self._draw_classes(split, size, rng)
-        samples = []
-        for place in places:
-            ids = rng.choice(pool.samples[place], size.shots + size.queries, replace=False)
-            samples.append(self._load(int(pool.classes[place]), ids, rng))
-        x = np.stack(samples)  # (ways, shots + queries, *input_shape)
+        shots = np.full(size.ways, size.shots)
+        if self._lacks:
+            shots = _shots_of_some(size, rng)
+        support, queries = [], []
+        for place, count in zip(places, shots.tolist(), strict=True):
+            samples = pool.samples[place]
+            ids = rng.choice(samples, min(count + size.queries, len(samples)), replace=False)
+            if len(ids) < count + size.queries:  # few classes share the samples of all
+                ids = np.append(np.resize(ids[: -size.queries], count), ids[-size.queries :])
+            x = self._load(int(pool.classes[place]), ids, rng)
+            support.append(x[:count])
+            queries.append(x[count:])
         labels = np.arange(size.ways, dtype=np.int64)
         return Episode(
-            support_x=x[:, : size.shots].reshape(-1, *self.input_shape),
-            support_y=labels.repeat(size.shots),
-            query_x=x[:, size.shots :].reshape(-1, *self.input_shape),
+            support_x=np.concatenate(support),
+            support_y=labels.repeat(shots),
+            query_x=np.concatenate(queries),
             query_y=labels.repeat(size.queries),
         )
+
+    def with_fixed(self, classes: Sequence[int]) -> Self:
+        """Return the same source with labels that keep their meaning: k is `classes[k]`.
+
+        Args:
+            classes: ids, all different; other classes of the data are left out.
+        """
+        made = copy.copy(self)
+        made.fixed, made._lacks = tuple(classes), False
+        made._complete = {split: _complete(self.pools(split), made.fixed) for split in SPLITS}
+        return made
+
+    def with_lacking_support(self) -> Self:
+        """Return the same source with support sets that lack some of the fixed classes.
+
+        Each episode draws how many classes its support set shows (at least half of them and at
+        least two, not all), and which. These have its ways * shots samples in equal shares; where
+        a pool has too few of a class, samples repeat. Queries show all classes. With two classes,
+        both are shown.
+
+        Raises:
+            InputError: labels are not fixed, so what is not shown has no meaning.
+        """
+        if not self.fixed:
+            raise InputError(f"{self.name}: only fixed labels may be missing in a support set")
+        made = copy.copy(self)
+        made._lacks = True
+        return made
 
     def episode_classes(
         self, split: Split, size: EpisodeSize, seed: int, index: int
@@ -143,6 +187,8 @@ class ClassSource(TaskSource):
     ) -> tuple[Pool, NDArray[np.int64]]:
         """Draw a pool that can fill an episode, then the places (ways,) of classes in it."""
         need = size.shots + size.queries
+        if self.fixed:
+            return self._draw_person(split, size, rng), np.arange(size.ways)
         pools = self.pools(split)
         usable = [np.flatnonzero(pool.counts >= need) for pool in pools]
         fitting = [i for i, places in enumerate(usable) if len(places) >= size.ways]
@@ -150,6 +196,31 @@ class ClassSource(TaskSource):
             raise self._too_small(split, size, max((len(u) for u in usable), default=0))
         drawn = fitting[rng.integers(len(fitting))]
         return pools[drawn], rng.choice(usable[drawn], size.ways, replace=False)
+
+    def _draw_person(self, split: Split, size: EpisodeSize, rng: np.random.Generator) -> Pool:
+        """Draw a pool with enough samples of each fixed class, which it has in their order."""
+        if size.ways != len(self.fixed):
+            raise InputError(
+                f"{self.name}: its labels keep their meaning, so every episode has all classes",
+                got=f"ways = {size.ways}",
+                expected=len(self.fixed),
+                hint="leave out --ways, or train with --labels shuffled",
+            )
+        need = size.shots + size.queries
+        fitting = [pool for pool in self._complete[split] if pool.counts.min() >= need]
+        if not fitting:
+            raise self._nobody(split, need)
+        return fitting[rng.integers(len(fitting))]
+
+    def _nobody(self, split: Split, need: int) -> InputError:
+        complete = self._complete[split]
+        most = max((int(pool.counts.min()) for pool in complete), default=0)
+        return InputError(
+            f"{self.name}: nobody in the {split} part shows all classes often enough",
+            got=f"{len(complete)} of {len(self.pools(split))} show all, the best {most} times each",
+            expected=f"shots + queries = {need} samples of each of {len(self.fixed)} classes",
+            hint=self._too_small_hint + ", or train with --labels shuffled",
+        )
 
     def labelled(
         self, split: Split, count: int, rng: np.random.Generator
@@ -167,12 +238,15 @@ class ClassSource(TaskSource):
 
         Returns:
             x (count, *input_shape), and y (count,) int64: y[k] is the place of sample k's class in
-            `sorted(self.classes(split))`.
+            `sorted(self.classes(split))`, or in `fixed`.
 
         Raises:
             InputError: the part has no classes.
         """
         classes = self._samples_of_classes[split]
+        if self.fixed and classes:
+            samples_of = dict(classes)
+            classes = [(class_id, samples_of[class_id]) for class_id in self.fixed]
         if not classes:
             raise InputError(f"{self.name}: the {split} part has no classes")
         x = np.empty((count, *self.input_shape), self.input_dtype)
@@ -204,3 +278,20 @@ class ClassSource(TaskSource):
         )
 
     _too_small_hint = "reduce ways, shots or queries, or add data"
+
+
+def _complete(pools: Sequence[Pool], classes: Sequence[int]) -> tuple[Pool, ...]:
+    """Return the pools that have all of these classes, with these alone and in this order."""
+    found = (dict(zip(pool.classes.tolist(), pool.samples, strict=True)) for pool in pools)
+    return tuple(Pool.of({c: own[c] for c in classes}) for own in found if own.keys() >= {*classes})
+
+
+def _shots_of_some(size: EpisodeSize, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return how many support samples each class has, (ways,): ways * shots in all, some none."""
+    least = max(2, -(-size.ways // 2))
+    shown = rng.permutation(size.ways)[: rng.integers(least, max(size.ways, least + 1))]
+    shots = np.zeros(size.ways, np.int64)
+    share, rest = divmod(size.ways * size.shots, len(shown))
+    shots[shown] = share
+    shots[shown[:rest]] += 1
+    return shots

@@ -34,6 +34,7 @@ class PrototypeAdapter:
         ways: as given.
         most_ways: the most classes that a task can have.
         input: as given.
+        labels: (), as no label has a meaning before the support set.
 
     Raises:
         InputError: the model has no features.
@@ -49,6 +50,7 @@ class PrototypeAdapter:
                 expected="a FewShotModel",
             )
         self.ways: int | None = ways
+        self.labels: tuple[str, ...] = ()
         self.most_ways: int | None = MAX_WAYS
         self.input = input
         # A copy, because each episode leaves the statistics of its support set in the norms.
