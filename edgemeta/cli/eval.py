@@ -21,6 +21,7 @@ from edgemeta.device.runner import Runner
 from edgemeta.errors import InputError
 from edgemeta.measure.evaluate import Adapter, BundleAdapter, Evaluation, evaluate
 from edgemeta.tasks import DataOptions, EpisodeSize, TaskSource, open_tasks
+from edgemeta.tasks.fixed_labels import with_labels_called
 from edgemeta.tasks.source import SPLITS, Split
 from edgemeta.util.files import write_atomically
 
@@ -98,6 +99,8 @@ def eval_(
     runtime, adapter, trained = _open(what, threads)
     shots = trained.shots if shots is None else shots
     tasks, source, reading = _open_tasks(what, tasks, root, Given(by, split_seed, data), trained)
+    if adapter.labels:
+        source = with_labels_called(source, adapter.labels)
     size = EpisodeSize(adapter.ways or 1 if ways is None else ways, shots, queries)
     if runtime == "torch":
         adapter, source = _on_features(adapter, source, size, episodes)

@@ -43,6 +43,7 @@ from edgemeta.meta.runs.config import (
     read_toml,
 )
 from edgemeta.meta.runs.run import Run, resumed_config
+from edgemeta.tasks.fixed_labels import LABELS
 from edgemeta.tasks.opening import EXPECTED
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -127,6 +128,16 @@ def _widths(
     type=str,
     callback=listed,
     metavar="NAME,...",
+)
+@_option(
+    "labels",
+    "fixed: a label means the same in all tasks, for people who are new (--by subject); auto: "
+    "fixed where everybody shows the same classes; shuffled: each task numbers its classes anew.",
+    type=click.Choice(LABELS),
+)
+@_option(
+    "partial_share",
+    "With fixed labels: share of the outer steps whose support sets lack some classes.",
 )
 @_option(
     "algorithm",

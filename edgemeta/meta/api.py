@@ -14,7 +14,7 @@ from edgemeta.meta.models.bodies import READY, reading_for
 from edgemeta.meta.models.foreign import OBJECT, object_name
 from edgemeta.meta.outer.trainer import Trainer
 from edgemeta.meta.runs.config import AS_IT_IS, TrainConfig
-from edgemeta.meta.runs.run import Run, open_run_tasks, resumed_config
+from edgemeta.meta.runs.run import Run, resumed_config
 from edgemeta.tasks import TaskSource
 from edgemeta.tasks.opening import FIXED_NAMES, NAMES
 
@@ -85,8 +85,9 @@ def meta_train(
     choices = with_ready_data(choices)
     run = Run(Path(out), model=given_model, source=given_source)
     config = resumed_config(run, choices) if resume else TrainConfig.of(**choices)
-    Trainer(config, run.path, resume=resume, model=given_model, source=given_source).train()
-    run.source = given_source or open_run_tasks(config)
+    trainer = Trainer(config, run.path, resume=resume, model=given_model, source=given_source)
+    trainer.train()
+    run.source = trainer.tasks
     return run
 
 

@@ -43,7 +43,7 @@ from edgemeta.meta.runs.algorithms import HEAD
 from edgemeta.meta.runs.building import head_ways, make_model, trained_names
 from edgemeta.meta.runs.devices import CPU
 from edgemeta.meta.runs.frozen import behind_frozen
-from edgemeta.meta.runs.run import Run, Trained, open_run_tasks
+from edgemeta.meta.runs.run import Run, Trained
 from edgemeta.meta.runs.seeding import OwnRandomness
 from edgemeta.tasks import EpisodeSize, TaskSource
 from edgemeta.tasks.source import TaskKind, input_of
@@ -110,7 +110,7 @@ def compare(
     run = path if isinstance(path, Run) else Run(path)
     trained = run.best()
     supervised = supervised_config(trained.config, trained.statistics.kind, pretrain_iterations)
-    source = run.source or open_run_tasks(trained.config)
+    source = run.open_tasks()
     torch.set_num_threads(trained.config.cores)
     with OwnRandomness(trained.config.seed):  # as the trainer does
         start = make_model(trained.config, trained.statistics, run.model)

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from multiprocessing import get_all_start_methods
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from edgemeta.meta.inner.objective import Tasks, stack_episodes
 from edgemeta.tasks import EpisodeSize, TaskSource
+from edgemeta.tasks.classes import ClassSource
 
+PARTIAL_STREAM = 4  # of the seed, beside those of the episodes and of pre-training
 AHEAD = 4  # batches that each process has ready
 FORK = "fork"
 
@@ -29,6 +32,8 @@ class Batches:
         device: where the tensors are to be.
         processes: that make batches ahead; 0 makes each when it is asked for, as on systems
             without fork, where a process would need a copy of the source that was pickled.
+        partial_share: of the steps whose support sets lack some classes; for a source with fixed
+            labels alone.
     """
 
     def __init__(
@@ -39,8 +44,9 @@ class Batches:
         share: Callable[[int], range],
         device: torch.device,
         processes: int = 0,
+        partial_share: float = 0.0,
     ) -> None:
-        self._made = _Made(source, size, seed, share)
+        self._made = _Made(source, size, seed, share, partial_share)
         self._device = device
         self._processes = processes if FORK in get_all_start_methods() else 0
         self._coming: Iterator[Tasks] = iter(())
@@ -80,14 +86,22 @@ class _Made(Dataset[Tasks]):
     """Batches as CPU tensors, by their number."""
 
     def __init__(
-        self, source: TaskSource, size: EpisodeSize, seed: int, share: Callable[[int], range]
+        self,
+        source: TaskSource,
+        size: EpisodeSize,
+        seed: int,
+        share: Callable[[int], range],
+        partial_share: float,
     ) -> None:
-        self._source, self._size, self._seed, self._share = source, size, seed, share
+        self._size, self._seed, self._share = size, seed, share
+        self._source, self._lacking = source, source
+        self._partial_share = partial_share
+        if isinstance(source, ClassSource) and source.fixed:
+            self._lacking = source.with_lacking_support()
 
     def __getitem__(self, step: int) -> Tasks:
+        chance = np.random.default_rng([self._seed, PARTIAL_STREAM, step]).random()
+        source = self._lacking if chance < self._partial_share else self._source
         return stack_episodes(
-            [
-                self._source.episode("train", self._size, self._seed, index)
-                for index in self._share(step)
-            ]
+            [source.episode("train", self._size, self._seed, index) for index in self._share(step)]
         )

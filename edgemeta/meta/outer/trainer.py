@@ -15,7 +15,7 @@ from torch import nn
 from tqdm import tqdm
 
 from edgemeta.bundle import TrainingResult
-from edgemeta.errors import TrainingError
+from edgemeta.errors import InputError, TrainingError
 from edgemeta.measure.evaluate import Evaluation, evaluate
 from edgemeta.meta.augment.augmentation import AUGMENT_STREAM, make_augmentation
 from edgemeta.meta.inner.objective import Tasks
@@ -37,6 +37,7 @@ from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.meta.runs.curve import draw_curve
 from edgemeta.meta.runs.data_statistics import data_statistics
 from edgemeta.meta.runs.devices import choose_device, prepare_gpu
+from edgemeta.meta.runs.labelling import settled
 from edgemeta.meta.runs.run import Run, open_run_tasks
 from edgemeta.meta.runs.seeding import OwnRandomness
 from edgemeta.tasks import EpisodeSize, Split, TaskSource
@@ -56,6 +57,8 @@ class Trainer:
         source: of the tasks; None for those that `config` names.
 
     Attributes:
+        config: as given, and its `labels` and `ways` as they were settled.
+        tasks: of the run, with labels as settled.
         memory_estimate: bytes that an outer step needs (see `_memory`), once `train`
             has chosen a plan; None before, for a resumed run, and for a pre-training.
 
@@ -75,7 +78,6 @@ class Trainer:
         model: nn.Module | None = None,
         source: TaskSource | None = None,
     ) -> None:
-        self.config = config
         self.run = Run(path, model=model, source=source)
         self.tensorboard = TensorBoard(self.run.tensorboard_path)
         self.device = choose_device(config.device)
@@ -83,6 +85,7 @@ class Trainer:
         if self.ranks.first and not resume:
             self.run.check_free()
         raw = open_run_tasks(config) if source is None else source
+        self.config, self.tasks = config, raw = settled(config, raw)
         self.size = EpisodeSize(config.ways, config.shots, config.queries)
         self.best: float | None = None
         self.best_iteration = self.iteration = self.stale = 0
@@ -123,9 +126,7 @@ class Trainer:
         rates = () if self.pretraining else learned(self.rates)
         weights = self.leaves[: len(self.leaves) - len(rates)]
         self.optimizer = make_optimizer(config, weights, rates)
-        self.teacher: TorchAdapter | None = None
-        if config.teacher:
-            self.teacher = run_adapter(Path(config.teacher), config.cores, self.device)
+        self.teacher = self._make_teacher()
         self.batches = self._make_batches()
         self._is_new = checkpoint is None
         self._example = raw.episode("train", self.size, config.seed, 0)
@@ -175,6 +176,20 @@ class Trainer:
             trained=self.work.trained,
         )
 
+    def _make_teacher(self) -> TorchAdapter | None:
+        """Return the run whose predictions are to be learned, if there is one."""
+        if not self.config.teacher:
+            return None
+        teacher = run_adapter(Path(self.config.teacher), self.config.cores, self.device)
+        if teacher.labels != self.statistics.labels:
+            raise InputError(
+                "the labels of the teacher do not mean what those of this training do",
+                got=", ".join(teacher.labels) or "shuffled labels",
+                expected=", ".join(self.statistics.labels) or "shuffled labels",
+                hint="train both with the same --labels, on the same classes",
+            )
+        return teacher
+
     def _make_batches(self) -> Batches:
         return Batches(
             self.source,
@@ -184,7 +199,12 @@ class Trainer:
             self.device,
             # A GPU is through with a batch before one process has made the next.
             processes=self.config.cores if self.device.type == "cuda" else 0,
+            partial_share=self.config.partial_share,
         )
+
+    @property
+    def _classifier(self) -> nn.Linear | None:
+        return None if self.pretraining is None else self.pretraining.classifier
 
     @property
     def metric(self) -> str:
@@ -390,9 +410,7 @@ class Trainer:
             rates={n: r.detach() for n, r in self.rates.items()}
             if isinstance(self.rates, Mapping)
             else None,
-            classifier=None
-            if self.pretraining is None
-            else self.pretraining.classifier.state_dict(),
+            classifier=None if self._classifier is None else self._classifier.state_dict(),
             plan=self.plan and (self.plan.chunk, self.plan.workers, self.plan.recorded),
             stale=self.stale,
             body_sha256=self.work.body_sha256,
@@ -404,8 +422,8 @@ class Trainer:
         if isinstance(self.rates, Mapping) and checkpoint.rates is not None:
             for name, rate in self.rates.items():
                 rate.data.copy_(checkpoint.rates[name])
-        if self.pretraining is not None and checkpoint.classifier is not None:
-            self.pretraining.classifier.load_state_dict(checkpoint.classifier)
+        if self._classifier is not None and checkpoint.classifier is not None:
+            self._classifier.load_state_dict(checkpoint.classifier)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         self._load(checkpoint)

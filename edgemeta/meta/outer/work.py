@@ -93,7 +93,8 @@ def begin(
     if checkpoint:
         check_body(config.body, body, checkpoint.body_sha256)
         load_weights(model, checkpoint.model, path)
-    fresh = start_from(model, Path(config.start)) if config.start and not checkpoint else None
+    starts = bool(config.start) and checkpoint is None
+    fresh = start_from(model, Path(config.start), statistics.labels) if starts else None
     model.to(device)
     loop = make_loop(config, statistics, model)
     let_move(model, {*loop.adapted, *trained})
@@ -103,7 +104,8 @@ def begin(
     if config.cache != "off" and not raw:
         behind = behind_frozen(loop, trained, cache, device)
         # Pre-training puts a head of its own behind the features that the model's head reads.
-        if config.objective != "classes" or isinstance(behind[0].model, FewShotModel):
+        own_head = config.objective != "classes" or config.labels == "fixed"
+        if own_head or isinstance(behind[0].model, FewShotModel):
             loop, source = behind
     statistics = replace(statistics, input=input_of(source))
     return Work(model, trained, body, loop, source, statistics)

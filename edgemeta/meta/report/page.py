@@ -16,7 +16,7 @@ from edgemeta.meta.report._measure import Measured, confusion_counts, hardest_pa
 from edgemeta.meta.report._template import PAGE
 from edgemeta.meta.runs.adapter import TorchAdapter, run_adapter
 from edgemeta.meta.runs.config import TrainConfig
-from edgemeta.meta.runs.run import Run, open_run_tasks
+from edgemeta.meta.runs.run import Run
 from edgemeta.tasks import EpisodeSize, TaskSource
 from edgemeta.tasks.classes import ClassSource
 
@@ -90,7 +90,7 @@ def make_page(
     run = path if isinstance(path, Run) else Run(path)
     config = run.config()
     adapter = run_adapter(run)
-    source = run.source or open_run_tasks(config, tasks, root)
+    source = run.open_tasks(tasks, root)
     size = EpisodeSize(config.ways, config.shots, config.evaluation_queries)
     found = measure(adapter, source, size, episodes=episodes, seed=seed)
     subject = Subject(run, config, adapter, source, size, episodes, seed, found)

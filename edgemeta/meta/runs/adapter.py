@@ -41,6 +41,7 @@ class TorchAdapter:
         input: one raw sample.
         inner_steps: steps taken unless told otherwise.
         inner_lr: the inner rates.
+        labels: what the labels 0, 1, ... are called, where they keep their meaning; () elsewhere.
 
     Args:
         trained: names of the parameters that meta-training moved, beside those that adapt; None
@@ -56,7 +57,9 @@ class TorchAdapter:
         inner_steps: int,
         inner_lr: Rates,
         trained: Collection[str] | None = None,
+        labels: tuple[str, ...] = (),
     ) -> None:
+        self.labels = labels
         self.task = "regression" if ways is None else "classification"
         self.ways, self.input = ways, input
         self.most_ways = MAX_WAYS if loop.per_class else ways
@@ -80,6 +83,7 @@ class TorchAdapter:
             inner_steps=config.inner_steps,
             inner_lr=rates,
             trained=trained,
+            labels=statistics.labels,
         )
 
     def on_features(
@@ -149,7 +153,7 @@ class TorchAdapter:
     def _after(self, task: Tasks, steps: Collection[int]) -> Iterator[tuple[int, Tensor]]:
         """Yield numbers of inner steps, and what is predicted after so many."""
         init, x, y = self._loop.init(), task.support_x, task.support_y
-        if self.ways is not None:
+        if self.ways is not None and not self.labels:  # fixed ones are all there, shown or not
             init = init._replace(ways=y.max() + 1)
         states = self._loop.trajectory(init, x, y, steps=max(steps), lr=self.inner_lr)
         for step, state in enumerate(states):

@@ -87,23 +87,34 @@ def make_model(
     return with_norm_statistics(model, config.norm_statistics)
 
 
-def start_from(model: nn.Module, path: Path) -> set[str]:
-    """Give a model the best weights of a run; a head or neck of another form keeps its own.
+def start_from(model: nn.Module, path: Path, labels: tuple[str, ...] = ()) -> set[str]:
+    """Give a model the best weights of a run; a head of other classes, or another neck, stays.
+
+    Args:
+        model: the weights are replaced in place.
+        path: of the run.
+        labels: of the model's data, see `DataStatistics`: a head whose rows mean something else,
+            or nothing where ours do, is not taken, nor one of another width.
 
     Returns:
-        Names of the tensors that the run has not, or in another form.
+        Names of the tensors that the model keeps.
 
     Raises:
         InputError: there is no run, or its network is another.
     """
-    theirs = Checkpoint.from_file(path / "checkpoints" / "best.pt").model
-    theirs = _with_body(model, theirs)
+    checkpoint = Checkpoint.from_file(path / "checkpoints" / "best.pt")
+    theirs = _with_body(model, checkpoint.model)
+    same_classes = checkpoint.statistics.labels == labels
     own = model.state_dict()
     other = {
         name
         for name in own.keys() | theirs.keys()
         if name.startswith(("head.", "neck."))
-        and (name not in own or name not in theirs or own[name].shape != theirs[name].shape)
+        and not (
+            (same_classes or name.startswith("neck."))
+            and name in own.keys() & theirs.keys()
+            and own[name].shape == theirs[name].shape
+        )
     }
     taken = {name: tensor for name, tensor in theirs.items() if name not in other}
     kept = {name: tensor for name, tensor in own.items() if name in other}

@@ -26,6 +26,7 @@ class DataStatistics:
         target_shape: of one regression target; () for classification.
         mean: subtracted from the input, see `edgemeta.meta.models.networks.Preprocess`.
         std: the input is divided by it.
+        labels: what the labels 0, 1, ... are called, where they keep their meaning; () elsewhere.
     """
 
     kind: TaskKind
@@ -33,6 +34,7 @@ class DataStatistics:
     target_shape: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

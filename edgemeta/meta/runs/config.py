@@ -35,6 +35,7 @@ from edgemeta.meta.runs.algorithms import (
     Schedule,
     Strategy,
 )
+from edgemeta.tasks.fixed_labels import LABELS, Labels
 from edgemeta.tasks.more_classes import MORE_CLASSES
 from edgemeta.util.choices import NONE, check_choices
 from edgemeta.util.cores import usable_cores
@@ -50,7 +51,7 @@ CACHES: tuple[Cache, ...] = get_args(Cache)
 
 
 AS_IT_IS = DataOptions()
-_MAY_BE_ZERO = ("seed", "split_seed", "inner_steps", "patience", "threads", "chunk")
+_MAY_BE_ZERO = ("seed", "split_seed", "inner_steps", "patience", "threads", "chunk", "ways")
 # One step from a head of zeros behind a cosine neck is the nearest class mean.
 WITH_BODY: dict[str, Any] = {
     "adapt": HEAD,
@@ -59,7 +60,7 @@ WITH_BODY: dict[str, Any] = {
     "inner_steps": 1,
     "inner_lr": 1.0,
 }
-_SHARES = ("first_order_share", "multi_step_share", "distill")
+_SHARES = ("first_order_share", "multi_step_share", "distill", "partial_share")
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ class TrainConfig:
             or names; see `edgemeta.meta.augment`. Validation and test see them as they are.
         more_classes: what training shows as classes of their own: ("none",), ("auto",), or names;
             see `edgemeta.tasks.more_classes`.
+        labels: "shuffled" anew in each task; "fixed", where everybody shows the same classes and
+            people are new: label k is always the same class, and the head's rows are learned;
+            "auto", fixed where that is so, until the training begins and settles it.
+        partial_share: with fixed labels, of the outer steps whose support sets lack some classes,
+            so that a device does not forget what it is not shown.
         algorithm: name of the preset that the choices started from; `of` applies it.
         adapt: what the inner step updates, as patterns over parameter names; see `InnerLoop`.
         order: of the meta-gradient: "second" (MAML) or "first" (FOMAML).
@@ -108,7 +114,8 @@ class TrainConfig:
             running statistics of pre-training; "transductive" is for comparison.
         hidden: mlp: width of each hidden layer.
         head: "linear" for tasks of up to `ways` classes, "shared" for tasks of any number.
-        ways: classes per task.
+        ways: classes per task; 0, with labels that are not shuffled, for all until the training
+            begins.
         shots: support samples per class (regression: in all).
         queries: query samples per class (regression: in all) in the outer loss.
         inner_steps: inner steps per task.
@@ -145,6 +152,8 @@ class TrainConfig:
     data: DataOptions = AS_IT_IS
     augment: tuple[str, ...] = (NONE,)
     more_classes: tuple[str, ...] = (NONE,)
+    labels: Labels = "shuffled"
+    partial_share: float = 0.5
     algorithm: str = "maml"
     adapt: tuple[str, ...] = ("*",)
     order: Order = "second"
@@ -207,6 +216,11 @@ class TrainConfig:
                 "unknown algorithm", got=repr(algorithm), expected=" or ".join(ALGORITHMS)
             )
         start = WITH_BODY if options.get("body") else {}
+        labels = options.get("labels", "shuffled")
+        if labels != "shuffled":
+            start = start | {"ways": 0}
+        if labels == "fixed":
+            start = start | {"head": "linear"}
         return cls(**start | PRESETS[algorithm] | options)
 
     def __post_init__(self) -> None:
@@ -228,6 +242,7 @@ class TrainConfig:
             ("head", HEADS),
             ("device", DEVICES),
             ("by", UNITS),
+            ("labels", LABELS),
         ):
             if getattr(self, name) not in allowed:
                 raise InputError(
@@ -276,6 +291,14 @@ class TrainConfig:
                 got=f"--neck {self.neck} --model {self.model}",
                 hint="put a CenteredCosine into your network",
             )
+        if self.labels == "fixed" and self.head != "linear":
+            raise InputError(
+                "labels that keep their meaning need a head with a row for each",
+                got=f"--head {self.head}",
+                hint="use --head linear, or --labels shuffled",
+            )
+        if self.labels == "shuffled" and not self.ways:
+            raise InputError("ways is too small", got=0, expected=">= 1")
         learned = self.rates != "fixed" or self.multi_step_share > 0 or bool(self.teacher)
         if learned and self.objective != "query":
             raise InputError(

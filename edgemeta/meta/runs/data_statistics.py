@@ -6,6 +6,7 @@ import numpy as np
 
 from edgemeta.meta.runs.checkpoint import DataStatistics
 from edgemeta.tasks import EpisodeSize, TaskSource
+from edgemeta.tasks.fixed_labels import label_names
 from edgemeta.tasks.source import input_of
 
 STATISTICS_EPISODES = 100  # enough samples for a mean and a standard deviation
@@ -39,4 +40,5 @@ def data_statistics(source: TaskSource, size: EpisodeSize, scaled: bool = True) 
         target_shape=source.target_shape,
         mean=mean,
         std=std,
+        labels=label_names(source),
     )

@@ -34,6 +34,7 @@ from edgemeta.meta.models.foreign import OBJECT
 from edgemeta.meta.runs.building import body_sha256, check_body, load_weights, make_model
 from edgemeta.meta.runs.checkpoint import Checkpoint, DataStatistics
 from edgemeta.meta.runs.config import TrainConfig, read_config
+from edgemeta.meta.runs.labelling import labelled
 from edgemeta.meta.runs.seeding import OwnRandomness
 from edgemeta.tasks import Episode, TaskSource, open_tasks
 from edgemeta.util.files import write_atomically
@@ -101,6 +102,17 @@ class Run:
     def config(self) -> TrainConfig:
         """Read the config."""
         return read_config(self.config_path)
+
+    def open_tasks(self, tasks: str | None = None, root: Path | None = None) -> TaskSource:
+        """Return the run's `source`, or else what `open_run_tasks` opens, labelled as the run's.
+
+        Raises:
+            InputError: it cannot be opened, or cannot have these labels.
+        """
+        config = self.config()
+        if self.source is None:
+            return open_run_tasks(config, tasks, root)
+        return labelled(self.source, config)
 
     def save(self, checkpoint: Checkpoint, which: Literal["best", "last"]) -> None:
         """Write a checkpoint, whole or not at all."""
@@ -263,13 +275,14 @@ def open_run_tasks(
         check_named(config)
     if root is None and tasks is None and config.root:
         root = Path(config.root)
-    return open_tasks(
+    opened = open_tasks(
         tasks or config.tasks,
         root,
         by=config.by,
         split_seed=config.split_seed,
         options=config.data,
     )
+    return labelled(opened, config)
 
 
 def check_named(config: TrainConfig) -> None:
@@ -301,6 +314,8 @@ def resumed_config(run: Run, given: dict[str, Any]) -> TrainConfig:
         raise InputError(f"{run.path} holds no run to resume", hint="leave out --resume")
     config = run.config()
     for name, value in given.items():
+        if name == "labels" and value == "auto":
+            continue  # that was settled when the run began
         if getattr(config, name) != value:
             raise InputError(
                 f"--{name.replace('_', '-')} differs from the run's",

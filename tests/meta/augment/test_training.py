@@ -99,6 +99,7 @@ def test_more_classes_widen_the_classifier_of_pre_training(
         source=series,
     )
     assert more.pretraining is not None
+    assert more.pretraining.classifier is not None
     assert more.pretraining.classifier.out_features == 24  # 12 of 20 train
 
 
