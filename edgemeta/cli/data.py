@@ -9,20 +9,23 @@ from pathlib import Path
 import click
 
 from edgemeta.cli._data_options import (
+    TasksName,
     by_option,
     data_options,
     root_option,
     split_seed_option,
 )
+from edgemeta.cli._files import check_out
 from edgemeta.cli._groups import HintingGroup
-from edgemeta.cli._options import json_option, say_json
+from edgemeta.cli._options import json_option, listed, say_json
 from edgemeta.cli._table import table
 from edgemeta.data.clips import ClipReport
 from edgemeta.data.layouts import recognise
 from edgemeta.data.options import DataOptions, Unit
 from edgemeta.errors import EdgemetaError, InputError
 from edgemeta.tasks.check import DataReport, check_dataset
-from edgemeta.tasks.opening import NAMES, divided, unknown
+from edgemeta.tasks.opening import NAMES, divided, open_tasks, unknown
+from edgemeta.util.choices import AUTO
 
 
 @click.group(cls=HintingGroup)
@@ -32,6 +35,7 @@ def data() -> None:
     \b
     Example:
       edgemeta data check pictures
+      edgemeta data preview pictures
     """
 
 
@@ -82,6 +86,62 @@ def check(
     if found.problems:
         count = len(found.problems)
         raise EdgemetaError(f"{tasks} has {count} problem{'s' if count > 1 else ''}, listed above")
+
+
+@data.command(short_help="Draw samples beside their augmented copies.")
+@click.argument("tasks", type=TasksName())
+@click.option(
+    "--augment",
+    default=AUTO,
+    show_default=True,
+    callback=listed,
+    metavar="NAME,...",
+    help="As for training: auto, or names.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("preview.png"),
+    show_default=True,
+    help="The PNG to write.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of what is drawn."
+)
+@root_option
+@by_option
+@split_seed_option
+@data_options
+@json_option
+def preview(
+    tasks: str,
+    augment: tuple[str, ...],
+    out: Path,
+    seed: int,
+    root: Path | None,
+    by: Unit,
+    split_seed: int,
+    data: DataOptions,
+    as_json: bool,
+) -> None:
+    """Draw some samples of TASKS beside copies as `edgemeta train --augment` would show them.
+
+    Look whether you would still know each copy for what it is. The options are those of training.
+
+    \b
+    Example:
+      edgemeta data preview photographs --image-size 84 --augment crop,mirror
+    """
+    # Here, because checking data needs neither torch nor matplotlib.
+    from edgemeta.meta.augment.preview import draw_preview
+
+    check_out(out)
+    source = open_tasks(tasks, root, by=by, split_seed=split_seed, options=data)
+    names = draw_preview(source, augment, out, seed=seed)
+    if as_json:
+        say_json({"preview": str(out), "augment": names})
+        return
+    click.echo(f"{out}: augmented by {', '.join(names)}")
 
 
 def _report_refusal(layout: str, error: InputError, as_json: bool) -> None:

@@ -87,6 +87,8 @@ def _refusal(source: TaskSource, name: str) -> str | None:
     kind, shape = data_kind(source), tuple(source.input_shape)
     if not isinstance(source, ClassSource):
         return source.kind
+    if source.fixed:
+        return "labels that keep their meaning"
     if name == REVERSE:
         return f"{kind} without a time" if time_axis(kind, shape) is None else None
     if kind != "images":
