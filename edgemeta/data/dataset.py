@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,8 @@ from edgemeta.errors import InputError
 CHECKED_AT_ONCE = 2**30
 # Rows that are looked at together, in bytes: enough to be fast, little enough for any machine.
 _BLOCK = 2**25
+
+Change = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 class Samples(ABC):
@@ -158,6 +160,27 @@ class JoinedSamples(Samples):
             if mine.any():
                 x[mine] = part.read(rows[mine] - (self._ends[k] - len(part)))
         return x
+
+
+class ChangedSamples(Samples):
+    """Some samples of others, changed when they are read.
+
+    Args:
+        samples: the others.
+        rows: (n,) int64 which of them.
+        change: a function of samples (m, *shape) to others of the same shape and dtype.
+    """
+
+    def __init__(self, samples: Samples, rows: NDArray[np.int64], change: Change) -> None:
+        self.shape, self.dtype = samples.shape, samples.dtype
+        self._samples, self._rows, self._change = samples, rows, change
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def read(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Read some samples; see `Samples.read`."""
+        return self._change(self._samples.read(self._rows[rows]))
 
 
 @dataclass(frozen=True)

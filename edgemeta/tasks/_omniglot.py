@@ -51,7 +51,6 @@ class OmniglotSource(ClassSource):
 
     input_shape = (SIDE, SIDE)
     input_dtype = np.dtype(np.uint8)
-    turns = True
 
     def __init__(self, drawings: Drawings, manifest: Manifest, protocol: Protocol) -> None:
         self.name = protocol

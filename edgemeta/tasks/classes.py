@@ -71,14 +71,12 @@ class ClassSource(TaskSource):
     Attributes:
         unit: what no two parts share: "class" (new classes at test time), "subject" (new people
             at test time, who show the same classes) or "both" (new classes shown by new people).
-        turns: whether it turns images by quarters by itself.
         fixed: ids of the classes that the labels 0, 1, ... stand for in every episode; () where
             each episode draws its classes. See `edgemeta.tasks.fixed_labels`.
     """
 
     kind: TaskKind = "classification"
     unit: Unit = "class"
-    turns = False
     fixed: tuple[int, ...] = ()
     _complete: Mapping[Split, Sequence[Pool]] = MappingProxyType({})  # those with all of `fixed`
     _lacks = False  # whether support sets lack some of `fixed`

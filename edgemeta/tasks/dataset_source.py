@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeta.data.dataset import Dataset, Samples
+from edgemeta.data.dataset import Change, ChangedSamples, Dataset, JoinedSamples, Samples
 from edgemeta.data.options import UNITS, Draw, Unit
 from edgemeta.errors import InputError
 from edgemeta.tasks._dividing import Rows, all_test, divide
@@ -107,6 +107,39 @@ class DatasetSource(ClassSource):
         made.input_shape, made.input_dtype = samples.shape, samples.dtype
         return made
 
+    def with_training_classes(self, changes: Sequence[tuple[Change, str]]) -> DatasetSource:
+        """Return a source whose training part also shows each class changed, as one of its own.
+
+        Args:
+            changes: each a function of samples (n, *shape) to others of the same shape, and what
+                it makes of them, as a name.
+
+        Returns:
+            With C class ids here, class c changed by change k has the id c + (k + 1) C. The changed
+            samples stand behind those that are here.
+        """
+        data, rows = self._dataset, self.rows["train"]
+        times, before, count = 1 + len(changes), len(data.y), len(self.class_names)
+        changed = [ChangedSamples(data.samples, rows, change) for change, _ in changes]
+        shift = np.arange(1, times).repeat(len(rows)) * count
+        made = copy.copy(self)
+        made.__dict__.pop("_samples_of_classes", None)  # cached, and of the source here
+        made.class_names += tuple(f"{c}, {what}" for _, what in changes for c in self.class_names)
+        made._dataset = replace(
+            data,
+            samples=JoinedSamples([data.samples, *changed]),
+            y=np.append(data.y, np.tile(data.y[rows], times - 1) + shift),
+            class_names=made.class_names,
+            subject=_repeated(data.subject, rows, times),
+            split=_repeated(data.split, rows, times),
+        )
+        behind = before + np.arange(len(changed) * len(rows))
+        made.rows = self.rows | {"train": np.append(rows, behind)}
+        made._pools = self._pools | {
+            "train": tuple(_more(pool, rows, before, count, times) for pool in self._pools["train"])
+        }
+        return made
+
     def pools(self, split: Split) -> Sequence[Pool]:
         """Return one pool for all of the part, or one for each of its subjects; see `draw`."""
         return self._pools[split]
@@ -123,6 +156,21 @@ class DatasetSource(ClassSource):
         self, class_id: int, samples: NDArray[np.int64], rng: np.random.Generator
     ) -> NDArray[Any]:
         return self._dataset.samples.read(samples)
+
+
+def _repeated(
+    values: NDArray[np.int64] | None, rows: NDArray[np.int64], times: int
+) -> NDArray[np.int64] | None:
+    """Return values with those of some rows behind them, once for each change."""
+    return None if values is None else np.append(values, np.tile(values[rows], times - 1))
+
+
+def _more(pool: Pool, rows: NDArray[np.int64], before: int, count: int, times: int) -> Pool:
+    """Return a pool with the changed classes; see `DatasetSource.with_training_classes`."""
+    place = [before + np.searchsorted(rows, ids) for ids in pool.samples]
+    changed = [ids + k * len(rows) for k in range(times - 1) for ids in place]
+    classes = pool.classes + count * np.arange(times)[:, None]  # (times, C)
+    return Pool(classes.ravel(), (*pool.samples, *changed))
 
 
 def _rows(dataset: Dataset, by: Unit, subject: NDArray[np.int64] | None, seed: int) -> Rows:

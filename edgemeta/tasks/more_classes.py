@@ -7,25 +7,21 @@ with Memory-Augmented Neural Networks", section 4.1, turn characters by quarters
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edgemeta.data.dataset import Change
 from edgemeta.errors import InputError
-from edgemeta.tasks.classes import ClassSource, Pool
+from edgemeta.tasks.dataset_source import DatasetSource
 from edgemeta.tasks.kinds import channels_last, data_kind, time_axis
-from edgemeta.tasks.source import SPLITS, Split, TaskSource
+from edgemeta.tasks.source import TaskSource
 from edgemeta.util.choices import AUTO, NONE, check_choices
 
 TURNS, REVERSE = "turns", "reverse"
 MORE_CLASSES = (TURNS, REVERSE)
 MANY = 1000  # classes; with so many, "auto" takes no more
-
-# Samples (n, *shape) to changed ones (n, *shape), and what a class is called then.
-Change = tuple[Callable[[NDArray[Any]], NDArray[Any]], str]
 
 
 def with_more_classes(source: TaskSource, names: Sequence[str]) -> TaskSource:
@@ -35,7 +31,8 @@ def with_more_classes(source: TaskSource, names: Sequence[str]) -> TaskSource:
     and series backwards in time. Validation and test part stay as they are.
 
     Args:
-        source: of raw samples.
+        source: of raw samples. Others than a data set make their classes themselves, as Omniglot
+            turns its characters, and get no more.
         names: ("none",), ("auto",), or names. "auto" takes what suits the data, and nothing where
             training shows many classes, or where those of test tasks are not new.
 
@@ -68,16 +65,15 @@ def with_more_classes(source: TaskSource, names: Sequence[str]) -> TaskSource:
                 got=_refusal(source, name),
                 expected=" or ".join([*fits, NONE]),
             )
-    if not names or not isinstance(source, ClassSource):
+    if not names or not isinstance(source, DatasetSource):
         return source
-    return _MoreClasses(
-        source, [c for name in dict.fromkeys(names) for c in _changes(source, name)]
-    )
+    changes = [change for name in dict.fromkeys(names) for change in _changes(source, name)]
+    return source.with_training_classes(changes)
 
 
 def _wants_more(source: TaskSource) -> bool:
     """Whether test tasks show new classes, and training has few to learn from."""
-    if not isinstance(source, ClassSource) or source.unit == "subject":
+    if not isinstance(source, DatasetSource) or source.unit == "subject":
         return False
     return len(source.classes("train")) < MANY
 
@@ -85,16 +81,14 @@ def _wants_more(source: TaskSource) -> bool:
 def _refusal(source: TaskSource, name: str) -> str | None:
     """Return why a name does not suit a source; None where it does."""
     kind, shape = data_kind(source), tuple(source.input_shape)
-    if not isinstance(source, ClassSource):
-        return source.kind
+    if not isinstance(source, DatasetSource):
+        return "regression" if source.kind == "regression" else "a source that makes its classes"
     if source.fixed:
         return "labels that keep their meaning"
     if name == REVERSE:
         return f"{kind} without a time" if time_axis(kind, shape) is None else None
     if kind != "images":
         return kind
-    if source.turns:
-        return "a source that turns images itself"
     height, width = _sides(shape)
     return None if shape[height] == shape[width] else f"images of shape {shape}"
 
@@ -104,7 +98,7 @@ def _sides(shape: tuple[int, ...]) -> tuple[int, int]:
     return (0, 1) if len(shape) == 2 or channels_last(shape) else (1, 2)
 
 
-def _changes(source: TaskSource, name: str) -> list[Change]:
+def _changes(source: TaskSource, name: str) -> list[tuple[Change, str]]:
     """Return the changes that a name stands for."""
     shape = tuple(source.input_shape)
     if name == REVERSE:
@@ -114,49 +108,3 @@ def _changes(source: TaskSource, name: str) -> list[Change]:
     height, width = _sides(shape)
     axes = height + 1, width + 1
     return [(partial(np.rot90, k=k, axes=axes), f"turned by {90 * k}°") for k in (1, 2, 3)]
-
-
-class _MoreClasses(ClassSource):
-    """A source with changed classes in its training part.
-
-    Class c changed by change k has the id c + (k + 1) n, where all ids of the source are below n.
-    """
-
-    def __init__(self, source: ClassSource, changes: Sequence[Change]) -> None:
-        self._source, self._changes = source, changes
-        self.name, self.unit, self.turns = source.name, source.unit, source.turns
-        self.input_shape, self.input_dtype = source.input_shape, source.input_dtype
-        self._of_one_subject = source._of_one_subject
-        self._too_small_hint = source._too_small_hint
-        self._below = 1 + max(max(source.classes(split), default=0) for split in SPLITS)
-        shifts = self._below * np.arange(1 + len(changes))
-        self._training = tuple(
-            Pool((shifts[:, None] + pool.classes).ravel(), pool.samples * len(shifts))
-            for pool in source.pools("train")
-        )
-
-    @property
-    def preprocessing(self) -> dict[str, Any]:
-        """What was done to the raw data; that training changes it is not for a device."""
-        return self._source.preprocessing
-
-    def pools(self, split: Split) -> Sequence[Pool]:
-        """Return the pools of a part; those of the training part have the changed classes, too."""
-        return self._training if split == "train" else self._source.pools(split)
-
-    def units(self, split: Split) -> frozenset[int]:
-        """Return the ids of this part's units, as the source has them."""
-        return self._source.units(split)
-
-    def class_name(self, class_id: int) -> str | None:
-        """Return the name of a class, and how it is changed."""
-        change, original = divmod(class_id, self._below)
-        name = self._source.class_name(original)
-        return f"{name}, {self._changes[change - 1][1]}" if name and change else name
-
-    def _load(
-        self, class_id: int, samples: NDArray[np.int64], rng: np.random.Generator
-    ) -> NDArray[Any]:
-        change, original = divmod(class_id, self._below)
-        x = self._source._load(original, samples, rng)
-        return self._changes[change - 1][0](x) if change else x

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgemeta.data.dataset import ArraySamples
 from edgemeta.errors import InputError
 from edgemeta.tasks import EpisodeSize, TaskSource, from_arrays, open_tasks
 from edgemeta.tasks.classes import ClassSource
+from edgemeta.tasks.dataset_source import DatasetSource
+from edgemeta.tasks.fixed_labels import with_fixed_labels
 from edgemeta.tasks.more_classes import MANY, with_more_classes
 
 SIZE = EpisodeSize(ways=3, shots=1, queries=1)
@@ -22,9 +25,16 @@ def source_of(
     return from_arrays(x, y, subject=np.arange(len(y)) // classes, by=by)  # type: ignore[arg-type]
 
 
-def more(source: TaskSource, *names: str) -> ClassSource:
+def fixed() -> ClassSource:
+    """A source of the same classes by each of its people."""
+    y, people = np.arange(300) % 3, np.arange(300) // 30
+    x = np.random.default_rng(0).normal(size=(300, 20, 4))
+    return with_fixed_labels(from_arrays(x, y, subject=people, by="subject"))
+
+
+def more(source: TaskSource, *names: str) -> DatasetSource:
     made = with_more_classes(source, names)
-    assert isinstance(made, ClassSource)
+    assert isinstance(made, DatasetSource)
     return made
 
 
@@ -78,8 +88,34 @@ def test_a_persons_tasks_stay_one_persons() -> None:
     source = source_of((20, 4), "float32", by="subject")
     made = more(source, "reverse")
     assert len(made.pools("train")) == len(source.pools("train")) > 1
-    for mine, theirs in zip(made.pools("train"), source.pools("train"), strict=True):
-        assert set(np.concatenate(mine.samples)) == set(np.concatenate(theirs.samples))
+    data = made.dataset
+    assert data.subject is not None
+    people = [
+        [np.unique(data.subject[np.concatenate(pool.samples)]).tolist() for pool in each]
+        for each in (made.pools("train"), source.pools("train"))
+    ]
+    assert people[0] == people[1]
+
+
+def test_features_of_changed_samples_keep_their_places() -> None:
+    """What a frozen body makes of all samples, once, serves the same episodes."""
+    made = more(source_of((20, 4), "float32"), "reverse")
+    samples = made.dataset.samples
+    everything = samples.read(np.arange(len(samples)))
+    features = made.on(ArraySamples("features", everything.reshape(len(everything), -1)))
+    for part in ("train", "test"):
+        raw, kept = (each.episode(part, SIZE, 0, 5) for each in (made, features))
+        assert np.array_equal(raw.query_x.reshape(len(raw.query_x), -1), kept.query_x)
+        assert np.array_equal(raw.query_y, kept.query_y)
+    assert len(samples) == 90 + 54  # the training part alone is changed
+    assert set(made.rows["train"]) == set(np.concatenate(made.pools("train")[0].samples))
+
+
+def test_what_was_looked_up_before_is_of_the_source_alone() -> None:
+    source = source_of((20, 4), "float32")
+    training(source)
+    assert max(training(more(source, "reverse"))[1]) >= 15
+    assert max(training(source)[1]) < 15
 
 
 def test_auto_takes_what_suits() -> None:
@@ -90,6 +126,8 @@ def test_auto_takes_what_suits() -> None:
         source_of((7,), "float32"),
         source_of((20, 4), "float32", by="subject"),  # the classes of a test task are not new
         source_of((8, 8), "uint8", classes=2 * MANY),
+        fixed(),
+        open_tasks("glyphs"),
         open_tasks("sinusoid"),
     ):
         assert with_more_classes(source, ["auto"]) is source
@@ -103,6 +141,8 @@ def test_auto_takes_what_suits() -> None:
         (source_of((20, 4), "float32"), "turns", "got series, expected reverse or none"),
         (source_of((8, 8), "uint8"), "reverse", "got images without a time"),
         (open_tasks("sinusoid"), "reverse", "got regression"),
+        (open_tasks("glyphs"), "turns", "got a source that makes its classes, expected none"),
+        (fixed(), "reverse", "got labels that keep their meaning, expected none"),
         (source_of((7,), "float32"), "turn", "unknown more_classes: .*did you mean 'turns'"),
     ],
 )
