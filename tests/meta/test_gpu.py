@@ -14,6 +14,8 @@ from edgemeta.meta.outer._engine import LOOP, Engine, Plan
 from edgemeta.meta.outer.trainer import Trainer
 from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.meta.runs.devices import prepare_gpu
+from edgemeta.tasks.kinds import KINDS, DataKind
+from tests.meta.augment.test_augmentation import SHAPES, every, samples
 from tests.meta.test_engine import (
     CHOICES,
     TASKS,
@@ -92,3 +94,15 @@ def test_the_same_seed_gives_the_same_weights_also_after_an_interruption(
     train_until(Trainer(config, tmp_path / "cut"), 70, monkeypatch)
     Trainer(config, tmp_path / "cut", resume=True).train()
     assert_same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_samples_are_augmented_where_they_are(kind: DataKind) -> None:
+    shape = SHAPES[kind][0]
+    x = samples(shape, torch.float32).to(GPU)
+    augmentation = every(kind, shape)
+    once = augmentation(x, [0])
+    assert once.device.type == "cuda"
+    assert once.isfinite().all()
+    assert torch.equal(once, augmentation(x, [0]))
+    assert not torch.equal(once, augmentation(x, [1]))

@@ -52,7 +52,7 @@ class Augmentation:
             range of their dtype.
         """
         draws, scale = Draws(seed, x.device), self._scale.to(x.device)
-        changed = _laid_out(x, self.kind).float()
+        changed = _laid_out(x.float(), self.kind)
         if self._matrices:
             matrices = [matrix(changed, draws) for matrix in self._matrices]
             changed = warp(changed, reduce(torch.bmm, matrices))
@@ -123,7 +123,7 @@ def _some(source: TaskSource) -> NDArray[Any]:
 
 
 def _laid_out(x: Tensor, kind: DataKind) -> Tensor:
-    """Return samples as the functions of their kind want them; integers stay integers."""
+    """Return samples as the functions of their kind want them."""
     if kind == "images":
         if x.ndim == 3:
             return x.unsqueeze(1)  # (N, H, W) -> (N, 1, H, W)

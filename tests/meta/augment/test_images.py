@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgemeta.meta.augment import images
 from edgemeta.meta.augment.draws import Draws, Scale
@@ -68,6 +68,16 @@ def test_a_mirror_exchanges_left_and_right_in_half_of_the_images() -> None:
     kept = (mirrored - x).abs().amax((1, 2, 3)) < 0.01
     torch.testing.assert_close(mirrored[~kept], x[~kept].flip(3), atol=0.01, rtol=0)  # of 255
     assert 0.45 < kept.float().mean() < 0.55
+
+
+def test_a_warp_is_that_of_pytorch() -> None:
+    x = pictures(9, 13)
+    matrix = torch.eye(3).repeat(COUNT, 1, 1)
+    matrix[:, :2] += 0.3 * torch.randn(COUNT, 2, 3, generator=torch.Generator().manual_seed(0))
+    grid = nn.functional.affine_grid(matrix[:, :2], list(x.shape), align_corners=False)
+    expected = nn.functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    # of 255: a place is rounded by 1e-6 of a side, over which neighbours differ by 255 at most
+    torch.testing.assert_close(images.warp(x, matrix), expected, atol=0.01, rtol=0)
 
 
 def test_nothing_moved_is_nothing_changed() -> None:
