@@ -19,6 +19,7 @@ import edgemeta
 from edgemeta import Runner
 from edgemeta.cli import COMMANDS, group
 from edgemeta.device import packaged
+from edgemeta.meta.augment.table import NAMES
 from tests.cases import CASE, Compile
 from tests.onnx_files import perceptron, samples
 
@@ -126,6 +127,24 @@ def test_the_code_that_trains_a_network(tmp_path: Path, monkeypatch: pytest.Monk
     assert runner.adapt(x[task], y[task]).predict(x[task]).shape == (40,)
 
 
+def test_the_augmentation_code() -> None:
+    names: dict[str, Any] = {}
+    (code,) = python_blocks(PAGES["docs/augmentation.md"])
+    exec(code, names)  # noqa: S102  # our own document
+    assert names["copies"].shape == names["x"].shape == (75, 28, 28)
+
+
+def test_the_page_on_augmentation_lists_what_there_is() -> None:
+    rows = [
+        [set(re.findall(r"`([a-z][a-z-]*)`", cell)) for cell in line.split("|")]
+        for line in PAGES["docs/augmentation.md"].splitlines()
+    ]
+    kinds = [cells[3] | cells[4] for cells in rows if len(cells) == 6]
+    strengths = [cells[1] for cells in rows if len(cells) == 4]
+    assert set().union(*kinds) - {"auto"} == set(NAMES)
+    assert set(NAMES) <= set().union(*strengths)
+
+
 def test_the_export_code(names: dict[str, Any]) -> None:
     _, export = python_blocks(PAGES["docs/networks.md"])
     exec(export, names)  # noqa: S102  # our own document
@@ -150,13 +169,14 @@ def test_the_page_on_the_command_line_lists_every_command() -> None:
 def test_the_options_that_documents_name_exist() -> None:
     """In lines that call `edgemeta COMMAND`, each option is one of that command."""
     context = click.Context(group)
+    data = group.get_command(context, "data")
+    assert isinstance(data, click.Group)
     for name, text in PAGES.items():
         for command, rest in re.findall(
             r"^edgemeta (?:data )?(\w+) (.*)", text, flags=re.MULTILINE
         ):
             words = rest.split("#")[0]
-            found = group.get_command(context, "data" if command == "check" else command)
-            found = found.commands["check"] if isinstance(found, click.Group) else found
+            found = data.commands.get(command) or group.get_command(context, command)
             assert found is not None, (name, command)
             known = {option for parameter in found.params for option in parameter.opts}
             assert set(re.findall(r"--[\w-]+", words)) <= known, (name, command, rest)
