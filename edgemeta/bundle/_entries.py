@@ -121,6 +121,17 @@ def tensor_spec(record: Mapping[str, Any]) -> TensorSpec:
     return TensorSpec(as_shape(spec.shape), _dtype(spec.dtype))
 
 
+def class_labels(value: Any, ways: int | None) -> tuple[str, ...]:
+    """Read the names of all `ways` classes; ValueError where a value of JSON is none."""
+    if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
+        raise ValueError(f"labels {value!r}")
+    if len(value) != ways:
+        raise ValueError(f"{len(value)} labels for {ways} ways")
+    if len(set(value)) != len(value):
+        raise ValueError(f"a label twice: {value!r}")
+    return tuple(value)
+
+
 def state_tensor(record: Mapping[str, Any]) -> StateTensor:
     """Read a `StateTensor`; ValueError or TypeError where it is none."""
     tensor = StateTensor(**record)

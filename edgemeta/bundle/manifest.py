@@ -16,6 +16,7 @@ from edgemeta.bundle._entries import (
     FileRecord,
     StateTensor,
     TensorSpec,
+    class_labels,
     file_record,
     product,
     state_tensor,
@@ -78,6 +79,9 @@ STATE_LABELS_KEY = "edgemeta.labels"
 BLOCK = 512
 """So many values of a large recorded result, in C order, are a block; see `sample_names`."""
 
+LABELS = "labels"
+"""The field of a manifest that is not there where classes have no names."""
+
 MAX_WAYS = 65_536
 """The most classes of a shared head, so that no label asks for all memory."""
 
@@ -138,6 +142,9 @@ class Manifest:
         versions: of the packages that made the bundle.
         tuned: which variant was measured to be the fastest, and where; None if nothing was.
         format_version: of this layout.
+        labels: names of the classes, by class index, where class k means the same in every task,
+            so that the init predicts them before any adaptation; None where it does not. The file
+            then has no such field, and older versions read it.
         seal: the sha256 of all other fields that the file had (see `cpp_runtime_notes.md`), which
             was found to be true; None for a manifest that was not read, or was made without.
     """
@@ -161,6 +168,7 @@ class Manifest:
     training: TrainingRecord | None = None
     tuned: Mapping[str, Any] | None = None
     format_version: int = field(default=FORMAT_VERSION)
+    labels: tuple[str, ...] | None = None
     seal: str | None = field(default=None, compare=False)
 
     @cached_property
@@ -179,9 +187,11 @@ class Manifest:
         return TrainingRecord() if self.training is None else self.training
 
     def record(self) -> dict[str, Any]:
-        """Return all fields but the seal, as JSON has them."""
+        """Return all fields of the file but the seal, as JSON has them."""
         record = asdict(replace(self, training=None))
         del record[SEAL]
+        if self.labels is None:
+            del record[LABELS]
         record["training"] = None if self.training is None else self.training.record()
         plain: dict[str, Any] = without_nan(record)
         return plain
@@ -223,10 +233,11 @@ class Manifest:
                 hint="copy the bundle again",
             )
         known = {f.name for f in fields(cls)}
-        if set(record) | {SEAL} != known:
-            odd = sorted((set(record) | {SEAL}) ^ known)
+        if odd := sorted((set(record) | {SEAL, LABELS}) ^ known):
             raise BundleError(f"{where} has missing or unknown fields", got=short(", ".join(odd)))
         try:
+            if LABELS in record:
+                record[LABELS] = class_labels(record[LABELS], record["ways"])
             manifest = cls(
                 **record
                 | {
@@ -274,9 +285,11 @@ class Manifest:
         atol, rtol = (self.parity.get(name) for name in ("atol", "rtol"))
         if not (_is_number(atol) and _is_number(rtol) and atol > 0 <= rtol):
             raise ValueError(f"parity {self.parity!r}")
-        labels = self.task == "classification"
-        if self.target.dtype != ("int64" if labels else "float32") or (
-            labels and self.target.shape
+        if self.labels is not None and self.any_ways:
+            raise ValueError("labels of a shared head, whose classes are those of a task")
+        is_label = self.task == "classification"
+        if self.target.dtype != ("int64" if is_label else "float32") or (
+            is_label and self.target.shape
         ):
             raise ValueError(f"target {self.target} of a {self.task}")
         for spec in (self.input, self.target):

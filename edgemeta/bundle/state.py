@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -25,13 +25,14 @@ from edgemeta.bundle.manifest import (
     STATE_WAYS_KEY,
     Manifest,
 )
-from edgemeta.errors import BundleError, InputError
+from edgemeta.errors import BundleError, InputError, did_you_mean
 from edgemeta.util.files import read_regular, write_atomically
 from edgemeta.util.strict_json import MAX_INTEGER, is_plain, parse_list, short
 
 VERSION_KEY = "edgemeta.format_version"
 MOST_DIGITS = 10
 LABELS_ROOM = HEADER_ROOM // 4  # bytes of JSON: quotes and backslashes are doubled in there
+MOST_SHOWN = 20  # classes that an error names
 MOST_KEPT = 65_536  # samples beside a state: far beyond few-shot use
 
 
@@ -204,6 +205,24 @@ def labels_text(labels: Sequence[Label]) -> str:
             expected="for each class another text, or finite number (whole ones below 2^53)",
         ) from error
     return text
+
+
+def check_known(labels: Iterable[Hashable], known: Sequence[Hashable]) -> None:
+    """Check that labels are among those of a bundle whose classes have names.
+
+    Raises:
+        InputError: one is not.
+    """
+    names = set(known)
+    for label in labels:
+        if label not in names:
+            shown = ", ".join(map(str, known[:MOST_SHOWN])) + ", ..." * (len(known) > MOST_SHOWN)
+            raise InputError(
+                "the bundle has no such class",
+                got=short(repr(label)),
+                expected=f"one of {shown}",
+                hint=did_you_mean(str(label), map(str, known)),
+            )
 
 
 def _check_labels(labels: Sequence[Label]) -> None:

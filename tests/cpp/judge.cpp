@@ -76,7 +76,10 @@ Json judge_manifest(const Json& request) {
   const edgemeta::Manifest& manifest = found.manifest;
   Json names = Json::array();
   for (const auto& tensor : manifest.state) names.push_back(tensor.name);
+  Json labels;
+  for (const edgemeta::Label& label : manifest.labels) labels.push_back(json_of(label));
   return {{"task", manifest.classification ? "classification" : "regression"},
+          {"labels", labels},
           {"ways", manifest.ways ? Json(*manifest.ways) : Json()},
           {"state", names}};
 }

@@ -28,6 +28,7 @@ from edgemeta.bundle import (
 from edgemeta.cli import group
 from edgemeta.device.packaged import names
 from tests.manifests import rewrite
+from tests.vectors.base import encoded, manifest
 
 OMNIGLOT = edgemeta.load("omniglot", threads=1)
 RECORD = json.loads(OMNIGLOT.manifest.to_json())
@@ -73,6 +74,40 @@ def test_damage_to_any_field_is_found() -> None:
         other: object = [] if at is None else f"{at}x" if isinstance(at, str) else None
         with pytest.raises(BundleError, match="is damaged: got fields with the seal"):
             read(changed(path, other), sealed=True)
+
+
+def test_labels_are_a_field_only_where_there_are_some() -> None:
+    plain = Manifest.from_json(encoded(manifest()))
+    assert plain.labels is None
+    assert "labels" not in json.loads(plain.to_json())
+    made = replace(plain, labels=("walk", "run"))
+    record = json.loads(made.to_json())
+    assert record["labels"] == ["walk", "run"]
+    assert Manifest.from_json(made.to_json()) == made
+    for odd in (
+        {**record, "labels": ["walk", "ran"]},
+        {name: value for name, value in record.items() if name != "labels"},
+    ):
+        with pytest.raises(BundleError, match="is damaged"):
+            read(odd, sealed=True)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (None, "labels None"),
+        (["a"], "1 labels for 2 ways"),
+        (["a", "a"], "a label twice"),
+        (["a", 1], "labels .*1"),
+        (["a", "b" * 1000, "\n" * 9], "3 labels for 2 ways"),
+        (["b" * 1000] * 2, "a label twice"),
+    ],
+)
+def test_labels_that_are_none(labels: object, said: str) -> None:
+    with pytest.raises(BundleError, match=f"breaks the contract: got {said}") as refused:
+        read(manifest(labels=labels))
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 600
 
 
 def test_a_field_that_was_lost_or_added_is_found() -> None:

@@ -130,7 +130,9 @@ def _bytes(request: Mapping[str, Any], key: str) -> bytes:
 
 def _manifest(request: Mapping[str, Any]) -> Answer:
     found = Manifest.from_json(_bytes(request, "content"))
-    return {"task": found.task, "ways": found.ways, "state": [t.name for t in found.state]}
+    labels = None if found.labels is None else list(found.labels)
+    names = [tensor.name for tensor in found.state]
+    return {"task": found.task, "ways": found.ways, "labels": labels, "state": names}
 
 
 def _graph(request: Mapping[str, Any]) -> Answer:

@@ -28,6 +28,7 @@ def manifests() -> Iterator[Vector]:
     for name, record in ACCEPTED.items():
         names = [tensor["name"] for tensor in record["state"]]
         facts = {"task": record["task"], "ways": record["ways"], "state": names}
+        facts["labels"] = record.get("labels")
         yield _vector(name, encoded(record), ACCEPT, facts)
     for name, content in OTHER_JSON.items():
         yield _vector(name, content, ACCEPT, {})
@@ -89,6 +90,16 @@ ACCEPTED = {
     "an op twice": manifest(ops={ADAPT: ["Add", "Add"], "predict.onnx": []}),
     "a number with a point": manifest(algorithm={"inner_lr": 1.0, "rate": 1e300}),
     "tuned": manifest(tuned={"ms": 1.5}),
+    "labels": manifest(labels=["walk", "run"]),
+    "labels of one class": manifest(ways=1, labels=["walk"]),
+    "labels that are no names elsewhere": manifest(ways=5, labels=["", "1", "null", " ", "\t\n"]),
+    "labels that differ in case and in form": manifest(
+        ways=4, labels=["a", "A", "\u00e4", "a\u0308"]
+    ),
+    "labels that JavaScript knows": manifest(labels=["__proto__", "constructor"]),
+    "a label of an emoji": manifest(labels=["\U0001f600", "\u200b"]),
+    "labels without order": manifest(ways=3, labels=["c", "a", "b"]),
+    "many labels": manifest(ways=1000, labels=[f"class {k}" for k in range(1000)]),
 }
 
 _PLAIN = encoded(manifest())
@@ -187,6 +198,22 @@ REFUSED = {
     "a control character in some text": manifest(versions={"a": "\x1b[2J"}),
     "a control character in some key": manifest(versions={"\x07": "1"}),
     "nested too deeply": _nested(MAX_DEPTH - 1),
+    "labels that are null": manifest(labels=None),
+    "labels that are a text": manifest(labels="ab"),
+    "labels that are an object": manifest(labels={"a": 0, "b": 1}),
+    "labels that are numbers": manifest(labels=[0, 1]),
+    "a label that is a number": manifest(labels=["a", 1]),
+    "a label that is null": manifest(labels=["a", None]),
+    "a label that is a list": manifest(labels=["a", ["b"]]),
+    "no labels": manifest(labels=[]),
+    "a label less": manifest(labels=["a"]),
+    "a label more": manifest(labels=["a", "b", "c"]),
+    "a label twice": manifest(labels=["a", "a"]),
+    "a label with an escape sequence": manifest(labels=["a", "\x1b[2J"]),
+    "a label with a control character beyond ASCII": manifest(labels=["a", "\x9b2J"]),
+    "labels of a regression": regression(labels=["a", "b"]),
+    "no labels of a regression": regression(labels=[]),
+    "labels of a shared head": shared(labels=["a", "b"]),
     "version 0": manifest(format_version=0),
     "version 2": manifest(format_version=2),
     "version true": manifest(format_version=True),

@@ -36,7 +36,8 @@ const std::set<std::string> kFields = {"adapted_parameters",
                                        "tuned",
                                        "versions",
                                        "ways"};
-constexpr const char* kSeal = "seal";  // may be missing; Python alone looks at it
+constexpr const char* kSeal = "seal";      // may be missing; Python alone looks at it
+constexpr const char* kLabels = "labels";  // missing where classes have no names
 
 DType dtype_at(const Json& record) {
   return dtype_where(&DTypeRow::name, std::string_view(text_at(record, "dtype")));
@@ -152,6 +153,23 @@ void check_rest(const Json& record) {
   texts_of(record["versions"], "versions");
 }
 
+/// The names of all classes; nothing without them.
+std::vector<Label> labels_at(const Json& record, const Manifest& manifest) {
+  const auto found = record.find(kLabels);
+  if (found == record.end()) return {};
+  if (!found->is_array()) throw Invalid("labels " + found->dump());
+  const std::set<std::string> once = texts_of(*found, kLabels);
+  const auto classes = static_cast<std::int64_t>(found->size());
+  if (manifest.ways != classes) {
+    throw Invalid(std::to_string(classes) + " labels for another number of ways");
+  }
+  if (once.size() != found->size()) throw Invalid("a label twice");
+  if (manifest.any_ways()) throw Invalid("labels of a shared head");
+  std::vector<Label> labels;
+  for (const Json& label : *found) labels.emplace_back(label.get<std::string>());
+  return labels;
+}
+
 Manifest manifest_of(const Json& record, std::uint64_t init_bytes) {
   Manifest manifest = {};
   const std::string& task = text_at(record, "task");
@@ -173,6 +191,7 @@ Manifest manifest_of(const Json& record, std::uint64_t init_bytes) {
   manifest.inner_steps = integer_at(record, "inner_steps", 0);
   manifest.least_support = integer_at(record, "least_support", 1);
   manifest.state = state_at(record, init_bytes, manifest);
+  manifest.labels = labels_at(record, manifest);
   manifest.atol = tolerance_at(record, "atol");
   manifest.rtol = tolerance_at(record, "rtol");
   if (manifest.atol == 0) throw Invalid("no usable parity record");
@@ -181,7 +200,9 @@ Manifest manifest_of(const Json& record, std::uint64_t init_bytes) {
 
 ManifestRecord record_of(Json& record) {
   record.erase(kSeal);
-  check_fields(record, "the manifest", kFields);
+  std::set<std::string> fields = kFields;
+  if (record.contains(kLabels)) fields.insert(kLabels);
+  check_fields(record, "the manifest", fields);
   ManifestRecord found;
   read_files(record, found);
   check_fields(record["ops"], "ops", {kAdaptFile, kPredictFile});

@@ -35,6 +35,8 @@ const MAX_BYTES: Readonly<Record<Payload, number>> = {
   [SELFTEST]: contract.MAX_SELFTEST_BYTES,
 };
 const SEAL = "seal"; // of all other fields; Python looks at it
+const LABELS = "labels";
+const OPTIONAL = [SEAL, LABELS];
 const FIELDS = [
   ...["task", "ways", "input", "target", "algorithm", "inner_steps", "least_support", "state"],
   ...["opset", "ops", "files", "parity", "adapted_parameters", "flops_per_step"],
@@ -83,6 +85,11 @@ export interface Manifest {
   readonly files: Readonly<Record<Payload, FileRecord>>;
   /** The types of ops that each graph has. */
   readonly ops: Readonly<Record<typeof ADAPT | typeof PREDICT, readonly string[]>>;
+  /**
+   * Names of all classes, by class index, where class k means the same in every task, so that the init
+   * predicts them before any adaptation; else null.
+   */
+  readonly labels: readonly string[] | null;
   /** Whether the head is a shared one, which takes any number of classes. */
   readonly anyWays: boolean;
   readonly record: Readonly<Record<string, unknown>>;
@@ -139,7 +146,7 @@ export function predictionName(manifest: Manifest): "logits" | "output" {
 }
 
 function checked(record: JsonObject): Manifest {
-  exactly(record, "it", Object.hasOwn(record, SEAL) ? [...FIELDS, SEAL] : FIELDS);
+  exactly(record, "it", [...FIELDS, ...OPTIONAL.filter((name) => Object.hasOwn(record, name))]);
   const { task, ways, least_support } = record;
   if (task !== "classification" && task !== "regression") throw new Error(`task ${show(task)}`);
   const isWays = task === "regression" ? ways === null : isInteger(ways, 1);
@@ -165,13 +172,23 @@ function checked(record: JsonObject): Manifest {
   }
   const files = fileRecords(record["files"]);
   const state = stateTensors(record["state"], ways as number | null, files[INIT].size);
+  const anyWays = state.some((tensor) => tensor.per_class);
   return {
     ...{ task, ways: ways as number | null, input, target, least_support, state, files },
+    labels: Object.hasOwn(record, LABELS) ? classLabels(record[LABELS], ways, anyWays) : null,
     ...{ inner_steps: record["inner_steps"] as number, opset: record["opset"] as number },
     ...{ ops: opTypes(record["ops"]), parity: tolerance(record["parity"]) },
-    anyWays: state.some((tensor) => tensor.per_class),
+    anyWays,
     record: plain(record) as Record<string, unknown>,
   };
+}
+
+function classLabels(value: Json | undefined, ways: Json | undefined, anyWays: boolean): string[] {
+  if (!areTexts(value)) throw new Error(`labels ${show(value)}`);
+  if (value.length !== ways) throw new Error(`${value.length} labels for ${show(ways)} ways`);
+  if (new Set(value).size !== value.length) throw new Error(`a label twice: ${show(value)}`);
+  if (anyWays) throw new Error("labels of a shared head, whose classes are those of a task");
+  return value;
 }
 
 function opTypes(value: Json | undefined): Manifest["ops"] {

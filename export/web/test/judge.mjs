@@ -28,8 +28,8 @@ const numbers = (values) => Float32Array.from(values, Number);
 /** @type {Record<string, (request: Facts) => Facts | Promise<Facts>>} */
 const KINDS = {
   manifest({ content }) {
-    const { task, ways, state } = parseManifest(bytes(content));
-    return { task, ways, state: state.map(({ name }) => name) };
+    const { task, ways, state, labels } = parseManifest(bytes(content));
+    return { task, ways, labels, state: state.map(({ name }) => name) };
   },
   graph({ manifest, content, init, name }) {
     const parsed = parseManifest(bytes(manifest));

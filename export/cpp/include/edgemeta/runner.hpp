@@ -27,6 +27,9 @@
 
 namespace [[gnu::visibility("default")]] edgemeta {
 
+/// What a class may be called; in a manifest it is a text.
+using Label = std::variant<std::string, std::int64_t, double>;
+
 /// Shape and dtype of one sample or one target, as the user's data has it.
 struct TensorSpec {
   Shape shape;  ///< without the sample axis
@@ -55,6 +58,9 @@ struct Manifest {
   std::vector<StateTensor> state;
   std::string training;  ///< JSON: how it was trained; not checked, and null where it does not say
   double atol, rtol;     ///< how far from PyTorch a runtime may be, see `edgemeta-cpp verify`
+  /// Names of all classes, by class index, where class k means the same in every task, so that the
+  /// init predicts them before any adaptation; else empty.
+  std::vector<Label> labels;
 
   /// Whether the head is a shared one, which takes any number of classes.
   bool any_ways() const;
@@ -62,9 +68,6 @@ struct Manifest {
   /// The most classes that a task can have; nothing for regression.
   std::optional<std::int64_t> most_ways() const;
 };
-
-/// What a class may be called in a state file.
-using Label = std::variant<std::string, std::int64_t, double>;
 
 /// One adapted state of a bundle: what predicts. Made by `Runner::adapt`, `load` or `init`.
 class Learner {
@@ -76,8 +79,8 @@ class Learner {
   /// How many classes the task has; nothing for regression. The init of a shared head has one.
   std::optional<std::int64_t> ways() const;
 
-  /// What the first classes, or all, are called, by class index, if the learner came from a state
-  /// file that says so, or was adapted from such a one; else empty.
+  /// What the first classes, or all, are called, by class index, if the bundle names them, or the
+  /// learner came from a state file that says so or was adapted from such a one; else empty.
   const std::vector<Label>& labels() const;
 
   /// Predicts (Q,) int64 labels of x (Q, *input.shape), or for regression (Q, *target.shape)
@@ -190,12 +193,13 @@ class Runner {
   /// The sha256 of `manifest.json`, which state files are bound to.
   const std::string& fingerprint() const;
 
-  /// The learner before any adaptation.
+  /// The learner before any adaptation, which predicts where the bundle names its classes.
   Learner init() const;
 
   /// Adapts to a support set: x (S, *input.shape) samples, as the model was trained on them, and
   /// y (S,) int64 labels 0, 1, ... below the ways, or (S, *target.shape) targets. To a shared head,
-  /// a label beyond the classes of `options.state` is a new class.
+  /// a label beyond the classes of `options.state` is a new class. Where the bundle names its
+  /// classes, label k is `manifest().labels[k]`.
   /// Throws Error (input): the support set or a number cannot be used; Error (adaptation): it
   /// diverged, or made the holdout worse. Neither the runner nor `options.state` changes.
   Learner adapt(const View& x, const View& y, const AdaptOptions& options = {}) const;
