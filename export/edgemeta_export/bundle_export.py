@@ -27,7 +27,7 @@ from edgemeta.meta.inner.norms import (
 from edgemeta.meta.inner.updates import SGD, Rates, Update, checked_rates
 from edgemeta.meta.models.onnx_module import OnnxModule
 from edgemeta_export.assemble import INNER_LOOP, adapt_model, predict_model
-from edgemeta_export.checks import least_support
+from edgemeta_export.checks import checked_labels, least_support
 from edgemeta_export.cost import Cost, adaptation_cost
 from edgemeta_export.example import Example, checked_example
 from edgemeta_export.form import USUAL_FORM, GraphForm
@@ -61,6 +61,7 @@ def export_bundle(
     int8: Any = None,
     form: GraphForm = USUAL_FORM,
     example_y: Any = None,
+    labels: Sequence[str] | None = None,
     algorithm: str = "unknown",
     training: TrainingRecord | Mapping[str, Any] | None = None,
 ) -> Path:
@@ -96,6 +97,9 @@ def export_bundle(
             the quantized front, run by onnxruntime.
         form: how the graphs are written, such as `GraphForm(unroll=True)`.
         example_y: (n,) labels or (n, *target_shape) targets of `example_x`; None makes some up.
+        labels: names of the classes, one for each output of the model, where output k means the
+            same in every task and the model was trained so: the init then predicts them before any
+            adaptation. None where each task has classes of its own.
         algorithm: what trained the init, for the manifest.
         training: what the manifest says of the training: an `edgemeta.bundle.TrainingRecord`, or
             plain values, such as {"result": {"preprocessing": {...}}}.
@@ -138,8 +142,9 @@ def export_bundle(
     example = checked_example(
         loop, task, ways, example_x, example_y, is_sliced=form.chunk is not None
     )
-    compiled = _compile(loop, example, rates, inner_steps, form)
     x, y, ways = example
+    named = checked_labels(labels, ways, loop)
+    compiled = _compile(loop, example, rates, inner_steps, form)
     least, weights = least_support(loop, x), len(compiled.init)
     selftest = record(loop, task, x, y, steps=inner_steps, lr=rates, least=least, weights=weights)
     content = {
@@ -165,6 +170,7 @@ def export_bundle(
         peak_memory_bytes=compiled.cost.peak_memory_bytes,
         versions={name: importlib.metadata.version(name) for name in PACKAGES},
         training=training,
+        labels=named,
     )
     return publish(target, content, manifest)
 

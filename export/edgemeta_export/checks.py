@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from edgemeta import bundle
+from edgemeta.bundle.state import labels_text
 from edgemeta.errors import InputError, UnsupportedModelError
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import balanced_cross_entropy
 from edgemeta.meta.inner.norms import takes_batch_statistics
+from edgemeta.util.strict_json import short
 from edgemeta_export.decompose import can_be_lowered
 from edgemeta_export.layers import LayerMode
 from edgemeta_export.program import AtenProgram
@@ -179,3 +181,33 @@ class _Watch(LayerMode):  # type: ignore[no-untyped-call]
             if layer is not None and layer not in layers:
                 layers.append(layer)
         return func(*args, **(kwargs or {}))
+
+
+def checked_labels(
+    labels: Sequence[str] | None, ways: int | None, loop: InnerLoop
+) -> tuple[str, ...] | None:
+    """Return the names of all classes of a head of fixed width; None without names.
+
+    Raises:
+        InputError: the head is shared, the task has no classes, or they are not as many different
+            texts as the head has classes, or one that no manifest can hold.
+    """
+    if labels is None:
+        return None
+    if ways is None or loop.per_class:
+        raise InputError(
+            "labels are for a head whose classes mean the same in every task",
+            got="a shared head" if loop.per_class else "regression",
+            expected="classification with a head such as torch.nn.Linear",
+            hint="leave labels out",
+        )
+    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+        raise InputError("labels are no list of texts", got=short(repr(labels)))
+    if len(labels) != ways:
+        raise InputError(
+            "labels do not fit the model",
+            got=f"{len(labels)}: {short(', '.join(labels))}",
+            expected=f"{ways}, one for each output",
+        )
+    labels_text(labels)  # a manifest holds what a state file does
+    return tuple(map(str, labels))

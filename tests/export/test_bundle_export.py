@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from edgemeta import InputError, Runner, UnsupportedModelError
 from edgemeta.bundle import ADAPT, INIT, LOGITS, LOSSES, PREDICT, SUPPORT_X, SUPPORT_Y
+from edgemeta.meta.inner.shared_head import SharedHead
 from edgemeta_export import export_bundle
 from edgemeta_export.publish import publish
 from tests.cases import CASE, Case, Compile, Compiled
@@ -70,6 +71,23 @@ class Named(nn.Module):
         (None, {"example_x": X.astype(str)}, InputError, "dtype that torch lacks"),
         (None, {"example_y": [0, 1, 2, 3, 0, 1]}, InputError, "example_y does not fit"),
         (None, {"example_y": [0, 1]}, InputError, "example_y does not fit"),
+        (None, {"labels": "abc"}, InputError, "labels are no list of texts: got 'abc'"),
+        (None, {"labels": ["a", "b", 3]}, InputError, "labels are no list of texts"),
+        (None, {"labels": ["a", "b"]}, InputError, "got 2: a, b, expected 3, one for each output"),
+        (None, {"labels": ["a", "b", "a"]}, InputError, "labels cannot be saved: got 'a' twice"),
+        (None, {"labels": ["a", "b", "\x1b"]}, InputError, "the labels cannot be saved"),
+        (
+            None,
+            {"labels": ["a", "b", "c"], "task": "regression"},
+            InputError,
+            "mean the same in every task: got regression, .*; leave labels out",
+        ),
+        (
+            nn.Sequential(nn.Linear(4, 8), nn.ReLU(), SharedHead(8)),
+            {"labels": ["a", "b"], "ways": 2},
+            InputError,
+            "mean the same in every task: got a shared head",
+        ),
         (nn.Flatten(), {}, UnsupportedModelError, "the model has no parameters"),
         (None, {"adapt": ("body.*",)}, UnsupportedModelError, "'body.*' matches no parameter"),
         (Twice(4, 3), {}, UnsupportedModelError, "must return one tensor"),
@@ -94,6 +112,15 @@ def test_what_cannot_be_exported_is_refused_and_writes_nothing(
         export(tmp_path / "bundle", model, **changes)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_labels_are_in_the_manifest_and_nowhere_else(tmp_path: Path) -> None:
+    named = Runner(export(tmp_path / "named", labels=np.array(["c", "a", "b"])))
+    assert named.manifest.labels == ("c", "a", "b")
+    plain = Runner(export(tmp_path / "plain"))
+    records = [runner.manifest.record() for runner in (plain, named)]
+    assert records[1].pop("labels") == ["c", "a", "b"]
+    assert records[0] == records[1]
 
 
 def test_what_is_not_adapted_stays(tmp_path: Path) -> None:
