@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgemeta import Runner
 from tests.cases import Case, Compiled, export_case, load_case
+from tests.named import export_named
 
 LONGEST_EXPORT = 300  # seconds; after them, whoever held the lock is gone
 
@@ -47,6 +49,12 @@ def compiled(exported: Exported) -> Callable[[Case], Compiled]:
         return load_case(case, exported(f"case-{case.name}", partial(export_case, case)))
 
     return compile_once
+
+
+@pytest.fixture(scope="session")
+def named(exported: Exported) -> Runner:
+    """A runner of a bundle that names its classes."""
+    return Runner(exported("named", export_named), threads=1)
 
 
 def made_once(folder: Path, name: str, make: Make) -> Path:

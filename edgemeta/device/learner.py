@@ -28,8 +28,9 @@ class Learner:
             if the learner was loaded.
         ways: how many classes the task has; None for regression. The init of a shared head has one.
         frozen: whether `freeze` made it.
-        labels: names of the first or of all classes, by class index, if the learner was read from a
-            state file with names, or adapted from such a learner; else None.
+        labels: names of the first or of all classes, by class index, if the bundle names them, or
+            the learner was read from a state file with names or adapted from such a learner; else
+            None.
 
     Example:
         >>> import edgemeta
@@ -51,7 +52,7 @@ class Learner:
         labels: tuple[Label, ...] | None = None,
     ) -> None:
         self.ways = ways
-        self.labels = labels
+        self.labels = labels if labels is None else labels[:ways]
         self.losses = losses
         self.frozen = frozen
         self._model = model

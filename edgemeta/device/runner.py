@@ -88,9 +88,14 @@ class Runner:
 
     @property
     def init(self) -> Learner:
-        """The learner before any adaptation."""
-        ways = 1 if self.manifest.any_ways else self.manifest.ways
-        return Learner(self._model, {}, np.empty(0, np.float32), ways)
+        """The learner before any adaptation.
+
+        Where the bundle names its classes (`manifest.labels`) it predicts them as it is; else it
+        has to be adapted first.
+        """
+        manifest, no_losses = self.manifest, np.empty(0, np.float32)
+        ways = 1 if manifest.any_ways else manifest.ways
+        return Learner(self._model, {}, no_losses, ways, labels=manifest.labels)
 
     def adapt(
         self,
@@ -108,7 +113,8 @@ class Runner:
         Args:
             x: (S, *input_shape) support samples, as the model was trained on them.
             y: (S,) labels 0, 1, ... below the ways, or (S, *target_shape) regression targets. To a
-                shared head, a label beyond the classes of `state` is a new class.
+                shared head, a label beyond the classes of `state` is a new class. Where the bundle
+                names its classes, label k is `manifest.labels[k]`.
             steps: inner steps; None for the bundle's own number; 0 returns the start unchanged.
             lr_scale: multiplies the inner learning rate.
             state: a learner to continue from; None starts from the init.
@@ -145,7 +151,7 @@ class Runner:
         support_x, support_y = check_support(x, y, self.manifest, ways or self.manifest.most_ways)
         steps = check_steps(self.manifest.inner_steps if steps is None else steps)
         start = {} if state is None else state._values_for(self._model)
-        labels = None if state is None else state.labels
+        labels = self.manifest.labels if state is None else state.labels
         adapted = self._model.adapt(
             support_x, support_y, steps, check_lr_scale(lr_scale), start, ways
         )
@@ -187,7 +193,8 @@ class Runner:
 
     def _learner_of(self, found: StateFile) -> Learner:
         no_losses = np.empty(0, np.float32)
-        return Learner(self._model, found.tensors, no_losses, found.ways, labels=found.labels)
+        labels = self.manifest.labels if found.labels is None else found.labels
+        return Learner(self._model, found.tensors, no_losses, found.ways, labels=labels)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _around, (self._model,)

@@ -52,7 +52,7 @@ class BundleAdapter:
         self.task: str = runner.manifest.task
         self.ways, self.input = runner.manifest.ways, runner.manifest.input
         self.most_ways = runner.manifest.most_ways
-        self.labels: tuple[str, ...] = getattr(runner.manifest, "labels", None) or ()
+        self.labels = runner.manifest.labels or ()
         self._runner = runner
 
     def adapt_and_predict(self, episode: Episode, steps: int | None = None) -> NDArray[np.float32]:

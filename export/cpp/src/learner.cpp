@@ -56,7 +56,7 @@ std::shared_ptr<Learner::State> Learner::State::adapted(
   }
   auto made = std::make_shared<State>(core, std::move(values), ways);
   made->losses = std::move(losses);
-  if (start != nullptr) made->labels = start->labels;
+  made->name(start != nullptr ? start->labels : core->manifest.labels);
   return made;
 }
 
@@ -69,6 +69,12 @@ std::shared_ptr<const Learner::State> Learner::State::with_values(
   const Tensor y(manifest.target.dtype, batch_of(1, manifest.target.shape));
   const auto ways = state->has_fixed_head ? state->ways : std::nullopt;
   return adapted(state->core, x, y, 0, 1, nullptr, ways);
+}
+
+void Learner::State::name(std::vector<Label> names) {
+  labels = std::move(names);
+  // A task with fewer classes than the head has the first of them.
+  if (ways) labels.resize(std::min(labels.size(), static_cast<std::size_t>(*ways)));
 }
 
 std::vector<View> Learner::State::views() const {
@@ -113,7 +119,7 @@ Learner Access::learner_of(const Runner& runner, const StateFile& file) {
     values.push_back(copy_of(file.tensors.at(tensor.name)));
   }
   auto state = std::make_shared<Learner::State>(runner.core_, std::move(values), file.ways);
-  if (file.labels) state->labels = *file.labels;
+  state->name(file.labels.value_or(runner.manifest().labels));
   return Learner(std::move(state));
 }
 

@@ -56,6 +56,9 @@ struct Learner::State {
   /// The same state with a graph of its own, in which it is constant.
   static std::shared_ptr<const State> frozen_of(const std::shared_ptr<const State>& state);
 
+  /// Sets the labels: of names by class index, those of the classes that there are.
+  void name(std::vector<Label> names);
+
   /// Views of the values, in the order of the manifest.
   std::vector<View> views() const;
 

@@ -93,7 +93,9 @@ const std::string& Runner::fingerprint() const {
 Learner Runner::init() const {
   const Manifest& manifest = core_->manifest;
   const auto ways = manifest.any_ways() ? std::optional<std::int64_t>(1) : manifest.ways;
-  return Learner(std::make_shared<const Learner::State>(core_, std::vector<Ort::Value>(), ways));
+  auto state = std::make_shared<Learner::State>(core_, std::vector<Ort::Value>(), ways);
+  state->name(manifest.labels);
+  return Learner(std::move(state));
 }
 
 Learner Runner::adapt(const View& x, const View& y, const AdaptOptions& options) const {

@@ -19,8 +19,8 @@ export interface Adapted {
   /** How many classes the task has; null for regression. The init of a shared head has one. */
   readonly ways: number | null;
   /**
-   * What the first classes, or all, are called, by class index, if the learner came from a state
-   * file that says so, or was adapted from such a one; else null.
+   * What the first classes, or all, are called, by class index, if the bundle names them, or the
+   * learner came from a state file that says so or was adapted from such a one; else null.
    */
   readonly labels: readonly Label[] | null;
 }
@@ -56,7 +56,7 @@ export class Learner implements Adapted {
     this.held = held;
     this.losses = losses;
     this.ways = ways;
-    this.labels = labels;
+    this.labels = labels?.slice(0, ways ?? undefined) ?? null;
   }
 
   /**

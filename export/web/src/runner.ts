@@ -77,7 +77,7 @@ export class Runner {
   /** Whether WebGPU computes. */
   readonly webgpu: boolean;
   readonly sha256: Sha256;
-  /** The learner before any adaptation. */
+  /** The learner before any adaptation, which predicts where the bundle names its classes. */
   readonly init: Learner;
   readonly #read: Bundle["read"]; // of the rest, the sessions have copies
   readonly #predictAgain: Bundle["predictAgain"];
@@ -138,7 +138,8 @@ export class Runner {
    *
    * @param x S samples of the manifest's `input`, as the model was trained on them.
    * @param y S labels 0, 1, ... below the ways, or S regression targets. To a shared head, a label
-   *   beyond the classes of `state` is a new class.
+   *   beyond the classes of `state` is a new class. Where the bundle names its classes, label k is
+   *   `manifest.labels[k]`.
    * @returns a new learner; neither the runner nor `state` changes.
    * @throws EdgemetaError of kind "input": the support set or a number cannot be used; of kind
    *   "adaptation": the adaptation diverged, or made the holdout worse; `losses` says how.
@@ -218,7 +219,8 @@ export class Runner {
     await this.#predict.release();
   }
 
-  #learner(held: Learner["held"], ways: number | null, labels: Learner["labels"] = null): Learner {
+  #learner(held: Learner["held"], ways: number | null, names: Learner["labels"] = null): Learner {
+    const labels = names ?? this.manifest.labels;
     return new Learner(this, this.#predict, { held, losses: new Float32Array(), ways, labels });
   }
 

@@ -69,7 +69,11 @@ await answerLines({
     });
     if (freeze) learner = await learner.freeze();
     if (out !== undefined) await writeFile(out, await learner.save(labels ?? null));
-    return writePredictions(learner, queries, result);
+    const { init } = runner;
+    return {
+      ...(await writePredictions(learner, queries, result)),
+      ...{ labels: learner.labels, init: { labels: init.labels, ways: init.ways } },
+    };
   },
   async state({ bundle, state, queries, result }) {
     const runner = await runnerOf(bundle);
