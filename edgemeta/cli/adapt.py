@@ -63,8 +63,9 @@ def adapt(
       .csv    time series or a row per sample, with a column "label" (or the target's)
       .npz    x: raw samples; y: labels 0, 1, ..., names of classes, or targets
 
-    The state keeps the names of the classes for `edgemeta predict`. For a bundle of omniglot or
-    glyphs, draw with dark ink on light paper.
+    The state keeps the names of the classes for `edgemeta predict`. If the bundle itself names its
+    classes, SUPPORT has samples of all or some of them, under these names. For a bundle of omniglot
+    or glyphs, draw with dark ink on light paper.
 
     \b
     Example:
@@ -85,8 +86,8 @@ def adapt(
     )
     milliseconds = (time.perf_counter() - began) * 1e3
     learner.save(out, found.labels)
-    if start is not None:
-        _note_the_absent(start, found)
+    if note := _note_of_absent(runner, start, found):
+        click.echo(printable(note), err=True)
     losses = learner.losses.tolist()
     if as_json:
         record = {"state": str(out), "samples": len(found.x), "steps": len(losses) - 1}
@@ -99,16 +100,23 @@ def adapt(
     click.echo(f"{out}: {len(found.x)} samples, {len(losses) - 1} steps in {milliseconds:.1f} ms")
 
 
-def _note_the_absent(start: Learner, support: Support) -> None:
-    """Warn of classes of the state without samples in the support set: they may be forgotten."""
-    absent = sorted(set(range(start.ways or 0)) - set(support.y.ravel().tolist()))
-    if absent:
-        names = ", ".join(str(label_of(support.labels, k)) for k in absent[:5])
-        more = ", ..." * (len(absent) > 5)
-        note = (
-            f"note: no samples of {names}{more}, which may be forgotten; pass samples of them too"
-        )
-        click.echo(printable(note), err=True)
+def _note_of_absent(runner: Runner, start: Learner | None, support: Support) -> str | None:
+    """Return a warning of classes without samples in the support set, which may be forgotten.
+
+    Those of the state, or that the bundle names. A network that `edgemeta train` trained for named
+    classes has learned to keep what the support set lacks, up to half of them.
+    """
+    named = runner.manifest.labels is not None
+    if not named and start is None:
+        return None
+    ways = runner.manifest.ways if start is None else start.ways
+    absent = sorted(set(range(ways or 0)) - set(support.y.ravel().tolist()))
+    keeps = named and "labels" in runner.manifest.trained.config.others
+    if not absent or (keeps and 2 * len(absent) <= (ways or 0)):
+        return None
+    names = ", ".join(str(label_of(support.labels, k)) for k in absent[:5])
+    more = ", ..." * (len(absent) > 5)
+    return f"note: no samples of {names}{more}, which may be forgotten; pass samples of them too"
 
 
 def _classes(learner: Learner, support: Support) -> str:

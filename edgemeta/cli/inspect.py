@@ -12,6 +12,7 @@ from edgemeta.bundle.files import read_file
 from edgemeta.bundle.loading import load_bundle
 from edgemeta.cli._options import bundle_argument, json_option, say_json
 from edgemeta.cli._table import printable, table
+from edgemeta.util.strict_json import short
 
 UNSEALED = "none: the bundle was made before manifests had one"
 
@@ -60,6 +61,7 @@ def _facts(manifest: Manifest, fingerprint: str) -> list[tuple[str, str]]:
     facts = [
         ("bundle", f"{fingerprint[:12]} (format {manifest.format_version})"),
         ("task", f"{manifest.task}{ways}"),
+        *([("classes", short(", ".join(manifest.labels)))] if manifest.labels else []),
         ("input", str(manifest.input)),
         (
             "adaptation",

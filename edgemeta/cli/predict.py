@@ -29,7 +29,8 @@ Predict = Callable[[NDArray[Any]], NDArray[Any]]
 @click.option(
     "--state",
     type=click.Path(path_type=Path),
-    help="What `edgemeta adapt` wrote. [default: none, the unadapted init predicts]",
+    help="What `edgemeta adapt` wrote. [default: none, the unadapted init predicts; "
+    "enough where the bundle names its classes]",
 )
 @threads_option
 @json_option
@@ -51,7 +52,8 @@ def predict(
     learner = runner.init if state is None else runner.load(state)
     if runner.manifest.task == "classification":
         proba = _in_pieces(learner.predict_proba, runner.manifest)
-        record, header, rows = _classes(learner, proba, found)
+        absence = "not adapted to" if runner.manifest.labels is None else "not in the bundle"
+        record, header, rows = _classes(learner, proba, found, absence)
     else:
         outputs = _in_pieces(learner.predict, runner.manifest)
         record, header, rows = _outputs(outputs, found)
@@ -64,7 +66,7 @@ def predict(
         for metric in ("accuracy", "mse"):
             if metric in record:
                 click.echo(f"{metric} {record[metric]:.4f} on {len(found.x)} samples")
-    if state is None:
+    if state is None and runner.manifest.labels is None:
         click.echo("note: no --state given, so the init predicts without adaptation", err=True)
 
 
@@ -81,7 +83,7 @@ def _in_pieces(predict: Predict, manifest: Manifest) -> Predict:
 
 
 def _classes(
-    learner: Learner, predict: Predict, found: Samples
+    learner: Learner, predict: Predict, found: Samples, absence: str
 ) -> tuple[dict[str, Any], list[str], list[list[object]]]:
     """Predict classes: a record for machines, and a table for people."""
     probabilities = predict(found.x)
@@ -99,7 +101,7 @@ def _classes(
         "probabilities": probabilities.tolist(),
     }
     if found.y is not None:
-        truth = _truth(found.y, classes, predictions)
+        truth = _truth(found.y, classes, predictions, absence)
         if (truth >= 0).any():
             record["accuracy"] = float(np.mean(predictions == truth))
         header.append("truth")
@@ -108,15 +110,17 @@ def _classes(
     return record, header, rows
 
 
-def _truth(y: NDArray[Any], classes: list[str], predictions: NDArray[Any]) -> NDArray[Any]:
-    """Return the right predictions; -1 for a class that was not adapted to."""
+def _truth(
+    y: NDArray[Any], classes: list[str], predictions: NDArray[Any], absence: str
+) -> NDArray[Any]:
+    """Return the right predictions; -1 for a class that is not there: `absence` says why."""
     y = _fitting(y, predictions, "iuU")
     if y.dtype.kind != "U":
         return y
     at = {name: k for k, name in enumerate(classes)}
     strange = sorted(set(y.tolist()) - set(at))
     if strange:
-        note = f"note: not adapted to, hence wrong: {', '.join(strange)}"
+        note = f"note: {absence}, hence wrong: {', '.join(strange)}"
         click.echo(printable(note), err=True)
     return np.array([at.get(name, -1) for name in y.tolist()])
 

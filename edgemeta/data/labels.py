@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemeta.bundle import Manifest
 from edgemeta.bundle.state import Label
 
 
@@ -44,10 +45,13 @@ def number_classes(
     return classes, np.array([at[name] for name in found.tolist()], np.int64)
 
 
-def known_classes(state: Named | None) -> list[Label]:
-    """Return what the classes of a state are called; a class without a name goes by its number."""
+def known_classes(state: Named | None, manifest: Manifest) -> list[Label]:
+    """Return what the classes of a state are called; a class without a name goes by its number.
+
+    Without a state these are the classes that the bundle names; none where it names none.
+    """
     if state is None:
-        return []
+        return list(manifest.labels or ())
     return [label_of(state.labels, k) for k in range(state.ways or 0)]
 
 

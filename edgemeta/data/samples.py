@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta.bundle import Manifest
-from edgemeta.bundle.state import Label
+from edgemeta.bundle.state import Label, check_known
 from edgemeta.data._arrays import read_npy, read_npz, require
 from edgemeta.data._folders import class_folders, files_in, list_class_folders
 from edgemeta.data._series import read_series_csv
@@ -85,7 +85,8 @@ def read_support(
     """Read a support set for a bundle, as `edgemeta adapt` does.
 
     What training did to the raw data is done here too: pictures and recordings become samples of
-    the bundle's shape. Classes that have names are numbered by name.
+    the bundle's shape. Classes that have names are numbered by name; where the bundle names its
+    classes, as it numbers them.
 
     Args:
         path: a folder with a folder of pictures or recordings per class, a .csv with the class (or
@@ -94,7 +95,8 @@ def read_support(
         state: an adapted learner whose classes keep their numbers; new ones come after them.
 
     Raises:
-        InputError: it cannot be read, does not fit the bundle, or has too few or too many classes.
+        InputError: it cannot be read, does not fit the bundle, has too few or too many classes, or
+            one that is none of those that the bundle names.
         BundleError: the bundle's record of its training is damaged.
 
     Example:
@@ -112,12 +114,16 @@ def read_support(
     """
     found = _read_support(Path(path), runner.manifest)
     y = cast("NDArray[Any]", found.y)  # required of each of them
+    named = runner.manifest.labels
     if not found.named:
-        return Support(found.x, y, None if state is None else state.labels)
+        return Support(found.x, y, named if state is None else state.labels)
     most = runner.manifest.most_ways
     if most is None:
         raise InputError("y holds names, and this bundle is for regression", expected="targets")
-    labels, y = number_classes(y, known_classes(state))
+    known = known_classes(state, runner.manifest)
+    if named is not None:
+        check_known(y.tolist(), list(map(str, known)))
+    labels, y = number_classes(y, known)
     if not 2 <= len(labels) <= most:
         raise InputError(
             f"{path} has the wrong number of classes",

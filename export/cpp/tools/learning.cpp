@@ -166,5 +166,6 @@ void predict(const Words& words) {
       if (record.contains(metric)) std::cout << metric << ' ' << record[metric] << '\n';
     }
   }
-  if (!state) std::cerr << "note: no --state given, the init predicts without adaptation\n";
+  if (!state && runner.manifest().labels.empty())
+    std::cerr << "note: no --state given, the init predicts without adaptation\n";
 }
