@@ -25,16 +25,17 @@ def folds(y: NDArray[np.int64]) -> Iterator[NDArray[np.bool_]]:
     """Divide a support set into parts that show all classes alike.
 
     Args:
-        y: (S,) labels 0, 1, ..., of each class at least 2.
+        y: (S,) labels, of each class that is there at least 2.
 
     Yields:
         (S,) which samples to hold out; each once in all.
     """
     place = np.empty(len(y), np.int64)  # of a sample within its class
-    for label in np.unique(y):
+    labels, counts = np.unique(y, return_counts=True)
+    for label in labels:
         mine = y == label
         place[mine] = np.arange(mine.sum())
-    count = min(MOST_FOLDS, int(np.bincount(y).min()))
+    count = min(MOST_FOLDS, int(counts.min()))
     for fold in range(count):
         yield place % count == fold
 

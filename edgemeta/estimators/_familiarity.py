@@ -5,6 +5,9 @@ well be 1. So what counts here is how far the winning class is above the *spare*
 adapted to without samples and says what a class would get that a sample is not of (`merging`); in
 proportion to how far above it is on its own support samples, so that the number of classes and of
 samples matters little. A head of fixed width has no spare class: there it is the mean of all.
+
+Where a bundle names its classes, those without samples are predicted, too: how far they are above
+the mean is taken to be what it is for the others on average.
 """
 
 from __future__ import annotations
@@ -31,6 +34,17 @@ def familiarity(
     scale = own[logits.argmax(1)]
     # A class without samples, or one that its own samples do not win, is familiar with nothing.
     return np.where(scale > 0, lead / np.where(scale > 0, scale, 1), 0.0)
+
+
+def for_all(lead: NDArray[np.float32], samples: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return leads (C,) in which classes without samples have the mean of the others.
+
+    Args:
+        lead: (C,) what `own_lead` returned.
+        samples: (C,) of each class; of one of them there are some.
+    """
+    mean = lead[samples > 0].astype(np.float64).mean()
+    return np.where(samples > 0, lead, np.float32(mean))
 
 
 def compared(

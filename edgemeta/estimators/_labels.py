@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemeta.bundle.state import is_label
+from edgemeta.bundle.state import check_known, is_label
 from edgemeta.errors import InputError
 
 _KINDS = {bool: "b", int: "i", float: "f", str: "U"}
@@ -76,6 +76,25 @@ def distinct(labels: Iterable[Hashable]) -> list[Hashable]:
         return sorted(once)  # type: ignore[type-var]
     except TypeError:
         return once
+
+
+def classes_of(labels: Iterable[Hashable], names: Sequence[str] | None) -> list[Hashable]:
+    """Return the classes that labels are of.
+
+    Args:
+        labels: of samples.
+        names: what the bundle calls its classes, by class index; None where it names none.
+
+    Returns:
+        All classes of the bundle; or each label once, as `distinct` does.
+
+    Raises:
+        InputError: a label is none of the bundle's.
+    """
+    if names is None:
+        return distinct(labels)
+    check_known(labels, names)
+    return list(names)
 
 
 def as_array(labels: Sequence[Hashable]) -> NDArray[Any]:

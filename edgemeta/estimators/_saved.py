@@ -120,6 +120,8 @@ def read(path: str | os.PathLike[str], runner: Runner) -> Saved:
     try:
         notes = _notes(found.notes)
         notes.check(learner)
+        if (named := runner.manifest.labels) is not None and notes.labels != list(named):
+            raise ValueError(f"other classes than the bundle's: {notes.labels!r}")
         spare = {
             t.name: _tensor(found.extra, bundle.extra_name(t.name), t.shape, t.dtype)
             for t in runner.manifest.state

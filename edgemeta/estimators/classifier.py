@@ -14,13 +14,17 @@ from edgemeta.errors import InputError, did_you_mean
 from edgemeta.estimators import _merging as merging
 from edgemeta.estimators._base import Bundle, FewShot
 from edgemeta.estimators._calibration import find_temperature, folds
-from edgemeta.estimators._familiarity import compared, familiarity, own_lead
-from edgemeta.estimators._labels import as_array, as_label, as_labels, distinct
+from edgemeta.estimators._familiarity import compared, familiarity, for_all, own_lead
+from edgemeta.estimators._labels import as_array, as_label, as_labels, classes_of
 from edgemeta.estimators._saved import Notes, Saved
 
 
 class FewShotClassifier(FewShot):
     """Learns classes from a few labelled samples each.
+
+    A bundle that names its classes (`manifest.labels`) knows them already: labels are then these
+    names, all of its classes are there from the start, and those without samples are predicted as
+    the bundle does.
 
     Args:
         bundle: the path of a bundle, the name of a packaged one ("omniglot"), or a runner.
@@ -35,9 +39,11 @@ class FewShotClassifier(FewShot):
         unknown_label: what `predict` calls it.
 
     Attributes:
-        classes_: (C,) labels, ascending if they have an order; later ones are at the end.
+        classes_: (C,) labels, ascending if they have an order; later ones are at the end. Those of
+            the bundle, in its order, where it names them.
         calibrated_: whether the probabilities are calibrated. That needs two classes or more, two
-            samples or more of each, all of them in the last call of `fit`.
+            samples or more of each, all of them in the last call of `fit`; where the bundle names
+            the classes, of each that has samples.
         temperature_: what the logits are divided by; 1 where they are not calibrated.
         n_features_in_: numbers in one sample.
         runner_: of the bundle.
@@ -60,7 +66,8 @@ class FewShotClassifier(FewShot):
     calibrated_: bool
     temperature_: float
     _labels: list[Hashable]
-    # (C,) float32: how far each class's own samples are above `_reference`; 0 without samples.
+    # (C,) float32: how far each class's own samples are above the reference; 0 without samples,
+    # but for a class that the bundle names.
     _lead: NDArray[np.float32]
 
     def __init__(
@@ -92,13 +99,14 @@ class FewShotClassifier(FewShot):
             y: (S,) labels of any hashable type; numbers have to be whole.
 
         Raises:
-            InputError: something cannot be used, or there are more classes than the head has.
+            InputError: something cannot be used, or there are more classes than the head has, or
+                others than the bundle names.
             BundleError: the bundle cannot be opened.
         """
         runner = self._open()
         x = self._samples_of(runner, X)
         labels = as_labels(y, len(x))
-        self._learn(runner, distinct(labels), x, labels)
+        self._learn(runner, classes_of(labels, runner.manifest.labels), x, labels)
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Sequence[Hashable] | None = None) -> Self:  # noqa: N803
@@ -114,13 +122,15 @@ class FewShotClassifier(FewShot):
             classes: labels of further classes, of which there may be no samples yet.
 
         Raises:
-            InputError: something cannot be used, or there are more classes than the head has.
+            InputError: something cannot be used, or there are more classes than the head has, or
+                others than the bundle names.
         """
         first = not self._is_fitted()
         runner = self._open() if first else self.runner_
         x = self._samples_of(runner, X)
         labels = as_labels(y, len(x))
-        named = distinct([*labels, *map(as_label, () if classes is None else classes)])
+        said = [*labels, *map(as_label, () if classes is None else classes)]
+        named = classes_of(said, runner.manifest.labels)
         if first:
             self._learn(runner, named, x, labels)
             return self
@@ -140,6 +150,8 @@ class FewShotClassifier(FewShot):
         anew: nothing of the class is left. Without one, its row of the shared head is dropped and
         the other rows stay. Other layers that adapt keep what they learned from this class.
 
+        A class that the bundle names stays in `classes_`: what is forgotten are its samples.
+
         Raises:
             NotFittedError: nothing was learned yet.
             InputError: there is no such class, or no other one, or neither a shared head nor a kept
@@ -155,6 +167,8 @@ class FewShotClassifier(FewShot):
             )
         place = self._labels.index(label)
         others = [*self._labels[:place], *self._labels[place + 1 :]]
+        if self.runner_.manifest.labels is not None:
+            others = self._labels
         if self.keep_support:
             x, y = self._kept()
             stay = y != place
@@ -277,9 +291,11 @@ class FewShotClassifier(FewShot):
         new = np.bincount(y, minlength=len(known))
         learner = merging.merge(runner, self._learner, self._samples, apart, new)
         samples = np.pad(self._samples, (0, len(known) - len(self._samples)))
-        # Of a class without new samples, what it scored on the old counts less among more classes.
-        before = self._lead * np.float32(np.sum(samples > 0) / np.sum(samples + new > 0))
-        before = np.pad(before, (0, len(known) - len(before)))
+        before = np.pad(self._lead, (0, len(known) - len(self._lead)))
+        if runner.manifest.labels is None:
+            # Of a class without new samples, what it scored on the old counts less among more
+            # classes. Rows of a head that were trained do not come from the samples alone.
+            before *= np.float32(np.sum(samples > 0) / np.sum(samples + new > 0))
         lead = np.where(new > 0, own_lead(runner, learner, x, y, len(known)), before)
         self._set(runner, learner, samples + new, None)
         self._set_classes(known, lead, None)
@@ -287,6 +303,8 @@ class FewShotClassifier(FewShot):
     def _set_classes(
         self, labels: list[Hashable], lead: NDArray[np.float32], temperature: float | None
     ) -> None:
+        if self.runner_.manifest.labels is not None:
+            lead = for_all(lead, self._samples)
         self._labels, self.classes_, self._lead = labels, as_array(labels), lead
         self.calibrated_ = temperature is not None
         self.temperature_ = 1.0 if temperature is None else temperature
@@ -314,7 +332,10 @@ class FewShotClassifier(FewShot):
         self, runner: Runner, x: NDArray[Any], y: NDArray[np.int64], classes: int
     ) -> float | None:
         """Return the temperature by held-out samples; None where it should or can not be found."""
-        if not self.calibrate or classes < 2 or np.bincount(y, minlength=classes).min() < 2:
+        counts = np.bincount(y, minlength=classes)
+        if runner.manifest.labels is not None:  # it predicts a class without samples as well
+            counts = counts[counts > 0]
+        if not self.calibrate or len(counts) < 2 or counts.min() < 2:
             return None
         logits, labels = [], []
         for held_out in folds(y):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from edgemeta.bundle.state import Label
+from tests.named import NAMES
 from tests.parity.adapters.python import Replayer
 from tests.parity.replay import DisagreementError
 
@@ -63,7 +64,22 @@ QUESTIONS = {
 calibrate, and not; kept and not."""
 
 
-def classify_all(ask: Ask, samples: Draw, bundle: Path, folder: Path) -> float:
+NAMED_QUESTIONS = {
+    "some": Question(("tee", "box", "bar"), 3, Options()),
+    "one": Question(("slope",), 2, Options(keep_support=True)),
+    "one of each": Question(NAMES, 1, Options(steps=2)),
+    "all": Question(NAMES, 2, Options(keep_support=True)),
+}
+"""For the bundle of `tests.named`: classes in another order than its own, and without samples."""
+
+
+def classify_all(
+    ask: Ask,
+    samples: Draw,
+    bundle: Path,
+    folder: Path,
+    questions: Mapping[str, Question] = QUESTIONS,
+) -> float:
     """Ask an adapter all questions, and have it exchange files with Python.
 
     Args:
@@ -71,6 +87,7 @@ def classify_all(ask: Ask, samples: Draw, bundle: Path, folder: Path) -> float:
         samples: draws (count, *shape) samples for the bundle.
         bundle: the directory, of a classification.
         folder: an empty one.
+        questions: what to ask; a bundle that names its classes has no others.
 
     Returns:
         The largest difference from Python, in shares of its limit.
@@ -80,7 +97,7 @@ def classify_all(ask: Ask, samples: Draw, bundle: Path, folder: Path) -> float:
     """
     python = Replayer()
     shares = []
-    for name, question in QUESTIONS.items():
+    for name, question in questions.items():
         episode = folder / f"{name}.safetensors"
         save_file(_episode(samples, question), episode)
         request = {"bundle": str(bundle), "episode": str(episode), "names": list(question.names)}

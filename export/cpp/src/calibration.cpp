@@ -27,8 +27,10 @@ std::vector<std::int64_t> counts_of(const std::vector<std::int64_t>& y, std::siz
 
 std::vector<std::size_t> folds_of(const std::vector<std::int64_t>& y, std::size_t classes) {
   const auto counts = counts_of(y, classes);
-  const auto least = static_cast<std::size_t>(*std::min_element(counts.begin(), counts.end()));
-  const std::size_t folds = std::min<std::size_t>(contract::kMostFolds, least);
+  std::size_t folds = contract::kMostFolds;
+  for (const std::int64_t label : y) {  // a class without samples has none to hold out
+    folds = std::min(folds, static_cast<std::size_t>(counts[static_cast<std::size_t>(label)]));
+  }
   std::vector<std::size_t> places(classes), found;  // of the next sample within its class
   for (const std::int64_t label : y)
     found.push_back(places[static_cast<std::size_t>(label)]++ % folds);

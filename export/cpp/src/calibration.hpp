@@ -15,7 +15,8 @@
 namespace edgemeta {
 
 /// Divides a support set into parts that show all classes alike: of each of (S,) labels 0, 1, ...,
-/// in which fold it is held out. Each fold has some, as of each class there are 2 samples or more.
+/// in which fold it is held out. Each fold has some, as of each class that is there, there are 2
+/// samples or more.
 std::vector<std::size_t> folds_of(const std::vector<std::int64_t>& y, std::size_t classes);
 
 /// How often each class below `classes` is among labels.

@@ -1,5 +1,6 @@
 #include "edgemeta/classifier.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <sstream>
 #include <utility>
@@ -16,11 +17,28 @@ namespace edgemeta {
 namespace {
 
 constexpr auto kInput = Error::Kind::input;
+constexpr std::size_t kMostShown = 20;  // classes that an error names
 
 std::vector<Label> labels_at(const std::vector<Label>& labels, const std::vector<std::int64_t>& y) {
   std::vector<Label> found;
   for (const std::int64_t k : y) found.push_back(labels[static_cast<std::size_t>(k)]);
   return found;
+}
+
+/// The classes that labels are of: all those that the bundle names, or else each label once.
+std::vector<Label> classes_of(const Manifest& manifest, const std::vector<Label>& labels) {
+  const std::vector<Label>&named = manifest.labels, once = distinct(labels);
+  if (named.empty()) return once;
+  for (const Label& label : once) {
+    if (place_of(label, named) < named.size()) continue;
+    std::string expected = "one of ";
+    for (std::size_t k = 0; k < std::min(named.size(), kMostShown); ++k) {
+      expected += (k == 0 ? "" : ", ") + name_of(named[k]);
+    }
+    if (named.size() > kMostShown) expected += ", ...";
+    throw Error(kInput, "the bundle has no such class", name_of(label), expected);
+  }
+  return named;
 }
 
 void check_names(const std::vector<Label>& y, std::int64_t samples) {
@@ -62,7 +80,7 @@ Classifier::Classifier(Runner runner, ClassifierOptions options)
 void Classifier::fit(const View& x, const std::vector<Label>& y) {
   check_samples("x", x, runner_.manifest().input);
   check_names(y, x.shape()[0]);
-  learned_ = learn(runner_, options_, distinct(y), x, y);
+  learned_ = learn(runner_, options_, classes_of(runner_.manifest(), y), x, y);
 }
 
 void Classifier::partial_fit(const View& x, const std::vector<Label>& y) {
@@ -71,7 +89,7 @@ void Classifier::partial_fit(const View& x, const std::vector<Label>& y) {
   check_names(y, x.shape()[0]);
   const Support& before = kept();
   std::vector<Label> known = learned_->labels, labels = labels_at(known, before.y);
-  for (const Label& label : distinct(y)) {
+  for (const Label& label : classes_of(runner_.manifest(), y)) {
     if (place_of(label, learned_->labels) == learned_->labels.size()) known.push_back(label);
   }
   labels.insert(labels.end(), y.begin(), y.end());
@@ -84,7 +102,9 @@ void Classifier::forget(const Label& label) {
   if (place == others.size()) {
     throw Error(kInput, "there is no such class", name_of(label), "", "classes() has all");
   }
-  others.erase(others.begin() + static_cast<std::ptrdiff_t>(place));
+  if (runner_.manifest().labels.empty()) {  // a class that the bundle names stays
+    others.erase(others.begin() + static_cast<std::ptrdiff_t>(place));
+  }
   const Support& before = kept();
   std::vector<std::size_t> stay;
   for (std::size_t i = 0; i < before.y.size(); ++i) {

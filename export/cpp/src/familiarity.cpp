@@ -34,4 +34,17 @@ std::vector<float> own_lead(const Scores& scores, const std::vector<std::int64_t
   return lead;
 }
 
+std::vector<float> lead_for_all(std::vector<float> lead, const std::vector<std::int64_t>& samples) {
+  double sum = 0, classes = 0;
+  for (std::size_t k = 0; k < lead.size(); ++k) {
+    if (samples[k] == 0) continue;
+    sum += static_cast<double>(lead[k]);
+    ++classes;
+  }
+  for (std::size_t k = 0; k < lead.size(); ++k) {
+    if (samples[k] == 0) lead[k] = static_cast<float>(sum / classes);
+  }
+  return lead;
+}
+
 }  // namespace edgemeta

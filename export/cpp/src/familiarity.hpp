@@ -29,4 +29,8 @@ std::vector<double> familiarity_of(const Scores& scores, const std::vector<float
 /// samples. `y` are their (S,) labels.
 std::vector<float> own_lead(const Scores& scores, const std::vector<std::int64_t>& y);
 
+/// Leads (C,) in which classes without samples have the mean of the others: where a bundle names
+/// its classes, these are predicted, too. `samples` are (C,), of one class there are some.
+std::vector<float> lead_for_all(std::vector<float> lead, const std::vector<std::int64_t>& samples);
+
 }  // namespace edgemeta

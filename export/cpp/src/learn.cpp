@@ -57,8 +57,12 @@ std::vector<std::int64_t> numbered(const Runner& runner, const std::vector<Label
 std::optional<double> temperature_of(const Runner& runner, const ClassifierOptions& options,
                                      const View& x, const std::vector<std::int64_t>& y,
                                      std::size_t classes) {
-  const auto counts = counts_of(y, classes);
-  if (!options.calibrate || classes < 2 || *std::min_element(counts.begin(), counts.end()) < 2) {
+  auto counts = counts_of(y, classes);
+  if (!runner.manifest().labels.empty()) {  // a class without samples is predicted as well
+    counts.erase(std::remove(counts.begin(), counts.end(), 0), counts.end());
+  }
+  if (!options.calibrate || counts.size() < 2 ||
+      *std::min_element(counts.begin(), counts.end()) < 2) {
     return std::nullopt;
   }
   const auto folds = folds_of(y, classes);
@@ -105,6 +109,7 @@ std::shared_ptr<const LearnedClasses> learn(const Runner& runner, const Classifi
   auto lead = own_lead(scores_of(runner, learner, x, classes), y);
   const auto temperature = temperature_of(runner, options, x, y, classes);
   auto samples = counts_of(y, classes);
+  if (!runner.manifest().labels.empty()) lead = lead_for_all(std::move(lead), samples);
   std::optional<Support> support;
   if (options.keep_support) support = Support{Tensor(x), std::move(y)};
   return std::make_shared<const LearnedClasses>(LearnedClasses{learner, std::move(known),

@@ -141,6 +141,9 @@ LearnedClasses learned_of(StateFile file, const Runner& runner) {
     throw Invalid(std::to_string(labels.size()) + " labels for " + std::to_string(*file.ways) +
                   " classes");
   }
+  if (!manifest.labels.empty() && labels != manifest.labels) {
+    throw Invalid("other classes than the bundle's");
+  }
   if (!at(notes, "flat").is_boolean()) throw Invalid("flat " + at(notes, "flat").dump());
   const auto temperature = temperature_at(notes);
   auto samples = samples_at(notes, labels.size());

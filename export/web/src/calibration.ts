@@ -12,11 +12,12 @@ const GOLDEN = (Math.sqrt(5) - 1) / 2;
 /**
  * Divide a support set into parts that show all classes alike.
  *
- * @param y (S,) labels 0, 1, ... below `classes`, of each class at least 2.
+ * @param y (S,) labels 0, 1, ... below `classes`, of each class that is there at least 2.
  * @returns for each part, (S,) which samples to hold out; each sample once in all.
  */
 export function folds(y: readonly number[], classes: number): boolean[][] {
-  const parts = counts(y, classes).reduce((a, b) => Math.min(a, b), MOST_FOLDS);
+  const there = counts(y, classes).filter((samples) => samples > 0);
+  const parts = there.reduce((a, b) => Math.min(a, b), MOST_FOLDS);
   const place = new Array<number>(classes).fill(0); // of the next sample within its class
   const part = y.map((label) => {
     const at = place[label] ?? 0;

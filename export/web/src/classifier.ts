@@ -9,10 +9,10 @@
 
 import { counts, findTemperature, folds } from "./calibration.js";
 import { EdgemetaError } from "./errors.js";
-import { type Compared, compared, familiarity, ownLead } from "./familiarity.js";
+import { type Compared, compared, familiarity, leadForAll, ownLead } from "./familiarity.js";
 import { checkFinite } from "./guard.js";
 import { checkSamples, type Samples } from "./inputs.js";
-import { checkedLabels, distinct } from "./labels.js";
+import { checkedLabels, classesOf } from "./labels.js";
 import type { Learner } from "./learner.js";
 import { mostWays } from "./manifest.js";
 import { argmax, softmax } from "./probabilities.js";
@@ -38,7 +38,13 @@ export interface ClassifierOptions {
   readonly keepSupport?: boolean;
 }
 
-/** Learns classes from a few labelled samples each. */
+/**
+ * Learns classes from a few labelled samples each.
+ *
+ * A bundle that names its classes (`manifest.labels`) knows them already: labels are then these names,
+ * all of its classes are there from the start, and those without samples are predicted as the bundle
+ * does.
+ */
 export class FewShotClassifier {
   readonly runner: Runner;
   readonly options: Required<Omit<ClassifierOptions, "steps">> & Pick<ClassifierOptions, "steps">;
@@ -64,14 +70,17 @@ export class FewShotClassifier {
     this.options = { steps, lrScale, calibrate, reject, unknownLabel, keepSupport };
   }
 
-  /** (C,) labels: ascending if they have an order; later ones are at the end. */
+  /**
+   * (C,) labels: ascending if they have an order; later ones are at the end. Those of the bundle, in
+   * its order, where it names them.
+   */
   get classes(): readonly Label[] {
     return this.#get().labels;
   }
 
   /**
    * Whether the probabilities are calibrated. That needs two classes or more, and two samples or
-   * more of each.
+   * more of each; where the bundle names the classes, of each that has samples.
    */
   get calibrated(): boolean {
     return this.#get().temperature !== null;
@@ -88,12 +97,13 @@ export class FewShotClassifier {
    * @param x S samples of the manifest's `input`, as the model was trained on them.
    * @param y (S,) labels: texts, or whole numbers.
    * @throws EdgemetaError of kind "input": something cannot be used, or there are more classes than
-   *   the head has; of kind "adaptation": what came of it is not finite.
+   *   the head has, or others than the bundle names; of kind "adaptation": what came of it is not
+   *   finite.
    */
   async fit(x: Samples, y: Iterable<Label>): Promise<this> {
     const samples = this.#samples(x);
     const labels = checkedLabels(y, samples.dims[0]);
-    return this.#learn(distinct(labels), samples, labels);
+    return this.#learn(classesOf(labels, this.runner.manifest.labels), samples, labels);
   }
 
   /**
@@ -106,7 +116,8 @@ export class FewShotClassifier {
   async partialFit(x: Samples, y: Iterable<Label>, classes: Iterable<Label> = []): Promise<this> {
     const samples = this.#samples(x);
     const labels = checkedLabels(y, samples.dims[0]);
-    const named = distinct([...labels, ...checkedLabels(classes)]);
+    const said = [...labels, ...checkedLabels(classes)];
+    const named = classesOf(said, this.runner.manifest.labels);
     if (this.#fitted === null) return this.#learn(named, samples, labels);
     const before = this.#fitted;
     const kept = keptOf(before, "partialFit");
@@ -118,7 +129,8 @@ export class FewShotClassifier {
   }
 
   /**
-   * Unlearn a class: its samples are dropped, and the others learned anew.
+   * Unlearn a class: its samples are dropped, and the others learned anew. A class that the bundle
+   * names stays as the bundle has it.
    *
    * @throws EdgemetaError of kind "input": there is no such class, or no other one with samples, or
    *   the samples were not kept.
@@ -140,8 +152,9 @@ export class FewShotClassifier {
         hint: "fit again",
       });
     }
+    const isNamed = this.runner.manifest.labels !== null;
     return this.#learn(
-      before.labels.filter((_, k) => k !== place),
+      before.labels.filter((_, k) => isNamed || k !== place),
       chosenRows(kept.x, places),
       places.map((k) => before.labels[kept.y[k] ?? 0] as Label),
     );
@@ -226,9 +239,11 @@ export class FewShotClassifier {
     const place = new Map(classes.map((label, k) => [label, k]));
     const y = labels.map((label) => place.get(label) ?? 0);
     const learner = await this.#adapted(x, y, classes.length);
+    const samples = counts(y, classes.length);
+    const lead = await ownLead(learner, x.data, y, classes.length);
     this.#fitted = {
-      ...{ learner, labels: classes, samples: counts(y, classes.length) },
-      lead: await ownLead(learner, x.data, y, classes.length),
+      ...{ learner, labels: classes, samples },
+      lead: manifest.labels === null ? lead : leadForAll(lead, samples),
       temperature: await this.#temperature(x, y, classes.length),
       support: this.options.keepSupport ? { x, y } : null,
     };
@@ -248,8 +263,10 @@ export class FewShotClassifier {
 
   /** Return the temperature by held-out samples; null where it should not or cannot be found. */
   async #temperature(x: Tensor, y: readonly number[], classes: number): Promise<number | null> {
-    const few = counts(y, classes).some((samples) => samples < 2);
-    if (!this.options.calibrate || classes < 2 || few) return null;
+    const isNamed = this.runner.manifest.labels !== null; // a class without samples is predicted
+    const samples = counts(y, classes).filter((count) => !isNamed || count > 0);
+    const few = samples.length < 2 || samples.some((count) => count < 2);
+    if (!this.options.calibrate || few) return null;
     const logits: Float64Array[] = [];
     const labels: number[] = [];
     for (const heldOut of folds(y, classes)) {

@@ -63,3 +63,16 @@ export async function ownLead(
   const samples = counts(y, classes);
   return Float32Array.from(sums, (sum, k) => sum / Math.max(samples[k] ?? 0, 1));
 }
+
+/**
+ * Return leads (C,) in which classes without samples have the mean of the others: where a bundle
+ * names its classes, these are predicted, too.
+ *
+ * @param lead (C,) what `ownLead` returned.
+ * @param samples (C,) of each class; of one of them there are some.
+ */
+export function leadForAll(lead: Float32Array, samples: readonly number[]): Float32Array {
+  const there = lead.filter((_, k) => (samples[k] ?? 0) > 0);
+  const mean = there.reduce((sum, value) => sum + value, 0) / there.length;
+  return lead.map((value, k) => ((samples[k] ?? 0) > 0 ? value : mean));
+}

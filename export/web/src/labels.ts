@@ -4,6 +4,8 @@ import { EdgemetaError } from "./errors.js";
 import { compareText } from "./safetensors.js";
 import { isLabel, type Label } from "./state.js";
 
+const MOST_SHOWN = 20; // classes that an error names
+
 /**
  * Return the labels of samples as a list.
  *
@@ -36,6 +38,27 @@ export function distinct(labels: Iterable<Label>): Label[] {
   const once = [...new Set(labels)];
   if (areTexts(once)) return once.sort(compareText);
   return areNumbers(once) ? once.sort((a, b) => a - b) : once;
+}
+
+/**
+ * Return the classes that labels are of: all that the bundle names, or else each label once, as
+ * `distinct` does.
+ *
+ * @param names what the bundle calls its classes; null where it names none.
+ * @throws EdgemetaError of kind "input": a label is none of the bundle's.
+ */
+export function classesOf(labels: Iterable<Label>, names: readonly string[] | null): readonly Label[] {
+  if (names === null) return distinct(labels);
+  const known = new Set<Label>(names);
+  for (const label of labels) {
+    if (known.has(label)) continue;
+    const shown = names.slice(0, MOST_SHOWN).join(", ") + (names.length > MOST_SHOWN ? ", ..." : "");
+    throw new EdgemetaError("input", "the bundle has no such class", {
+      got: JSON.stringify(label),
+      expected: `one of ${shown}`,
+    });
+  }
+  return names;
 }
 
 function areTexts(labels: Label[]): labels is string[] {

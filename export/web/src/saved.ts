@@ -81,6 +81,11 @@ export async function readSaved(content: Uint8Array, runner: Runner): Promise<Sa
   try {
     const found = notesOf(notes, learner.ways ?? 0);
     const classes = found.labels.length;
+    const named = runner.manifest.labels;
+    const isOther = (label: string, k: number) => label !== found.labels[k];
+    if (named !== null && (classes !== named.length || named.some(isOther))) {
+      throw new Error("other classes than the bundle's");
+    }
     const { data } = checked(extra, LEAD, [classes], "float32");
     return {
       ...found,

@@ -49,6 +49,10 @@ struct ClassifierOptions {
 
 /// Learns classes from a few labelled samples each.
 ///
+/// A bundle that names its classes (`Manifest::labels`) knows them already: labels are then these
+/// names, all of its classes are there from the start, and those without samples are predicted as
+/// the bundle does.
+///
 /// Copies are cheap, and independent. Several threads may call what is const at once.
 class Classifier {
  public:
@@ -56,7 +60,8 @@ class Classifier {
   explicit Classifier(Runner runner, ClassifierOptions options = {});
 
   /// Learns from these samples, and from nothing before: x (S, *input.shape) and their S labels.
-  /// Throws Error (input): something cannot be used, or there are more classes than the head has;
+  /// Throws Error (input): something cannot be used, or there are more classes than the head has,
+  /// or others than the bundle names;
   /// Error (adaptation): it came to no numbers. The classifier is then as it was.
   void fit(const View& x, const std::vector<Label>& y);
 
@@ -65,7 +70,8 @@ class Classifier {
   /// before were not kept.
   void partial_fit(const View& x, const std::vector<Label>& y);
 
-  /// Drops the samples of a class and learns the others anew. Throws as `fit`, and Error (input)
+  /// Drops the samples of a class and learns the others anew; a class that the bundle names stays
+  /// as the bundle has it. Throws as `fit`, and Error (input)
   /// where there is no such class, no other one, or no kept support set.
   void forget(const Label& label);
 
@@ -82,11 +88,12 @@ class Classifier {
   std::vector<double> familiarity(const View& x) const;
 
   /// The labels of the classes: ascending where all are texts or all numbers; later ones are at
-  /// the end. Throws Error (input): nothing was learned yet; so do the next two.
+  /// the end. Those of the bundle, in its order, where it names them. Throws Error (input): nothing
+  /// was learned yet; so do the next two.
   const std::vector<Label>& classes() const;
 
   /// Whether the probabilities are calibrated: that needs two classes or more, and two samples or
-  /// more of each.
+  /// more of each; where the bundle names the classes, of each that has samples.
   bool calibrated() const;
 
   /// What the logits are divided by; 1 where the probabilities are not calibrated.
