@@ -21,6 +21,7 @@ from edgemeta.cli import COMMANDS, group
 from edgemeta.device import packaged
 from edgemeta.meta.augment.table import NAMES
 from tests.cases import CASE, Compile
+from tests.named import NAMES, drawings
 from tests.onnx_files import perceptron, samples
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,13 +90,25 @@ def test_the_device_code(names: dict[str, Any]) -> None:
     assert names["labels"].shape == (4,)
 
 
+def test_the_code_for_named_classes(
+    named: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(named.path, tmp_path / "gestures")
+    monkeypatch.chdir(tmp_path)
+    (x, y), (query, truth) = drawings(2, seed=1), drawings(1, seed=2)
+    _, code, *_ = python_blocks(PAGES["docs/python.md"])
+    given = {"support_x": x[y > 2], "support_y": y[y > 2], "query_x": query[3:]}
+    exec(code, given)  # noqa: S102  # our own document
+    assert given["label"] == NAMES[truth[3]]
+
+
 def test_the_code_for_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for path in ("recordings/stop/1", "recordings/stop/2", "recordings/go/1", "new/a"):
         write_tone(tmp_path / f"{path}.wav", 400 if "stop" in path or "new" in path else 2000)
-    _, files, *_ = python_blocks(PAGES["docs/python.md"])
+    _, _, files, *_ = python_blocks(PAGES["docs/python.md"])
     exec(files, {})  # noqa: S102  # our own document
     assert capsys.readouterr().out == "a.wav stop\n"
 
@@ -109,7 +122,7 @@ def write_tone(path: Path, hertz: float) -> None:
 
 
 def test_the_estimators_code(names: dict[str, Any]) -> None:
-    _, _, estimator, _ = python_blocks(PAGES["docs/python.md"])
+    *_, estimator, _ = python_blocks(PAGES["docs/python.md"])
     exec(estimator, names)  # noqa: S102  # our own document
     loaded = edgemeta.FewShotClassifier("omniglot").load("mine.safetensors")
     assert loaded.classes_.tolist() == [*(("letter", k) for k in range(1, 5)), "new"]

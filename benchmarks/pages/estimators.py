@@ -133,6 +133,25 @@ def page() -> str:
         "`keep_support=True` keeps the samples instead and is exact for every bundle. Plain "
         "gradient steps on new samples alone, as in `Runner.adapt(..., state=learner)`, unlearn "
         "the old classes.",
+        "",
+        "## Bundles that name their classes",
+        "",
+        "Some bundles name their classes (`runner.manifest.labels`): class k means the same for "
+        "everybody, and the bundle predicts it without samples. For `FewShotClassifier` with such "
+        "a bundle:",
+        "",
+        "- Labels are these names; another one is refused. `classes_` are all classes of the "
+        "bundle, in its order, whichever have samples. To predict without any sample, use "
+        "`Runner.init`.",
+        "- `partial_fit` adds samples to classes that are there already. Without the support set "
+        "it averages states, see above.",
+        "- `forget` drops the samples of a class, which is then as the bundle has it. It needs "
+        "`keep_support=True`, as for every head of fixed width.",
+        "- `predict_proba` is calibrated if two classes or more have samples, and each of these "
+        "two or more. Classes without samples have no part in finding the temperature.",
+        "- `familiarity` of a class without samples is measured by the mean of the other classes: "
+        "1 is as familiar as their support samples on average. So `reject` works for all classes. "
+        "How often it errs is not measured here.",
     ]
     return "\n".join(parts) + "\n"
 
