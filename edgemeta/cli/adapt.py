@@ -103,16 +103,17 @@ def adapt(
 def _note_of_absent(runner: Runner, start: Learner | None, support: Support) -> str | None:
     """Return a warning of classes without samples in the support set, which may be forgotten.
 
-    Those of the state, or that the bundle names. A network that `edgemeta train` trained for named
-    classes has learned to keep what the support set lacks, up to half of them.
+    Those of the state, or that the bundle names. A network that was meta-trained on support sets
+    that lack classes has learned to keep them, up to half of all.
     """
     named = runner.manifest.labels is not None
     if not named and start is None:
         return None
     ways = runner.manifest.ways if start is None else start.ways
     absent = sorted(set(range(ways or 0)) - set(support.y.ravel().tolist()))
-    keeps = named and "labels" in runner.manifest.trained.config.others
-    if not absent or (keeps and 2 * len(absent) <= (ways or 0)):
+    training = runner.manifest.trained.config.others
+    keeps = bool(training.get("partial_share")) and training.get("algorithm") != "pretrain"
+    if not absent or (named and keeps and 2 * len(absent) <= (ways or 0)):
         return None
     names = ", ".join(str(label_of(support.labels, k)) for k in absent[:5])
     more = ", ..." * (len(absent) > 5)

@@ -92,6 +92,6 @@ def export_run(
         example_y=example.support_y,
         algorithm=config.algorithm,
         training=record,
-        labels=getattr(statistics, "labels", ()) or None,
+        labels=statistics.labels or None,
     )
     return fastest(export, out, form) if tune else export(out=out, form=form)

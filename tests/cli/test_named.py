@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,13 +79,22 @@ def test_a_network_that_learned_to_keep_classes_needs_no_warning(
     call: Call, named: Runner, tmp_path: Path
 ) -> None:
     bundle = Path(shutil.copytree(named.path, tmp_path / "bundle"))
-    record = TrainingRecord.of({"config": {"labels": "fixed"}}, "training").record()
-    rewrite(bundle, lambda manifest: manifest.update(training=record))
     three = write_folders(tmp_path / "three", NAMES[:3], 2, seed=5)
     two = write_folders(tmp_path / "two", NAMES[:2], 2, seed=5)
     out = tmp_path / "mine.safetensors"
-    assert call("adapt", bundle, three, "--out", out).err == ""
-    assert "no samples of cross, slope, tee" in call("adapt", bundle, two, "--out", out).err
+    for config, is_quiet in (
+        ({"partial_share": 0.5, "algorithm": "maml"}, True),
+        ({"partial_share": 0.0, "algorithm": "maml"}, False),
+        ({"partial_share": 0.5, "algorithm": "pretrain"}, False),
+    ):
+        training = {"training": TrainingRecord.of({"config": config}, "training").record()}
+        rewrite(bundle, partial(_update, training))
+        assert (call("adapt", bundle, three, "--out", out).err == "") == is_quiet
+        assert "no samples of cross, slope, tee" in call("adapt", bundle, two, "--out", out).err
+
+
+def _update(changes: dict[str, Any], manifest: dict[str, Any]) -> None:
+    manifest.update(changes)
 
 
 def test_another_name_is_refused(call: Call, named: Runner, pictures: Path, tmp_path: Path) -> None:
