@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 import edgemeta
 from edgemeta.device.probabilities import softmax
+from edgemeta.measure.unknown import roc_area
 from edgemeta.tasks import EpisodeSize, Split, TaskSource, open_tasks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -142,12 +143,10 @@ def _false_accepts(pair: tuple[Floats, Floats], thresholds: Floats) -> Floats:
 
 def rates(known: Floats, unknown: Floats, threshold: float) -> dict[str, float]:
     """Return the shares of errors at a threshold, and the area under the ROC curve."""
-    places = np.searchsorted(np.sort(unknown), known, "left")
-    ties = np.searchsorted(np.sort(unknown), known, "right") - places
     return {
         "false_reject": float((known < threshold).mean()),
         "false_accept": float((unknown >= threshold).mean()),
-        "area": float((places + ties / 2).mean() / len(unknown)),
+        "area": roc_area(known, unknown),
     }
 
 

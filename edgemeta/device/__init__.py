@@ -7,6 +7,7 @@
 | `packaged` | `load`: bundles that come with edgemeta |
 | `guard` | what an adaptation must not do, and `AdaptationError` |
 | `events` | what a runner reports of its work |
+| `familiarity` | how well a sample is known |
 | `inputs`, `probabilities`, `sessions` | checks, softmax, onnxruntime's settings |
 
 Nothing is imported here: whoever asks for the names of packaged bundles does not wait for

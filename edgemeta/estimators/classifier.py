@@ -8,13 +8,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemeta.device.familiarity import familiarity
 from edgemeta.device.probabilities import softmax
 from edgemeta.device.runner import Runner
 from edgemeta.errors import InputError, did_you_mean
 from edgemeta.estimators import _merging as merging
 from edgemeta.estimators._base import Bundle, FewShot
 from edgemeta.estimators._calibration import find_temperature, folds
-from edgemeta.estimators._familiarity import compared, familiarity, for_all, own_lead
+from edgemeta.estimators._familiarity import compared, for_all, own_lead
 from edgemeta.estimators._labels import as_array, as_label, as_labels, classes_of
 from edgemeta.estimators._saved import Notes, Saved
 
@@ -226,7 +227,8 @@ class FewShotClassifier(FewShot):
     def familiarity(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
         """Return how familiar samples are, (Q,): 1 is as familiar as the samples learned from.
 
-        The module `familiarity` says how it is found. Arguments and errors are those of `predict`.
+        `edgemeta.device.familiarity` says how it is found. Arguments and errors are those of
+        `predict`.
         """
         return familiarity(*self._logits(X), self._lead)
 

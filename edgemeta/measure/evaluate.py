@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemeta.bundle import TensorSpec
+from edgemeta.device.familiarity import with_reference
 from edgemeta.errors import InputError
 from edgemeta.tasks import Episode, EpisodeSize, Split, TaskSource
 from edgemeta.tasks.fixed_labels import label_names
@@ -63,6 +64,16 @@ class BundleAdapter:
             episode.support_x, episode.support_y, steps=steps, ways=ways, guard=False
         )
         return learner.predict_logits(episode.query_x)
+
+    def adapt_and_compare(
+        self, episode: Episode, steps: int | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Adapt as a classifier that can reject does; see `measure.unknown.Comparing`."""
+        classes, spare = int(episode.support_y.max()) + 1, self._runner.manifest.any_ways
+        x, y = episode.support_x, episode.support_y
+        ways = classes + 1 if spare else None
+        learner = self._runner.adapt(x, y, steps=steps, ways=ways, guard=False)
+        return with_reference(learner.predict_logits(episode.query_x), classes, spare)
 
 
 @dataclass(frozen=True)

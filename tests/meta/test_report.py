@@ -247,6 +247,16 @@ def test_evaluations_on_other_tasks_are_shown(tmp_path: Path) -> None:
     assert words.count("omniglot, test5-way 1-shotas trained") == 2
     assert "7accuracy 0.5000" in words
     assert "0.1000 ± 0.2500" not in words
+    assert "unknown" not in words
+    at = [
+        {"false_alarms": 0.01, "threshold": 0.9, "mean": 0.25, "ci95": 0.125},
+        {"false_alarms": 0.05, "threshold": 0.8, "mean": 0.75, "ci95": 0.125},
+    ]
+    unknown = {"classes": 3, "area": 0.875, "at": at}
+    run.note_evaluation(setting | {"episodes": 5, "unknown": 3}, found | {"unknown": unknown})
+    words = Page(make_page(run.path, episodes=2)).words.replace("\n", "")
+    assert "with unknown classes" in words
+    assert "3 unknown: area 0.8750; 0.2500 ± 0.1250 right at 1 % false alarms; 0.75" in words
 
 
 def test_a_run_that_has_not_ended(tmp_path: Path) -> None:

@@ -22,11 +22,11 @@ from edgemeta.bundle import Manifest
 from edgemeta.bundle._tensor_file import digest, read_tensors
 from edgemeta.bundle.loading import checked_graph
 from edgemeta.bundle.state import Label, labels_text, parse_state
+from edgemeta.device.familiarity import familiarity
 from edgemeta.device.guard import AdaptationError, check_progress
 from edgemeta.device.inputs import is_finite
 from edgemeta.device.learner import Learner
 from edgemeta.estimators._calibration import find_temperature
-from edgemeta.estimators._familiarity import familiarity
 from tests.vectors import Vector
 
 ROOT = Path(__file__).parents[2]

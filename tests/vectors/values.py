@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from edgemeta.bundle.state import LABELS_ROOM
+from edgemeta.device.familiarity import familiarity
 from edgemeta.estimators._calibration import find_temperature
-from edgemeta.estimators._familiarity import familiarity
 from tests.vectors import Vector
 from tests.vectors.base import ACCEPT, ADAPTATION, INPUT
 from tests.vectors.states import LABELS, ODD_LABELS

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
+
+from edgemeta.measure.evaluate import plus_minus
 
 
 def text(value: object) -> str:
@@ -40,6 +43,11 @@ def table(caption: str, header: Sequence[str], rows: Sequence[Sequence[object]])
         f'<div class="wide"><table>\n<caption>{text(caption)}</caption>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
     )
+
+
+def estimate(entry: Mapping[str, Any]) -> str:
+    """Return a mean ± its confidence interval, which no line break tears apart."""
+    return plus_minus(entry["mean"], entry["ci95"]).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def image(content: bytes, kind: str, alt: str) -> str:

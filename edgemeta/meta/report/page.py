@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from string import Template
-from typing import Any
 
-from edgemeta.measure.evaluate import plus_minus
+from edgemeta.meta.report import _compared as compared
 from edgemeta.meta.report import _episodes as episodes
 from edgemeta.meta.report import _figures as figures
-from edgemeta.meta.report._markup import counted, figure, paragraph, section, table, text
+from edgemeta.meta.report._markup import counted, estimate, figure, paragraph, section, table, text
 from edgemeta.meta.report._measure import Measured, confusion_counts, hardest_pairs, measure
 from edgemeta.meta.report._template import PAGE
 from edgemeta.meta.runs.adapter import TorchAdapter, run_adapter
@@ -106,8 +104,8 @@ def make_page(
                 _steps(subject),
                 _errors(subject),
                 _shown(subject),
-                _baselines(subject),
-                _evaluations(run),
+                compared.baselines(run),
+                compared.evaluations(run),
             )
         ),
     )
@@ -120,7 +118,7 @@ def _result(subject: Subject) -> str:
         return section("Result", paragraph(lead + "the best checkpoint so far."))
     trained = subject.config
     kind = f"{trained.ways}-way " if subject.adapter.ways is not None else ""
-    big = f"{result['metric']} {_figure(result)}"
+    big = f"{result['metric']} {estimate(result)}"
     return section(
         "Result",
         f'<p class="result">{text(big)}</p>',
@@ -175,7 +173,7 @@ def _training(subject: Subject) -> str:
 
 def _steps(subject: Subject) -> str:
     found, steps = subject.found.by_step, subject.adapter.inner_steps
-    rows = [(str(n), _figure(estimate._asdict())) for n, estimate in found.items()]
+    rows = [(str(n), estimate(each._asdict())) for n, each in found.items()]
     named = {"accuracy": "Accuracy", "mse": "Mean squared error"}[subject.metric]
     return section(
         f"{named} by inner step",
@@ -238,72 +236,6 @@ def _shown(subject: Subject) -> str:
         names.append([source.class_name(c) or f"class {k}" for k, c in enumerate(ids.tolist())])
     shown = episodes.classified(found, names, subject.adapter.inner_steps)
     return section("Sample episodes", shown)
-
-
-def _baselines(subject: Subject) -> str:
-    record = subject.run.baselines()
-    title = "What meta-learning buys"
-    if record is None:
-        command = f"<code>edgemeta baselines {text(subject.run.path)}</code>"
-        return section(title, f"<p>Not measured yet. {command} does, in a while.</p>")
-    measured = [entry for entry in record["contestants"] if "mean" in entry]
-    rows = [
-        (
-            f"{c['init']}, {c['method']}",
-            c.get("steps", "-"),
-            c.get("inner_lr", "-"),
-            _figure(c),
-            "" if c.get("gain") is None else _figure(c["gain"]),
-        )
-        for c in measured
-    ]
-    setting, grid = record["setting"], record["grid"]
-    missing = len(record["contestants"]) - len(measured)
-    note = f" {missing} are not measured yet: the command was interrupted." if missing else ""
-    return section(
-        title,
-        table(
-            f"{record['metric']} ± 95 % CI on the same {setting['episodes']} test episodes, "
-            f"{record['statistics']}",
-            ("init, what adapts", "steps", "inner_lr", record["metric"], "the run is better by"),
-            rows,
-        ),
-        paragraph(
-            "Pretrained: supervised, by the same data and budget. Steps and inner_lr of the "
-            f"baselines are the best of {len(grid['steps']) * len(grid['inner_lr'])} on "
-            f"{grid['episodes']} validation episodes.{note}"
-        ),
-    )
-
-
-def _evaluations(run: Run) -> str:
-    kept = run.evaluations()
-    if not kept:
-        return ""
-    rows = []
-    for entry in kept:
-        setting, found = entry["setting"], entry["found"]
-        size = "" if setting["ways"] is None else f"{setting['ways']}-way "
-        seed = setting.get("split_seed", 0)  # older records do not say
-        rows.append(
-            (
-                f"{setting['tasks']}, {setting['split']}"
-                + (f", split seed {seed}" if seed else ""),
-                f"{size}{setting['shots']}-shot",
-                "as trained" if setting["steps"] is None else str(setting["steps"]),
-                str(setting["episodes"]),
-                f"{found['metric']} {_figure(found)}",
-            )
-        )
-    columns = ("tasks", "setting", "inner steps", "episodes", "result")
-    return section(
-        "On these and other tasks", table("What `edgemeta eval` found of this run", columns, rows)
-    )
-
-
-def _figure(entry: Mapping[str, Any]) -> str:
-    """Return a mean ± its confidence interval, which no line break tears apart."""
-    return plus_minus(entry["mean"], entry["ci95"]).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _name(tasks: str) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgemeta.bundle import MAX_WAYS, TensorSpec
+from edgemeta.device.familiarity import with_reference
 from edgemeta.errors import InputError
 from edgemeta.measure.evaluate import Estimate, check_fit, mean_and_ci95, score
 from edgemeta.meta.inner.loop import InnerLoop
@@ -141,6 +142,16 @@ class TorchAdapter:
         task = stack_episodes([episode]).to(self._device).select(0)
         return {step: output.cpu().numpy() for step, output in self._after(task, steps)}
 
+    def adapt_and_compare(
+        self, episode: Episode, steps: int | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Adapt as a classifier that can reject does; see `measure.unknown.Comparing`."""
+        steps = self.inner_steps if steps is None else steps
+        classes, spare = int(episode.support_y.max()) + 1, bool(self._loop.per_class)
+        task = stack_episodes([episode]).to(self._device).select(0)
+        ((_, output),) = self._after(task, (steps,), classes + 1 if spare else self.ways)
+        return with_reference(output.cpu().numpy(), classes, spare)
+
     def words(self, tasks: Tasks) -> Tensor:
         """Return what a teacher says of the queries of T tasks: (T, Q, ways) or (T, Q, ...)."""
         each = (tasks.select(k) for k in range(len(tasks.support_x)))
@@ -150,10 +161,20 @@ class TorchAdapter:
     def _device(self) -> torch.device:
         return next(self._loop.model.parameters()).device
 
-    def _after(self, task: Tasks, steps: Collection[int]) -> Iterator[tuple[int, Tensor]]:
-        """Yield numbers of inner steps, and what is predicted after so many."""
+    def _after(
+        self, task: Tasks, steps: Collection[int], ways: int | None = None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Yield numbers of inner steps, and what is predicted after so many.
+
+        Args:
+            task: what to adapt to.
+            steps: the numbers.
+            ways: classes to adapt, of which the last may lack samples; None for those of the task.
+        """
         init, x, y = self._loop.init(), task.support_x, task.support_y
-        if self.ways is not None and not self.labels:  # fixed ones are all there, shown or not
+        if ways is not None:
+            init = self._loop.grow(init, ways)._replace(ways=torch.tensor(ways, device=x.device))
+        elif self.ways is not None and not self.labels:  # fixed ones are all there, shown or not
             init = init._replace(ways=y.max() + 1)
         states = self._loop.trajectory(init, x, y, steps=max(steps), lr=self.inner_lr)
         for step, state in enumerate(states):

@@ -1,0 +1,88 @@
+"""The run beside others: the baselines, and other tasks and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgemeta.meta.report._markup import estimate, paragraph, section, table, text
+from edgemeta.meta.runs.run import Run
+
+
+def baselines(run: Run) -> str:
+    """Return the section on the baselines; empty figures where nobody has compared."""
+    record = run.baselines()
+    title = "What meta-learning buys"
+    if record is None:
+        command = f"<code>edgemeta baselines {text(run.path)}</code>"
+        return section(title, f"<p>Not measured yet. {command} does, in a while.</p>")
+    measured = [entry for entry in record["contestants"] if "mean" in entry]
+    rows = [
+        (
+            f"{c['init']}, {c['method']}",
+            c.get("steps", "-"),
+            c.get("inner_lr", "-"),
+            estimate(c),
+            "" if c.get("gain") is None else estimate(c["gain"]),
+        )
+        for c in measured
+    ]
+    setting, grid = record["setting"], record["grid"]
+    missing = len(record["contestants"]) - len(measured)
+    note = f" {missing} are not measured yet: the command was interrupted." if missing else ""
+    return section(
+        title,
+        table(
+            f"{record['metric']} ± 95 % CI on the same {setting['episodes']} test episodes, "
+            f"{record['statistics']}",
+            ("init, what adapts", "steps", "inner_lr", record["metric"], "the run is better by"),
+            rows,
+        ),
+        paragraph(
+            "Pretrained: supervised, by the same data and budget. Steps and inner_lr of the "
+            f"baselines are the best of {len(grid['steps']) * len(grid['inner_lr'])} on "
+            f"{grid['episodes']} validation episodes.{note}"
+        ),
+    )
+
+
+def evaluations(run: Run) -> str:
+    """Return the section on what `edgemeta eval` found; none where there is nothing."""
+    kept = run.evaluations()
+    if not kept:
+        return ""
+    rows = []
+    for entry in kept:
+        setting, found = entry["setting"], entry["found"]
+        size = "" if setting["ways"] is None else f"{setting['ways']}-way "
+        seed = setting.get("split_seed", 0)  # older records do not say
+        rows.append(
+            (
+                f"{setting['tasks']}, {setting['split']}"
+                + (f", split seed {seed}" if seed else ""),
+                f"{size}{setting['shots']}-shot",
+                "as trained" if setting["steps"] is None else str(setting["steps"]),
+                str(setting["episodes"]),
+                f"{found['metric']} {estimate(found)}",
+                _unknown(found.get("unknown")),
+            )
+        )
+    columns = ("tasks", "setting", "inner steps", "episodes", "result", "with unknown classes")
+    shown = len(columns) if any(row[-1] for row in rows) else len(columns) - 1
+    return section(
+        "On these and other tasks",
+        table(
+            "What `edgemeta eval` found of this run", columns[:shown], [row[:shown] for row in rows]
+        ),
+    )
+
+
+def _unknown(found: Mapping[str, Any] | None) -> str:
+    """Return what an evaluation with unknown classes found, if it was one."""
+    if found is None:
+        return ""
+    at = "".join(
+        f"; {estimate(each)} right at {100 * each['false_alarms']:.0f} % false alarms"
+        for each in found["at"]
+    )
+    return f"{found['classes']} unknown: area {found['area']:.4f}{at}"
