@@ -19,6 +19,7 @@ from typing import Any
 from benchmarks.meta_throughput import EDGEMETA, LEARN2LEARN, PLAIN
 from benchmarks.recorded import table as recorded_table
 from benchmarks.timing import markdown
+from edgemeta.meta.compare.record import chosen
 
 TARGET = Path(__file__).parents[2] / "docs" / "meta-training.md"
 RESULTS = Path(__file__).parents[1] / "results"
@@ -95,8 +96,7 @@ def baselines(path: Path) -> str:
         [
             entry["init"],
             entry["method"],
-            str(entry.get("steps", "-")),
-            str(entry.get("inner_lr", "-")),
+            *chosen(entry),
             "diverged" if entry["mean"] is None else _score(record | entry),
             _score(record | entry["gain"]) if entry.get("gain") else "",
         ]

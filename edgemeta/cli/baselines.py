@@ -12,6 +12,7 @@ from edgemeta.cli._options import json_option, say_json
 from edgemeta.cli._table import table
 from edgemeta.measure.evaluate import plus_minus
 from edgemeta.meta.compare.baselines import compare
+from edgemeta.meta.compare.record import chosen, curve_row, curve_shots
 from edgemeta.meta.runs.run import Run, open_run_tasks
 
 
@@ -35,7 +36,14 @@ from edgemeta.meta.runs.run import Run, open_run_tasks
 @click.option(
     "--pretrain-iterations",
     type=click.IntRange(min=1),
-    help="Outer steps of the pre-training. [default: the run's]",
+    help="Outer steps of the pre-training. [default: as many samples as the run has seen]",
+)
+@click.option(
+    "--curve-episodes",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="Test episodes for each of 1, 2, 5 and 10 shots; 0: none.",
 )
 @json_option
 def baselines(
@@ -46,15 +54,19 @@ def baselines(
     seed: int,
     shots: int | None,
     pretrain_iterations: int | None,
+    curve_episodes: int,
     as_json: bool,
 ) -> None:
     """Compare RUN with supervised pre-training and random weights, on the same test episodes.
 
     First trains a supervised baseline in RUN/baselines/pretrained, on the same data, with the same
-    model and number of samples. Then its head, or all its weights, adapt to each episode, or the
-    nearest prototype decides. Random weights are compared likewise. Steps and learning rates of the
-    baselines are chosen on the validation part. The figures go to RUN/baselines.json and replace
-    those of another setting. The command continues where it was interrupted.
+    augmentation, model and number of samples; a RUN that is a pre-training is that itself. Then its
+    head, or all its weights, adapt to each episode, or its features are classified: by the nearest
+    prototype, by the nearest centred cosine, by logistic regression. Random weights adapt likewise.
+    What a baseline leaves open, such as steps and rates, is chosen on the validation part.
+
+    The figures go to RUN/baselines.json and replace those of another setting. The command continues
+    where it was interrupted.
 
     \b
     Example:
@@ -70,6 +82,7 @@ def baselines(
             seed=seed,
             shots=shots,
             pretrain_iterations=pretrain_iterations,
+            curve_episodes=curve_episodes,
         )
     except KeyboardInterrupt:
         click.echo("stopped; run the same command again to continue", err=True)
@@ -80,8 +93,7 @@ def baselines(
     metric, setting, grid = record["metric"], record["setting"], record["grid"]
     rows = [
         [
-            *(entry["init"], entry["method"]),
-            *(str(entry.get(name, "-")) for name in ("steps", "inner_lr")),
+            *(entry["init"], entry["method"], *chosen(entry)),
             plus_minus(entry["mean"], entry["ci95"]),
             "" if entry.get("gain") is None else plus_minus(**entry["gain"]),
         ]
@@ -93,6 +105,18 @@ def baselines(
         f"{record['statistics']}. Steps and inner_lr of the baselines: the best of "
         f"{len(grid['steps']) * len(grid['inner_lr'])} on {grid['episodes']} validation episodes."
     )
+    if shown := curve_shots(record):
+        points = [
+            [entry["init"], entry["method"], *curve_row(entry, shown)]
+            for entry in record["contestants"]
+        ]
+        heads = [f"{metric}, {k}-shot" if k == shown[0] else f"{k}-shot" for k in shown]
+        click.echo()
+        click.echo(table(["init", "method", *heads], points))
+        click.echo(
+            f"\nThe first {record['curve']['episodes']} episodes of each number of shots; what is "
+            f"chosen is chosen at {setting['shots']}."
+        )
 
 
 def _size(setting: dict[str, Any]) -> str:

@@ -103,8 +103,8 @@ def evaluate_unknown(
         InputError: the tasks are no classification, the source does not fit the adapter, or has too
             few classes.
     """
-    check_fit(adapter, source, size)
     _check(adapter, classes, episodes)
+    check_fit(adapter, source, size)
     whole = replace(size, ways=size.ways + classes)
     found = []
     for index in range(episodes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -220,18 +221,23 @@ def test_verify_says_whether_a_reduced_build_has_all_operators(
 
 def test_baselines(call: Call, run_path: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(run_path, tmp_path / "run"))
-    options = ["--episodes", 2, "--pretrain-iterations", 1]
+    options = ["--episodes", 2, "--pretrain-iterations", 1, "--curve-episodes", 2]
     done = call("baselines", run, *options)
     assert done.code == 0, done.err
     assert done.err == ""  # no progress bar without a terminal
     assert "random        all weights" in done.out
     assert "2 test episodes of glyphs, 5-way 1-shot, inductive" in done.out
+    assert re.search(r"pretrained +logistic regression +- +C [\d.]+ +0\.\d+ ± ", done.out)
+    assert re.search(r"init +method +accuracy, 1-shot +2-shot +5-shot\n", done.out)
+    assert "The first 2 episodes of each number of shots; what is chosen is chosen" in done.out
     record = json.loads(call("baselines", run, *options, "--json").out)
     assert record == Run(run).baselines()
     other = call("baselines", run, "--episodes", 2, "--pretrain-iterations", 2)
     assert other.code == 2
     assert "another pre-training" in other.err
     assert call("baselines", tmp_path / "nowhere").code == 2
+    plain = call("baselines", run, *options[:-1], 0)
+    assert "2-shot" not in plain.out
 
 
 def test_report(call: Call, run_path: Path, tmp_path: Path) -> None:

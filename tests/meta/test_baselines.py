@@ -5,28 +5,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from edgemeta.errors import InputError
-from edgemeta.measure.evaluate import evaluate
+from edgemeta.measure.evaluate import evaluate, mean_and_ci95
 from edgemeta.meta.compare import _supervised, baselines
-from edgemeta.meta.compare._prototype import PrototypeAdapter, prototype_logits
-from edgemeta.meta.compare._supervised import supervised_config
-from edgemeta.meta.compare.baselines import (
+from edgemeta.meta.compare._contestants import (
     CONTESTANTS,
     GRID_RATES,
     GRID_STEPS,
-    best_point,
-    compare,
-    gain,
+    GRID_STRENGTHS,
 )
+from edgemeta.meta.compare._on_features import FeatureAdapter
+from edgemeta.meta.compare._supervised import supervised_config
+from edgemeta.meta.compare.baselines import CURVE_SHOTS, compare
+from edgemeta.meta.compare.record import best_point, gain
 from edgemeta.meta.outer.trainer import Trainer
 from edgemeta.meta.runs.adapter import TorchAdapter, evaluate_steps, run_adapter
 from edgemeta.meta.runs.checkpoint import Checkpoint
 from edgemeta.meta.runs.config import TrainConfig
-from edgemeta.meta.runs.run import Run, make_loop
+from edgemeta.meta.runs.run import Run
 from edgemeta.tasks import EpisodeSize, TaskSource, open_tasks
 from edgemeta.tasks.source import TaskKind
 
@@ -43,6 +42,8 @@ GLYPHS = TrainConfig(
     evaluation_queries=2,
     threads=1,
 )
+# What can be compared where labels are shuffled.
+SHUFFLED = [c for c in CONTESTANTS if c.method != "no adaptation"]
 SINUSOID = replace(GLYPHS, tasks="sinusoid", shots=5, queries=5, inner_lr=0.01)
 
 
@@ -51,7 +52,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     """A run on glyphs, and what comparing it on three episodes found."""
     path = tmp_path_factory.mktemp("runs") / "run"
     Trainer(GLYPHS, path).train()
-    return path, compare(path, episodes=3)
+    return path, compare(path, episodes=3, curve_episodes=2)
 
 
 @pytest.fixture
@@ -64,12 +65,15 @@ def test_every_contestant_has_a_figure(compared: tuple[Path, dict[str, Any]]) ->
     path, record = compared
     assert Run(path).baselines() == record
     found = {(c["init"], c["method"]): c for c in record["contestants"]}
-    assert set(found) == set(CONTESTANTS)
+    assert list(found) == SHUFFLED
     for (_, method), entry in found.items():
         assert 0 <= entry["mean"] <= 1
         assert entry["ci95"] >= 0
-        assert ("grid" in entry) == (method in ("head", "all weights"))
-        if "grid" in entry:
+        assert ("grid" in entry) == (method in ("head", "all weights", "logistic regression"))
+        if method == "logistic regression":
+            assert tuple(p["C"] for p in entry["grid"]) == GRID_STRENGTHS
+            assert entry["C"] in GRID_STRENGTHS
+        elif "grid" in entry:
             points = {(p["steps"], p["inner_lr"]) for p in entry["grid"]}
             assert points == {(n, r) for n in GRID_STEPS for r in GRID_RATES["classification"]}
             assert (entry["steps"], entry["inner_lr"]) in points
@@ -108,9 +112,9 @@ def test_nothing_is_computed_twice(copied: Run, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(_supervised, "Trainer", refuse)
     monkeypatch.setattr(baselines, "evaluate_steps", refuse)
     monkeypatch.setattr(baselines, "evaluate", refuse)
-    assert compare(copied.path, episodes=3) == record
+    assert compare(copied.path, episodes=3, curve_episodes=2) == record
     with pytest.raises(AssertionError, match="computed again"):
-        compare(copied.path, episodes=3, seed=1)
+        compare(copied.path, episodes=3, seed=1, curve_episodes=2)
 
 
 def test_figures_of_other_weights_are_computed_again(
@@ -125,13 +129,13 @@ def test_figures_of_other_weights_are_computed_again(
         return evaluate(adapter, *arguments, **options)
 
     monkeypatch.setattr(baselines, "evaluate", spy)
-    compare(copied.path, episodes=3)
-    assert measured == [TorchAdapter, PrototypeAdapter]
+    compare(copied.path, episodes=3, curve_episodes=0)
+    assert measured == [TorchAdapter, FeatureAdapter]
 
 
 def test_shots_may_be_others_than_those_of_the_training(copied: Run) -> None:
     supervised = Run(copied.pretrained_path).checkpoint_path("best").read_bytes()
-    record = compare(copied.path, episodes=3, shots=2)
+    record = compare(copied.path, episodes=3, shots=2, curve_episodes=0)
     assert record["setting"]["shots"] == record["grid"]["shots"] == 2
     adapter, size = run_adapter(copied.path, 1), EpisodeSize(ways=5, shots=2, queries=2)
     steps = adapter.inner_steps
@@ -158,9 +162,11 @@ def test_an_interruption_keeps_what_is_measured(
 
     monkeypatch.setattr(baselines, "evaluate", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        compare(copied.path, episodes=3)
-    assert compare(copied.path, episodes=3) == whole
-    assert len(calls) == len(CONTESTANTS) + 1
+        compare(copied.path, episodes=3, curve_episodes=2)
+    assert compare(copied.path, episodes=3, curve_episodes=2) == whole
+    # Each once, and the third again; the curve's own shots are those of the setting.
+    others = len(CURVE_SHOTS) - 1
+    assert len(calls) == len(SHUFFLED) * (1 + others) + len(GRID_STRENGTHS) + 1
 
 
 def test_an_interrupted_pretraining_goes_on(copied: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,8 +182,8 @@ def test_an_interrupted_pretraining_goes_on(copied: Run, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "outer_step", stop_at_one)
         with pytest.raises(KeyboardInterrupt):
-            compare(copied.path, episodes=3)
-    assert compare(copied.path, episodes=3) == whole
+            compare(copied.path, episodes=3, curve_episodes=2)
+    assert compare(copied.path, episodes=3, curve_episodes=2) == whole
 
 
 def test_choices_are_made_on_the_validation_part(
@@ -192,24 +198,31 @@ def test_choices_are_made_on_the_validation_part(
         return episode(self, split, *arguments)
 
     def no_test(*arguments: Any, **options: Any) -> Any:
+        if options.get("split") == "val":
+            return evaluate(*arguments, **options)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(TaskSource, "episode", spy)
     monkeypatch.setattr(baselines, "evaluate", no_test)
-    monkeypatch.setattr(baselines, "CONTESTANTS", CONTESTANTS[1:])
-    with pytest.raises(KeyboardInterrupt):
-        compare(copied.path, episodes=3)
+    for method in ("all weights", "logistic regression"):
+        only = [c for c in CONTESTANTS if c == ("pretrained", method)]
+        monkeypatch.setattr(baselines, "contestants", lambda *_, only=only, **__: only)
+        with pytest.raises(KeyboardInterrupt):
+            compare(copied.path, episodes=3)
     assert set(drawn) == {"val"}
+    assert len(drawn) == 3 * len(GRID_RATES["classification"]) + 3 * len(GRID_STRENGTHS)
 
 
 def test_regression_has_one_function_for_all_tasks_and_no_prototypes(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     Trainer(SINUSOID, run.path).train()
-    record = compare(run.path, episodes=2, pretrain_iterations=1)
+    record = compare(run.path, episodes=2, pretrain_iterations=1, curve_episodes=2)
     assert [c["method"] for c in record["contestants"]] == [
         "as trained", "head", "all weights", "all weights",
     ]  # fmt: skip
     assert record["metric"] == "mse"
+    for entry in record["contestants"]:
+        assert [point["shots"] for point in entry["curve"]] == list(CURVE_SHOTS)
     config = Run(run.pretrained_path).config()
     assert (config.inner_steps, config.iterations, config.objective) == (0, 1, "query")
     # As many samples of each task, all but one of them in the loss.
@@ -218,13 +231,13 @@ def test_regression_has_one_function_for_all_tasks_and_no_prototypes(tmp_path: P
         compare(run.path, episodes=2)
 
 
-def test_a_pretraining_has_nothing_to_compare(tmp_path: Path) -> None:
-    path = tmp_path / "run"
-    config = replace(GLYPHS, algorithm="pretrain", objective="classes", adapt=("head.*",))
-    Trainer(config, path).train()
-    with pytest.raises(InputError, match="no meta-learning to compare"):
-        compare(path)
-    assert not (path / "baselines").exists()
+def test_the_curve_begins_with_the_scores(compared: tuple[Path, dict[str, Any]]) -> None:
+    record = compared[1]
+    assert record["curve"]["shots"] == [1, 2, 5, 10]
+    for entry in record["contestants"]:
+        assert [point["shots"] for point in entry["curve"]] == [1, 2, 5, 10]
+        first = mean_and_ci95(entry["scores"][:2])
+        assert entry["curve"][0] == {"shots": 1} | first._asdict()
 
 
 def test_gains_are_of_the_same_episodes(compared: tuple[Path, dict[str, Any]]) -> None:
@@ -269,29 +282,3 @@ def test_several_steps_at_once_are_as_one_by_one(compared: tuple[Path, dict[str,
         assert (found.mean, found.ci95) == (alone.mean, alone.ci95)
     with pytest.raises(InputError, match="too few episodes"):
         evaluate_steps(adapter, source, size, steps=(1,), episodes=1, seed=0)
-
-
-def test_a_prototype_is_the_mean_of_its_class() -> None:
-    support = torch.tensor([[0.0, 0.0], [2.0, 0.0], [5.0, 5.0]])
-    logits = prototype_logits(support, torch.tensor([0, 0, 1]), torch.tensor([[1.0, 1.0]]))
-    assert logits.tolist() == [[-1.0, -32.0]]  # to (1, 0) and to (5, 5)
-
-
-def test_prototypes_leave_the_model_as_it_is(tmp_path: Path) -> None:
-    config = replace(GLYPHS, model="conv4", width=4, pool="stride", norm="support")
-    Trainer(config, tmp_path / "run").create_run()
-    trained = Run(tmp_path / "run")
-    checkpoint = Checkpoint.from_file(trained.checkpoint_path("last"))
-    trained.save(checkpoint, "best")
-    model = trained.best().model
-    adapter = PrototypeAdapter(model, input=checkpoint.statistics.input, ways=5)
-    episode = open_tasks("glyphs").episode("test", EpisodeSize(5, 2, 3), 0, 0)
-    logits = adapter.adapt_and_predict(episode)
-    assert logits.shape == (15, 5)
-    # One query at a time gives the same: the statistics are the support set's.
-    alone = adapter.adapt_and_predict(episode._replace(query_x=episode.query_x[:1]))
-    np.testing.assert_allclose(alone, logits[:1], rtol=1e-4)
-    state = make_loop(config, checkpoint.statistics, model).init()
-    assert all(torch.equal(v, checkpoint.model[n]) for n, v in state.buffers.items())
-    with pytest.raises(InputError, match="a model with features"):
-        PrototypeAdapter(torch.nn.Linear(2, 2), input=checkpoint.statistics.input, ways=2)

@@ -110,7 +110,7 @@ def test_baselines_stand_behind_the_same_body(source: TaskSource, tmp_path: Path
     body = write_body(tmp_path / "body.onnx")
     run = edgemeta.meta_train(None, source, out=tmp_path / "run", body=str(body), **SMALL)
     record = compare(run, episodes=4)
-    assert len(record["contestants"]) == 6
+    assert len(record["contestants"]) == 8
     assert Run(run.pretrained_path).config().body == str(body)
 
 

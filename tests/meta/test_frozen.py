@@ -134,7 +134,7 @@ def test_baselines_are_the_same_on_features(source: TaskSource, tmp_path: Path) 
         records.append(compare(run, episodes=5))
         seen.append(Body.seen - before)
     cached, raw = (record["contestants"] for record in records)
-    assert len(cached) == 6
+    assert len(cached) == 8
     for one, other in zip(cached, raw, strict=True):
         assert one["scores"] == pytest.approx(other["scores"], abs=0.2)  # of 6 queries, one
         assert one["mean"] == pytest.approx(other["mean"], abs=0.05)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -233,6 +235,36 @@ def test_baselines_are_shown_if_they_are_there(glyphs: Path, tmp_path: Path) -> 
     assert "random, all weights50.10.5000 ± 0.2500" in page.words.replace("\n", "")
     assert "pretrained, all weights50.1diverged" in page.words
     assert "the best of 2 on 6 validation episodes. 1 are not measured yet" in page.words
+    assert not any("shots" in alt for alt in page.alts)
+
+
+def test_accuracy_against_shots_is_shown_if_it_is_there(glyphs: Path, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(glyphs, tmp_path / "run"))
+    points = [{"shots": k, "mean": 0.1 * k, "ci95": 0.01} for k in (5, 1)]
+    entry = {"init": "pretrained", "method": "prototype", "mean": 0.5, "ci95": 0.25}
+    record: dict[str, Any] = {
+        "metric": "accuracy",
+        "statistics": "inductive",
+        "setting": {"episodes": 7, "shots": 1},
+        "grid": {"episodes": 6, "steps": [1, 5], "inner_lr": [0.1], "C": [1.0]},
+        "curve": {"episodes": 4, "shots": [1, 5]},
+        "contestants": [
+            entry | {"method": "as trained", "curve": points},
+            entry | {"method": "logistic regression", "C": 10.0, "curve": points[:1]},
+            entry | {"method": "head", "curve": [{"shots": 5, "mean": None, "ci95": None}]},
+            {"init": "random", "method": "all weights"},
+        ],
+    }
+    run.write_baselines(record)
+    page = Page(make_page(run.path, episodes=2))
+    words = page.words.replace("\n", "")
+    assert "pretrained, logistic regression-C 100.5000 ± 0.2500" in words
+    assert "pretrained, as trained0.1000 ± 0.01000.5000 ± 0.0100" in words
+    assert "pretrained, headdiverged" in words
+    assert "on 4 test episodes each" in words
+    (alt,) = (alt for alt in page.alts if "shots" in alt)
+    assert alt.startswith("Test accuracy of pretrained, as trained: 0.1 with 1 shots, 0.5 with 5")
+    assert alt.endswith("2 baselines beside it")
 
 
 def test_evaluations_on_other_tasks_are_shown(tmp_path: Path) -> None:

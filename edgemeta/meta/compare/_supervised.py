@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields, replace
+from math import ceil
+from pathlib import Path
 from typing import Any
 
 from edgemeta.errors import InputError
@@ -26,17 +28,9 @@ def supervised_config(config: TrainConfig, kind: TaskKind, iterations: int | Non
     Args:
         config: of the run.
         kind: of its tasks.
-        iterations: outer steps; None for as many as the run's.
-
-    Raises:
-        InputError: the run is itself a pre-training.
+        iterations: outer steps; None for as many as show the samples of the run, and of those that
+            it started from.
     """
-    if config.objective == "classes" or config.inner_steps == 0:
-        raise InputError(
-            "the run has no meta-learning to compare with",
-            got=f"objective {config.objective}, inner_steps {config.inner_steps}",
-            hint="give a run of another --algorithm; its pre-training comes with it",
-        )
     defaults = {field.name: field.default for field in fields(TrainConfig)}
     # Reptile's outer rate of 1 is for displacements, not for gradients.
     strange = OF_THE_OUTER_LOOP if config.objective == "displacement" else ()
@@ -46,8 +40,27 @@ def supervised_config(config: TrainConfig, kind: TaskKind, iterations: int | Non
     else:  # all samples of a task count in the loss, but the one that a support set needs
         queries = config.shots + config.queries - 1
         plain |= {"inner_steps": 0, "shots": 1, "queries": max(queries, 1)}
-    plain["iterations"] = config.iterations if iterations is None else iterations
+    plain["iterations"] = _iterations(config) if iterations is None else iterations
     return replace(config, **plain)
+
+
+def is_pretraining(config: TrainConfig) -> bool:
+    """Whether a run is itself what `supervised_config` describes: it has no meta-learning."""
+    return config.objective == "classes" or config.inner_steps == 0
+
+
+def _iterations(config: TrainConfig) -> int:
+    """Return the outer steps of a run, and as many as show the samples of the run it started at."""
+    before = Run(Path(config.start))
+    if not config.start or not before.config_path.exists():
+        return config.iterations
+    theirs = before.config()
+    return config.iterations + ceil(_iterations(theirs) * _samples(theirs) / _samples(config))
+
+
+def _samples(config: TrainConfig) -> int:
+    """Return how many samples an outer step shows."""
+    return config.meta_batch * config.ways * (config.shots + config.queries)
 
 
 def supervised_baseline(config: TrainConfig, run: Run) -> Trained:

@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edgemeta.meta.report._markup import estimate, paragraph, section, table, text
+from edgemeta.meta.compare.record import called, chosen, curve_row, curve_shots
+from edgemeta.meta.report import _figures as figures
+from edgemeta.meta.report._markup import estimate, figure, paragraph, section, table, text
 from edgemeta.meta.runs.run import Run
 
 
 def baselines(run: Run) -> str:
     """Return the section on the baselines; empty figures where nobody has compared."""
     record = run.baselines()
-    title = "What meta-learning buys"
+    title = "Beside its baselines"
     if record is None:
         command = f"<code>edgemeta baselines {text(run.path)}</code>"
         return section(title, f"<p>Not measured yet. {command} does, in a while.</p>")
     measured = [entry for entry in record["contestants"] if "mean" in entry]
     rows = [
         (
-            f"{c['init']}, {c['method']}",
-            c.get("steps", "-"),
-            c.get("inner_lr", "-"),
+            called(c),
+            *chosen(c),
             estimate(c),
             "" if c.get("gain") is None else estimate(c["gain"]),
         )
@@ -39,11 +40,34 @@ def baselines(run: Run) -> str:
             rows,
         ),
         paragraph(
-            "Pretrained: supervised, by the same data and budget. Steps and inner_lr of the "
+            "Pretrained: supervised, by the same data, augmentation and budget. Steps and inner_lr "
+            "of the "
             f"baselines are the best of {len(grid['steps']) * len(grid['inner_lr'])} on "
             f"{grid['episodes']} validation episodes.{note}"
         ),
+        *_curve(record),
     )
+
+
+def _curve(record: Mapping[str, Any]) -> list[str]:
+    """Return the figure and the table of accuracy (or MSE) against shots; [] where none is kept."""
+    shots = curve_shots(record)
+    if not shots:
+        return []
+    drawn = [entry for entry in record["contestants"] if entry.get("curve")]
+    metric = {"accuracy": "Accuracy", "mse": "Mean squared error"}[record["metric"]]
+    rows = [(called(entry), *curve_row(entry, shots)) for entry in drawn]
+    caption = (
+        f"{metric} by the number of shots, on {record['curve']['episodes']} test episodes each. "
+        "The band is a 95 % confidence interval. What is chosen for a baseline is chosen at "
+        f"{record['setting']['shots']}."
+    )
+    return [
+        figure(figures.by_shots(drawn, record["metric"]), caption),
+        "<details><summary>The same in numbers</summary>",
+        table(f"{metric} ± 95 % CI by shots", ("init, what adapts", *map(str, shots)), rows),
+        "</details>",
+    ]
 
 
 def evaluations(run: Run) -> str:

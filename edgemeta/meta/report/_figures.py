@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from edgemeta.measure.evaluate import Estimate
+from edgemeta.meta.compare.record import called
 from edgemeta.meta.report._markup import data_uri, image
 
 SIZE = (5.2, 3.0)  # inches; small, so that the text can be read on a phone
@@ -41,6 +42,8 @@ class Theme:
 
 LIGHT = Theme("#1b1f24", "#8b939c", "#1f5fae", "#c2541b", "Blues")
 DARK = Theme("#e4e8ec", "#7d8690", "#7db7f5", "#f2a071", "Blues_r")
+
+LINES = ("-", "--", ":")  # of baselines, which are more than there are colours to tell apart
 
 Draw = Callable[[Figure, Theme], None]
 
@@ -133,6 +136,41 @@ def by_step(found: Mapping[int, Estimate], metric: str, trained: int) -> str:
         f"{found[n].mean:.3g} after {n} inner steps" for n in dict.fromkeys(ends)
     )
     return drawn(draw, alt)
+
+
+def by_shots(entries: Sequence[Mapping[str, Any]], metric: str) -> str:
+    """Draw the test metric of the run and its baselines against the number of shots.
+
+    Args:
+        entries: of a comparison, the run's first, each with a `curve`.
+        metric: "accuracy" or "mse".
+    """
+    shots = sorted({point["shots"] for entry in entries for point in entry["curve"]})
+
+    def draw(figure: Figure, theme: Theme) -> None:
+        axes = figure.subplots()
+        for k, entry in enumerate(entries):
+            points = sorted(entry["curve"], key=lambda point: point["shots"])
+            # Equal distances: 1 and 2 shots are as far apart as 5 and 10.
+            places = [shots.index(point["shots"]) for point in points]
+            mean, ci = (
+                np.array([point[name] for point in points], np.float64) for name in ("mean", "ci95")
+            )
+            style: dict[str, Any] = {"lw": 1, "ls": LINES[k % 3]}
+            if k == 0:
+                style = {"lw": 2.5, "color": theme.first}
+                axes.fill_between(places, mean - ci, mean + ci, color=theme.first, alpha=0.25, lw=0)
+            axes.plot(places, mean, marker=".", label=called(entry), **style)
+        axes.set_xticks(range(len(shots)), map(str, shots))
+        axes.set_xlabel("support samples" + (" per class" if metric == "accuracy" else ""))
+        axes.set_ylabel(metric)
+        figure.legend(loc="outside lower center", ncols=2)
+
+    first = sorted(entries[0]["curve"], key=lambda point: point["shots"])
+    alt = f"Test {metric} of {called(entries[0])}: " + ", ".join(
+        f"{point['mean']:.3g} with {point['shots']} shots" for point in first if point["mean"]
+    )
+    return drawn(draw, f"{alt}; {len(entries) - 1} baselines beside it", (5.2, 5.0))
 
 
 def confusion(counts: NDArray[np.int64], names: Sequence[str]) -> str:
