@@ -19,7 +19,7 @@ import edgemeta
 from edgemeta import Runner
 from edgemeta.cli import COMMANDS, group
 from edgemeta.device import packaged
-from edgemeta.meta.augment.table import NAMES
+from edgemeta.meta.augment.table import NAMES as AUGMENTATIONS
 from tests.cases import CASE, Compile
 from tests.named import NAMES, drawings
 from tests.onnx_files import perceptron, samples
@@ -154,8 +154,8 @@ def test_the_page_on_augmentation_lists_what_there_is() -> None:
     ]
     kinds = [cells[3] | cells[4] for cells in rows if len(cells) == 6]
     strengths = [cells[1] for cells in rows if len(cells) == 4]
-    assert set().union(*kinds) - {"auto"} == set(NAMES)
-    assert set(NAMES) <= set().union(*strengths)
+    assert set().union(*kinds) - {"auto"} == set(AUGMENTATIONS)
+    assert set(AUGMENTATIONS) <= set().union(*strengths)
 
 
 def test_the_export_code(names: dict[str, Any]) -> None:
