@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from edgemeta.errors import InputError
-from edgemeta.measure.evaluate import evaluate
+from edgemeta.measure.evaluate import mean_and_ci95
 from edgemeta.meta.compare import baselines
-from edgemeta.meta.compare._adapters import Adapters
-from edgemeta.meta.compare._contestants import CONTESTANTS, Contestant, contestants
+from edgemeta.meta.compare._contestants import CONTESTANTS, contestants
 from edgemeta.meta.compare._supervised import supervised_config
 from edgemeta.meta.compare.baselines import compare
 from edgemeta.meta.outer.trainer import Trainer
+from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.meta.runs.run import Run
-from edgemeta.tasks import EpisodeSize, open_tasks
 from tests.meta.test_baselines import GLYPHS
 
 
@@ -81,15 +79,32 @@ def test_the_curve_ends_where_the_data_do(
         compare(tmp_path / "run", curve_episodes=1)
 
 
-def test_fixed_labels_are_compared_without_adaptation(tmp_path: Path) -> None:
-    """As if the labels of glyphs kept their meaning: what is asked of an init is its own head."""
-    Trainer(GLYPHS, tmp_path / "run").train()
-    run = Run(tmp_path / "run").best()
-    inits: Any = {"meta-learned": run, "random": run}
-    adapters = Adapters(inits, open_tasks("glyphs"), looks=0)
-    size = EpisodeSize(5, 1, 2)
-    found, source = adapters.make(Contestant("meta-learned", "no adaptation"), {})
-    alone = evaluate(found, source, size, episodes=3, seed=0)
-    as_trained = adapters.make(Contestant("meta-learned", "as trained"), {})[0]
-    wanted = evaluate(as_trained, source, size, episodes=3, seed=0, steps=0)
-    assert np.array_equal(alone.predictions, wanted.predictions)
+def test_fixed_labels_are_compared_without_adaptation(
+    tmp_path: Path, write_npz: Callable[..., Path]
+) -> None:
+    """Three classes, shown eight times by each of ten people."""
+    people, y, _ = (each.ravel() for each in np.mgrid[:10, :3, :8])
+    x = np.random.default_rng(0).normal(size=(3, 4))[y].astype(np.float32)
+    path = write_npz(x=x + people[:, None].astype(np.float32) / 10, y=y, subject=people)
+    config = TrainConfig.of(
+        **vars(GLYPHS) | {"tasks": str(path), "by": "subject", "labels": "fixed", "ways": 0}
+    )
+    Trainer(config, tmp_path / "run").train()
+    record = compare(tmp_path / "run", episodes=4, curve_episodes=3)
+    found = {(c["init"], c["method"]): c for c in record["contestants"]}
+    assert tuple(found) == CONTESTANTS
+    for init in ("meta-learned", "pretrained"):
+        alone = found[init, "no adaptation"]
+        (at_once,) = alone["curve"]
+        assert at_once == {"shots": 0} | mean_and_ci95(alone["scores"][:3])._asdict()
+        assert "steps" not in alone
+    for (init, method), entry in found.items():
+        shots = [point["shots"] for point in entry["curve"]]
+        if method == "no adaptation":
+            continue
+        at_all = method in ("as trained", "head", "all weights")
+        assert shots == ([0, 1, 2, 5] if at_all else [1, 2, 5])  # of 8 samples, 2 are queries
+        if at_all and init != "random":
+            alone = found[init, "no adaptation"]["curve"][0]
+            assert entry["curve"][0] == pytest.approx(alone, abs=1e-5)  # scores are rounded
+    assert Run(Run(tmp_path / "run").pretrained_path).config().labels == "fixed"
