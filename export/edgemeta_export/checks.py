@@ -13,7 +13,7 @@ from edgemeta import bundle
 from edgemeta.bundle.state import labels_text
 from edgemeta.errors import InputError, UnsupportedModelError
 from edgemeta.meta.inner.loop import InnerLoop
-from edgemeta.meta.inner.losses import balanced_cross_entropy
+from edgemeta.meta.inner.losses import BALANCED
 from edgemeta.meta.inner.norms import takes_batch_statistics
 from edgemeta.util.strict_json import short
 from edgemeta_export.decompose import can_be_lowered
@@ -108,7 +108,7 @@ def check_slices(loop: InnerLoop, x: Tensor, y: Tensor) -> None:
             got=f"norms over samples: {', '.join(norms)}",
             hint="leave `chunk` out, or use group norm",
         )
-    if loop.loss is balanced_cross_entropy:
+    if loop.loss in BALANCED:
         return
     state = loop.grow_for(loop.init(), y)
     first = (len(x) + 2) // 3

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from edgemeta import bundle
 from edgemeta.meta.inner.loop import InnerLoop, State
-from edgemeta.meta.inner.losses import balanced_cross_entropy
+from edgemeta.meta.inner.losses import BALANCED
 from edgemeta.meta.inner.updates import SGD, Rates
 from edgemeta_export.aten_passes import (
     bias_sums,
@@ -195,7 +195,7 @@ class _LoopTracer:
             shared_row=self.per_class[0] if self.per_class else None,
         )
         self._without = without
-        self._is_balanced = loop.loss is balanced_cross_entropy
+        self._is_balanced = loop.loss in BALANCED
         self._known = [self._example.params, self._example.buffers, self._example.frozen]
         # A dict, because regression and shared heads have no such input.
         self._task = {} if self.ways is None else {bundle.WAYS: torch.tensor(self.ways)}

@@ -12,7 +12,7 @@ from edgemeta.errors import InputError
 from edgemeta.meta.inner.loop import matching
 from edgemeta.meta.models.features import FeatureCache
 from edgemeta.meta.runs.building import head_ways
-from edgemeta.meta.runs.run import Run
+from edgemeta.meta.runs.run import Run, support_loss
 from edgemeta.tasks import EpisodeSize, TaskSource
 from edgemeta_export.bundle_export import export_bundle
 from edgemeta_export.form import GraphForm
@@ -90,6 +90,7 @@ def export_run(
         update=config.inner_update(),
         adapt=adapt,
         example_y=example.support_y,
+        loss=support_loss(statistics),
         algorithm=config.algorithm,
         training=record,
         labels=statistics.labels or None,

@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.func import grad, vmap
 
-from edgemeta.meta.inner.losses import balanced_cross_entropy, class_weights
+from edgemeta.meta.inner.losses import (
+    balanced_cross_entropy,
+    class_weights,
+    shown_cross_entropy,
+)
 
 WAYS = 5
 LABELS = st.lists(st.integers(0, WAYS - 1), min_size=1, max_size=12)
@@ -64,3 +68,31 @@ def test_many_tasks_at_once_are_as_one_by_one(derived: int) -> None:
     function = [balanced_cross_entropy, grad(balanced_cross_entropy), grad(squared)][derived]
     one_by_one = torch.stack([function(*task) for task in zip(output, y, strict=True)])
     torch.testing.assert_close(vmap(function)(output, y), one_by_one)
+
+
+@given(labels=LABELS, cut=st.integers(0, 12))
+def test_classes_that_are_not_shown_take_no_part(labels: list[int], cut: int) -> None:
+    y, output = torch.tensor(labels), logits(len(labels))
+    shown = sorted(set(labels))
+    places = torch.tensor([shown.index(label) for label in labels])
+    want = balanced_cross_entropy(output[:, shown], places)
+    torch.testing.assert_close(shown_cross_entropy(output, y), want)
+    gradient = grad(shown_cross_entropy)(output, y)
+    assert all(
+        gradient[:, k].eq(0).all() == (k not in shown) or len(shown) == 1 for k in range(WAYS)
+    )
+    weights = class_weights(y, WAYS, torch.float64)  # slices know what the whole shows
+    parts = [
+        shown_cross_entropy(output[part], y[part], weights)
+        for part in (slice(cut), slice(cut, None))
+        if len(y[part])
+    ]
+    torch.testing.assert_close(torch.stack(parts).sum(), want)
+
+
+def test_where_all_classes_are_shown_both_losses_are_the_same() -> None:
+    y, output = torch.arange(15) % WAYS, logits(15)
+    assert torch.equal(shown_cross_entropy(output, y), balanced_cross_entropy(output, y))
+    assert not torch.allclose(
+        shown_cross_entropy(output[:3], y[:3]), balanced_cross_entropy(output[:3], y[:3])
+    )

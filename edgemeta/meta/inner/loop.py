@@ -25,12 +25,10 @@ from torch.utils.checkpoint import checkpoint
 
 from edgemeta.errors import UnsupportedModelError
 from edgemeta.meta.inner._kept_tensors import KeptTensors
-from edgemeta.meta.inner.losses import Loss, balanced_cross_entropy
+from edgemeta.meta.inner.losses import BALANCED, OUT_OF_REACH, Loss
 from edgemeta.meta.inner.norms import SupportNorm, with_support_norms
 from edgemeta.meta.inner.shared_head import shared_names
 from edgemeta.meta.inner.updates import SGD, Rates, Update
-
-OUT_OF_REACH = 1e9  # subtracted from a logit: far beyond what exp can see, far from overflow
 
 
 class State(NamedTuple):
@@ -190,7 +188,7 @@ class InnerLoop:
             y: (S,) int64 labels, or (S, *target_shape) targets.
             share: for a slice of a support set, whose results then add up to those of the whole:
                 its share () of the samples, or the whole's `class_weights` if the loss is
-                `balanced_cross_entropy`.
+                one of `BALANCED`.
             create_graph: see `step`.
         """
         return self.gradient_and_output(state, x, y, share, create_graph=create_graph)[:2]
@@ -313,8 +311,8 @@ class InnerLoop:
     def _support_loss(self, output: Tensor, y: Tensor, share: Tensor | None) -> Tensor:
         if share is None:
             return self.loss(output, y)
-        if self.loss is balanced_cross_entropy:
-            return balanced_cross_entropy(output, y, share)
+        if self.loss in BALANCED:
+            return self.loss(output, y, share)  # type: ignore[call-arg]
         return self.loss(output, y) * share
 
     @contextmanager

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 Task = Literal["classification", "regression"]
 Loss = Callable[[Tensor, Tensor], Tensor]
+OUT_OF_REACH = 1e9  # subtracted from a logit: far beyond what exp can see, far from overflow
 
 
 def balanced_cross_entropy(output: Tensor, y: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -33,6 +34,21 @@ def balanced_cross_entropy(output: Tensor, y: Tensor, weights: Tensor | None = N
     return nn.functional.cross_entropy(output, y, weight=weights, reduction="sum")
 
 
+def shown_cross_entropy(output: Tensor, y: Tensor, weights: Tensor | None = None) -> Tensor:
+    """`balanced_cross_entropy` over the classes that a support set shows.
+
+    Where labels keep their meaning, a class without a sample is one that the user did not show, not
+    one that these samples are evidence against. Its logits take no part, so no step pushes them
+    down. Where all classes are shown both losses are the same. Source: Caccia et al. 2022, "New
+    Insights on Reducing Abrupt Representation Change in Online Continual Learning", equation 4.
+
+    The arguments are those of `balanced_cross_entropy`.
+    """
+    weights = class_weights(y, output.shape[-1], output.dtype) if weights is None else weights
+    absent = (weights == 0).to(output.dtype)
+    return balanced_cross_entropy(output - OUT_OF_REACH * absent, y, weights)
+
+
 def class_weights(y: Tensor, ways: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return what one sample of each class counts, (C,): 1 / (its samples * classes with samples).
 
@@ -46,6 +62,9 @@ def class_weights(y: Tensor, ways: int, dtype: torch.dtype = torch.float32) -> T
     here = samples.clamp(max=1)
     return here / (samples.clamp(min=1) * here.sum())
 
+
+BALANCED: tuple[Loss, ...] = (balanced_cross_entropy, shown_cross_entropy)
+"""Losses that take what `class_weights` returns for the whole support set of a slice."""
 
 LOSSES: dict[str, Loss] = {
     "classification": balanced_cross_entropy,

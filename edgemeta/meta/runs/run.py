@@ -27,7 +27,7 @@ from torch import nn
 from edgemeta.bundle import TrainingRecord
 from edgemeta.errors import EdgemetaError, InputError
 from edgemeta.meta.inner.loop import InnerLoop
-from edgemeta.meta.inner.losses import LOSSES
+from edgemeta.meta.inner.losses import LOSSES, Loss, shown_cross_entropy
 from edgemeta.meta.inner.shared_head import rest_rows, shared_names
 from edgemeta.meta.inner.updates import Rates
 from edgemeta.meta.models.foreign import OBJECT
@@ -326,9 +326,14 @@ def resumed_config(run: Run, given: dict[str, Any]) -> TrainConfig:
     return config
 
 
+def support_loss(statistics: DataStatistics) -> Loss:
+    """Return the loss of a run's support sets; labels that keep their meaning may be missing."""
+    return shown_cross_entropy if statistics.labels else LOSSES[statistics.kind]
+
+
 def make_loop(config: TrainConfig, statistics: DataStatistics, model: nn.Module) -> InnerLoop:
     """Return the inner loop of a run around its model."""
-    return InnerLoop(model, LOSSES[statistics.kind], config.adapt, config.inner_update())
+    return InnerLoop(model, support_loss(statistics), config.adapt, config.inner_update())
 
 
 def _write_json(path: Path, record: Any) -> None:
