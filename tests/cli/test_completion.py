@@ -32,7 +32,7 @@ def complete(call: Call, monkeypatch: pytest.MonkeyPatch) -> Call:
 def test_commands(complete: Call) -> None:
     assert complete("").out.split() == [f"plain,{name}" for name in COMMANDS]
     assert complete("in").out.split() == ["plain,inspect"]
-    assert complete("data", "").out.split() == ["plain,check"]
+    assert complete("data", "").out.split() == ["plain,check", "plain,preview"]
 
 
 def test_options(complete: Call) -> None:
