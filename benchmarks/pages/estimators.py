@@ -92,7 +92,9 @@ def page() -> str:
         f"{result['episodes']['test']} episodes. All rows have one threshold, "
         f"{thresholds['familiarity']:.2f}. It was chosen on validation characters so that the "
         "share of known samples that are rejected equals the share of unknown ones that are "
-        "accepted. The area is that under the ROC curve: 1 is perfect, 0.5 is chance.",
+        "accepted. The area is that under the ROC curve: 1 is perfect, 0.5 is chance. "
+        "`edgemeta eval BUNDLE DATA --unknown N` measures your own bundle and data, and prints "
+        "thresholds R for 1 % and 5 % false alarms.",
         "",
         unknown(settings, "familiarity"),
         "",

@@ -156,7 +156,7 @@ def by_shots(entries: Sequence[Mapping[str, Any]], metric: str) -> str:
             mean, ci = (
                 np.array([point[name] for point in points], np.float64) for name in ("mean", "ci95")
             )
-            style: dict[str, Any] = {"lw": 1, "ls": LINES[k % 3]}
+            style: dict[str, Any] = {"lw": 1, "ls": LINES[k % 3], "color": f"C{k}"}
             if k == 0:
                 style = {"lw": 2.5, "color": theme.first}
                 axes.fill_between(places, mean - ci, mean + ci, color=theme.first, alpha=0.25, lw=0)
