@@ -80,7 +80,8 @@ def export_bundle(
             `example_y`: the bundle takes any number.
         inner_lr: inner learning rate, on the mean support loss; or learned rates, for each adapted
             parameter an array whose axis 0 counts steps: see `edgemeta.meta.inner.Rates`.
-        inner_steps: steps that a device takes unless told otherwise.
+        inner_steps: steps that a device takes unless told otherwise; 0 only with `labels`, whose
+            init predicts as it is.
         update: how a step moves the parameters: plain SGD, or with momentum, weight decay or
             clipping, or Adam. What it remembers from step to step begins anew with each adaptation.
         adapt: shell patterns over parameter names: what the inner step updates; "!" in front of
@@ -130,8 +131,12 @@ def export_bundle(
     target = checked_target(Path(out))
     if task not in LOSSES:
         raise InputError("unknown task", got=repr(task), expected=" or ".join(LOSSES))
-    if inner_steps < 1:
-        raise InputError("inner_steps is too small", got=inner_steps, expected="at least 1")
+    least_steps = 0 if labels else 1  # an init that knows its classes may be best as it is
+    if inner_steps < least_steps:
+        raise InputError(
+            "inner_steps is too small", got=inner_steps, expected=f"at least {least_steps}"
+        )
+    recorded_steps = max(inner_steps, 1)  # a step has to be shown right, taken by default or not
     training = _training_record(training)
     model = with_norm_statistics(_copy(model, adapt, norm_statistics), norm_statistics)
     if int8 is not None:
@@ -144,9 +149,11 @@ def export_bundle(
     )
     x, y, ways = example
     named = checked_labels(labels, ways, loop)
-    compiled = _compile(loop, example, rates, inner_steps, form)
+    compiled = _compile(loop, example, rates, recorded_steps, form)
     least, weights = least_support(loop, x), len(compiled.init)
-    selftest = record(loop, task, x, y, steps=inner_steps, lr=rates, least=least, weights=weights)
+    selftest = record(
+        loop, task, x, y, steps=recorded_steps, lr=rates, least=least, weights=weights
+    )
     content = {
         bundle.INIT: compiled.init,
         bundle.SELFTEST: selftest.content,
