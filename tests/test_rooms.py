@@ -15,7 +15,7 @@ PACKAGES = {"edgemeta": ROOT / "edgemeta", "edgemeta_export": ROOT / "export" / 
 ORDER = (
     *("errors", "util", "bundle", "device", "estimators", "data", "tasks", "measure"),
     *("meta.torch_private", "meta.inner", "meta.models", "meta.augment", "meta.runs"),
-    *("meta.outer", "meta.compare", "meta.report"),
+    *("meta.outer", "meta.compare", "meta.recipe", "meta.report"),
     *("meta", "meta.api", "edgemeta_export", "cli", "__main__"),
 )
 

@@ -11,9 +11,9 @@ from edgemeta.cli._data_options import by_option, file_options
 from edgemeta.cli._options import json_option, say_json
 from edgemeta.data.options import Unit
 from edgemeta.errors import InputError
-from edgemeta.meta.api import with_ready_data
 from edgemeta.meta.models.bodies import READY
 from edgemeta.meta.models.neck import Neck
+from edgemeta.meta.runs.reading import with_ready_data
 from edgemeta.meta.runs.run import Run, open_run_tasks
 from edgemeta.tasks import DataOptions, open_tasks
 from edgemeta_export import GraphForm, export_body, export_run

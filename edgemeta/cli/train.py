@@ -13,9 +13,9 @@ from click.shell_completion import CompletionItem
 
 from edgemeta.cli._data_options import TasksName, data_options
 from edgemeta.cli._options import json_option, listed, say_json
+from edgemeta.cli._table import table
 from edgemeta.data.options import UNITS, DataOptions
 from edgemeta.errors import InputError
-from edgemeta.meta.api import with_ready_data
 from edgemeta.meta.augment.table import NAMES
 from edgemeta.meta.inner.norms import NORM_STATISTICS
 from edgemeta.meta.inner.rates import RATES
@@ -25,6 +25,7 @@ from edgemeta.meta.models.networks import MODELS
 from edgemeta.meta.models.parts import HEADS, NORMS, POOLS
 from edgemeta.meta.outer.ranks import Ranks
 from edgemeta.meta.outer.trainer import Trainer
+from edgemeta.meta.recipe import Recipe, asks_for_recipe
 from edgemeta.meta.runs.algorithms import (
     INNER_UPDATES,
     OBJECTIVES,
@@ -39,9 +40,11 @@ from edgemeta.meta.runs.config import (
     CACHES,
     DEVICES,
     PRECISIONS,
+    RECIPES,
     TrainConfig,
     read_toml,
 )
+from edgemeta.meta.runs.reading import with_ready_data
 from edgemeta.meta.runs.run import Run, resumed_config
 from edgemeta.tasks.fixed_labels import LABELS
 from edgemeta.tasks.opening import EXPECTED
@@ -110,6 +113,13 @@ def _widths(
     help="The run's directory.",
 )
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
+@_option(
+    "recipe",
+    "auto: pre-trains, meta-trains, and chooses on validation tasks what adapts; none: trains "
+    "once, by the options. By default auto, or none where an option is given that auto chooses.",
+    type=click.Choice(RECIPES),
+)
+@_option("minutes", "recipe auto: about how long to train.", type=click.FloatRange(min=0.1))
 @_option("root", "The place of the data, for TASKS given by name.")
 @_option("by", "Your own data: what is new at test time.", type=click.Choice(UNITS))
 @_option("split_seed", "Your own data: decides the parts that the data does not name.")
@@ -271,47 +281,67 @@ def train(
     data: an .npz, a .csv, a folder of images or recordings. The last options say how to read it.
     The init with the best validation is kept, and is evaluated once on the test part at the end.
 
+    Without further options the recipe decides how to train (see --recipe). It takes about half an
+    hour (--minutes), and tells what it compared. An option of a training by hand, such as
+    --algorithm or --iterations, turns it off.
+
     \b
     Example:
+      edgemeta train recordings --by subject --out runs/words
       edgemeta train glyphs --out runs/glyphs --iterations 2000
     """
     chosen = {"tasks": tasks, "data": data if data != DataOptions() else None} | options
     given = {name: value for name, value in chosen.items() if value not in (None, ())}
-    if resume or Ranks.restarted():
-        settings = resumed_config(Run(out), given)
-        if begun := [name for name in (settings.model, settings.tasks) if OBJECT.fullmatch(name)]:
-            raise InputError(
-                f"{out} was begun with objects in Python",
-                got=", ".join(begun),
-                hint=f"continue there: meta_train(model, source, out={str(out)!r}, resume=True)",
-            )
-    else:
-        given = (read_toml(config) if config else {}) | given
-        if "tasks" not in given:
-            raise InputError("no TASKS given", expected=EXPECTED)
-        settings = TrainConfig.of(**with_ready_data(given))
-    trainer = Trainer(settings, out, resume=resume or Ranks.restarted())
+    training = _begun(out, given, config, resume or Ranks.restarted())
     # What schedulers and containers send first; like Ctrl-C, it loses nothing.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        result = trainer.train()
+        result = training.train()
     except KeyboardInterrupt:
         click.echo(
-            f"stopped at outer step {trainer.iteration}; "
-            f"continue with `edgemeta train --resume --out {out}`",
-            err=True,
+            f"{training.stopped()}; continue with `edgemeta train --resume --out {out}`", err=True
         )
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
-        trainer.ranks.close()
+        training.close()
     if result is None:
         return
     if as_json:
         say_json({"run": str(out), **result})
         return
-    click.echo(
+    if isinstance(training, Recipe):
+        click.echo(table(**training.record["table"]) + "\n")
+    click.echo(_said(result, out))
+
+
+def _begun(out: Path, given: dict[str, Any], config: Path | None, resume: bool) -> Trainer | Recipe:
+    """Return the training that the options ask for, new or resumed."""
+    if not resume:
+        given = (read_toml(config) if config else {}) | given
+        if "tasks" not in given:
+            raise InputError("no TASKS given", expected=EXPECTED)
+    if Recipe.began(out) if resume else asks_for_recipe(given):
+        return Recipe(out, given, resume=resume, say=lambda line: click.echo(line, err=True))
+    given.pop("recipe", None)
+    if not resume:
+        return Trainer(TrainConfig.of(**with_ready_data(given)), out)
+    settings = resumed_config(Run(out), given)
+    if begun := [name for name in (settings.model, settings.tasks) if OBJECT.fullmatch(name)]:
+        raise InputError(
+            f"{out} was begun with objects in Python",
+            got=", ".join(begun),
+            hint=f"continue there: meta_train(model, source, out={str(out)!r}, resume=True)",
+        )
+    return Trainer(settings, out, resume=True)
+
+
+def _said(result: dict[str, Any], out: Path) -> str:
+    """Return what a training came to, in one line."""
+    steps = f"{result['iterations']} outer steps: {result['best_iteration']}"
+    if result["mean"] is None:
+        return f"not tested ({result['statistics']}, best of {steps}). Run: {out}"
+    return (
         f"{result['metric']} {result['mean']:.4f} ± {result['ci95']:.4f} on {result['episodes']} "
-        f"{result['split']} episodes ({result['statistics']}, best of {result['iterations']} "
-        f"outer steps: {result['best_iteration']}). Run: {out}"
+        f"{result['split']} episodes ({result['statistics']}, best of {steps}). Run: {out}"
     )

@@ -8,15 +8,15 @@ from typing import Any
 
 from torch import nn
 
-from edgemeta.data.layouts import recognise
 from edgemeta.errors import InputError
-from edgemeta.meta.models.bodies import READY, reading_for
-from edgemeta.meta.models.foreign import OBJECT, object_name
+from edgemeta.meta.models.foreign import object_name
 from edgemeta.meta.outer.trainer import Trainer
-from edgemeta.meta.runs.config import AS_IT_IS, TrainConfig
+from edgemeta.meta.recipe import Recipe
+from edgemeta.meta.runs.config import TrainConfig
+from edgemeta.meta.runs.reading import with_ready_data
 from edgemeta.meta.runs.run import Run, resumed_config
 from edgemeta.tasks import TaskSource
-from edgemeta.tasks.opening import FIXED_NAMES, NAMES
+from edgemeta.tasks.opening import FIXED_NAMES
 
 
 def meta_train(
@@ -39,7 +39,8 @@ def meta_train(
         resume: continue the run that is there, with the same model, source and choices.
         **choices: fields of `edgemeta.meta.runs.TrainConfig`, such as `adapt` (what adapts on
             the device), `trained` (what meta-training moves; all parameters that require a
-            gradient), `inner_lr`, `iterations`.
+            gradient), `inner_lr`, `iterations`; with recipe="auto" those that
+            `edgemeta.meta.recipe` leaves open, such as `minutes`, `by` and `labels`.
 
     Returns:
         The run, which holds the model and the source for as long as this process lives. Another
@@ -82,6 +83,16 @@ def meta_train(
         choices["tasks"] = f"<{Path(source.name).name}>"
     else:
         choices["tasks"] = source.name
+    if choices.get("recipe") == "auto":
+        if model is not None and not isinstance(model, str):
+            raise InputError(
+                "the recipe trains networks of edgemeta's own, or a body",
+                got=choices["model"],
+                hint='leave out recipe="auto", or the model',
+            )
+        recipe = Recipe(Path(out), choices, source=given_source, resume=resume)
+        recipe.train()
+        return recipe.run
     choices = with_ready_data(choices)
     run = Run(Path(out), model=given_model, source=given_source)
     config = resumed_config(run, choices) if resume else TrainConfig.of(**choices)
@@ -89,18 +100,3 @@ def meta_train(
     trainer.train()
     run.source = trainer.tasks
     return run
-
-
-def with_ready_data(choices: dict[str, Any]) -> dict[str, Any]:
-    """Return choices that read files as a ready body wants them, unless they say otherwise.
-
-    Args:
-        choices: of a training; with a `body`, `data` is completed by what the body needs and the
-            layout of `tasks` knows.
-    """
-    body, tasks, root = choices.get("body", ""), choices.get("tasks"), choices.get("root")
-    if body not in READY or tasks is None or tasks in NAMES or OBJECT.fullmatch(tasks):
-        return choices
-    data = choices.get("data", AS_IT_IS)
-    layout = recognise(tasks, Path(root) if root else None, data)
-    return choices | {"data": reading_for(body, data, layout.options if layout else ())}

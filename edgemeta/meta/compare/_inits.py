@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 
@@ -48,7 +49,10 @@ def find_inits(
             )
         return {"pretrained": trained, "random": random}
     inits: dict[Init, Trained] = {"meta-learned": trained, "random": random}
-    if isinstance(trained.model, FewShotModel):
+    if config.recipe == "auto" and config.start:  # which begins with the best pre-training
+        own = Run(run.recipe_folder / Path(config.start).name, model=run.model, source=source)
+        inits["pretrained"] = own.best()
+    elif isinstance(trained.model, FewShotModel):
         supervised = supervised_config(config, statistics.kind, pretrain_iterations)
         own = Run(run.pretrained_path, model=run.model, source=source)
         inits["pretrained"] = supervised_baseline(supervised, own)

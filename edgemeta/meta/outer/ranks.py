@@ -31,7 +31,7 @@ class Ranks:
 
     def __init__(self, device: torch.device = CPU) -> None:
         self.rank = int(os.environ.get("RANK", "0"))
-        self.count = int(os.environ.get("WORLD_SIZE", "1"))
+        self.count = _processes()
         if self.count > 1 and not distributed.is_initialized():
             store, rank, count = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
             # The store outlives a restart: under the same keys, gloo would find dead addresses.
@@ -41,6 +41,11 @@ class Ranks:
             own = device.type == "cuda" and here <= torch.cuda.device_count()
             backend = "nccl" if own else "gloo"
             distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
+
+    @staticmethod
+    def alone() -> bool:
+        """Whether this process trains by itself."""
+        return _processes() == 1
 
     @staticmethod
     def restarted() -> bool:
@@ -80,3 +85,7 @@ class Ranks:
         """End the exchange with the others."""
         if self.count > 1 and distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+def _processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from edgemeta.bundle import TrainingResult
 from edgemeta.errors import InputError, TrainingError
 from edgemeta.measure.evaluate import Evaluation, evaluate
 from edgemeta.meta.augment.augmentation import AUGMENT_STREAM, make_augmentation
@@ -31,13 +30,14 @@ from edgemeta.meta.outer._tensorboard import TensorBoard
 from edgemeta.meta.outer.ranks import Ranks
 from edgemeta.meta.outer.work import begin, fit_neck
 from edgemeta.meta.runs.adapter import TorchAdapter, run_adapter
-from edgemeta.meta.runs.building import head_ways, load_weights, state_of
+from edgemeta.meta.runs.building import load_weights, state_of
 from edgemeta.meta.runs.checkpoint import Checkpoint
 from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.meta.runs.curve import draw_curve
 from edgemeta.meta.runs.data_statistics import data_statistics
 from edgemeta.meta.runs.devices import choose_device, prepare_gpu
 from edgemeta.meta.runs.labelling import settled
+from edgemeta.meta.runs.results import training_result
 from edgemeta.meta.runs.run import Run, open_run_tasks
 from edgemeta.meta.runs.seeding import OwnRandomness
 from edgemeta.tasks import EpisodeSize, Split, TaskSource
@@ -260,12 +260,24 @@ class Trainer:
             self.batches.close()
         return self._finish() if self.ranks.first else None
 
+    def close(self) -> None:
+        """End the threads and processes that outer steps began, and the exchange with others."""
+        self.engine.close()
+        self.batches.close()
+        self.ranks.close()
+
+    def stopped(self) -> str:
+        """Return how far it has come, for people."""
+        return f"stopped at outer step {self.iteration}"
+
     def outer_step(self) -> float:
         """Take one outer step over `meta_batch` tasks.
 
         Returns:
             The mean loss before the step.
         """
+        if self.plan is None:
+            self._choose_plan()
         set_lr(self.optimizer, scheduled_lr(self.config, self.iteration))
         self.optimizer.zero_grad()
         with self.randomness:
@@ -377,24 +389,10 @@ class Trainer:
     def _finish(self) -> dict[str, Any]:
         best = Checkpoint.from_file(self.run.checkpoint_path("best"))
         self._load(best)
-        found = self.evaluate("test", self.config.test_episodes)
-        result = TrainingResult(
-            tasks=self.config.tasks,
-            split="test",
-            metric=found.metric,
-            mean=found.mean,
-            ci95=found.ci95,
-            episodes=found.episodes,
-            ways=head_ways(self.config, self.statistics),
-            shots=self.config.shots,
-            inner_steps=self.config.inner_steps,
-            statistics="inductive" if self.config.inductive else "transductive",
-            iterations=self.iteration,
-            best_iteration=best.best_iteration,
-            validation=best.validation,
-            preprocessing=self.source.preprocessing,
-        )
-        record = asdict(result)
+        episodes = self.config.test_episodes
+        found = self.evaluate("test", episodes) if episodes else None
+        preprocessing = self.source.preprocessing
+        record = training_result(self.config, best, self.iteration, preprocessing, found)
         self.run.write_result(record)
         return record
 

@@ -11,6 +11,29 @@ from edgemeta.meta.report._markup import estimate, figure, paragraph, section, t
 from edgemeta.meta.runs.run import Run
 
 
+def recipe(run: Run) -> str:
+    """Return the section on what the recipe compared; "" for a run that was trained by hand."""
+    record = run.recipe()
+    if record is None or "table" not in record:
+        return ""
+    shots = " and ".join(f"{count}" for count in record["shots"])
+    return section(
+        "How it was chosen",
+        *(paragraph(note) for note in record["notes"]),
+        table(
+            f"Accuracy on {record['episodes']} validation tasks for each number of shots; for each "
+            "init and what adapts of it, the best steps, rate and neck",
+            record["table"]["header"],
+            record["table"]["rows"],
+        ),
+        paragraph(
+            f"Chosen: {record['what']}. Of all within one standard error of the best mean over "
+            f"{shots} shots, it costs the least on a device. Mflop: products of one adaptation "
+            "to one sample per class, and of one prediction."
+        ),
+    )
+
+
 def baselines(run: Run) -> str:
     """Return the section on the baselines; empty figures where nobody has compared."""
     record = run.baselines()

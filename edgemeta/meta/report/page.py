@@ -104,6 +104,7 @@ def make_page(
                 _steps(subject),
                 _errors(subject),
                 _shown(subject),
+                compared.recipe(run),
                 compared.baselines(run),
                 compared.evaluations(run),
             )

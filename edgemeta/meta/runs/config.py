@@ -46,12 +46,16 @@ from edgemeta.util.strict_json import MAX_INTEGER
 ALGORITHMS = tuple(PRESETS)
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "tf32", "bf16")
+Recipe = Literal["auto", "none"]
+RECIPES: tuple[Recipe, ...] = get_args(Recipe)
 Cache = Literal["auto", "off"]
 CACHES: tuple[Cache, ...] = get_args(Cache)
 
 
 AS_IT_IS = DataOptions()
-_MAY_BE_ZERO = ("seed", "split_seed", "inner_steps", "patience", "threads", "chunk", "ways")
+_MAY_BE_ZERO = (
+    *("seed", "split_seed", "test_episodes", "inner_steps", "patience", "threads", "chunk", "ways"),
+)
 # One step from a head of zeros behind a cosine neck is the nearest class mean.
 WITH_BODY: dict[str, Any] = {
     "adapt": HEAD,
@@ -69,6 +73,8 @@ class TrainConfig:
 
     Attributes:
         tasks: a task source, as `edgemeta.tasks.open_tasks` spells it.
+        recipe: "auto" where `edgemeta.meta.recipe` made the choices below, on validation tasks.
+        minutes: that the recipe had, about.
         root: where its data lie; "" for embedded sources.
         by: what is new at test time: "class", "subject" or "both".
         split_seed: decides which classes or people are held out, where the data leaves it open.
@@ -129,7 +135,7 @@ class TrainConfig:
         validate_every: outer steps between validations; each also writes a checkpoint.
         patience: validations without a better one after which training stops; 0 for never.
         validation_episodes: tasks per validation.
-        test_episodes: tasks on which the best checkpoint is evaluated at the end.
+        test_episodes: tasks on which the best checkpoint is evaluated at the end; 0 for none.
         evaluation_queries: query samples per class (regression: in all) in validation and test.
         seed: of the weights and the episodes. Which classes are held out does not depend on it, but
             on `split_seed`, so that an evaluation never meets a class of the training.
@@ -146,6 +152,8 @@ class TrainConfig:
     """
 
     tasks: str
+    recipe: Recipe = "none"
+    minutes: float = 30.0
     root: str = ""
     by: Unit = "class"
     split_seed: int = 0
@@ -225,6 +233,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name, allowed in (
+            ("recipe", RECIPES),
             ("algorithm", ALGORITHMS),
             ("order", ORDERS),
             ("rates", RATES),

@@ -8,6 +8,7 @@
 | curve.png | outer loss and validation over the outer steps |
 | example.npz | one meta-training episode: the example that export compiles and records |
 | tensorboard/ | the metrics once more, where TensorBoard is installed |
+| recipe.json, recipe/ | what `--recipe auto` compared and chose, and the runs of the candidates |
 | result.json | what the best checkpoint reached on the test part |
 | evaluations.json | what `edgemeta eval` found, also on other tasks |
 | baselines.json, baselines/pretrained | what `edgemeta baselines` found, and the run it trained |
@@ -62,6 +63,8 @@ class Run:
         self.curve_path = path / "curve.png"
         self.result_path = path / "result.json"
         self.example_path = path / "example.npz"
+        self.recipe_path = path / "recipe.json"
+        self.recipe_folder = path / "recipe"
         self.evaluations_path = path / "evaluations.json"
         self.tensorboard_path = path / "tensorboard"
         self.baselines_path = path / "baselines.json"
@@ -77,7 +80,7 @@ class Run:
         Raises:
             InputError: the directory holds a run already, or something else.
         """
-        if self.config_path.exists():
+        if self.config_path.exists() or self.recipe_path.exists():
             raise InputError(
                 f"{self.path} holds a run already",
                 hint="continue it with --resume, or name another --out",
@@ -85,16 +88,21 @@ class Run:
         if self.path.is_dir() and any(self.path.iterdir()):
             raise InputError(f"{self.path} is not empty and no run", hint="name another --out")
 
-    def create(self, config: TrainConfig) -> None:
+    def create(self, config: TrainConfig, *, cooked: bool = False) -> None:
         """Make the directory and write the config.
+
+        Args:
+            config: of the run.
+            cooked: whether the recipe has begun the directory, and writes its winner into it.
 
         Raises:
             InputError: see `check_free`.
             EdgemetaError: it cannot be written.
         """
-        self.check_free()
+        if not cooked:
+            self.check_free()
         try:
-            (self.path / "checkpoints").mkdir(parents=True)
+            (self.path / "checkpoints").mkdir(parents=True, exist_ok=cooked)
         except OSError as error:
             raise EdgemetaError(f"cannot make {self.path}", got=error.strerror) from error
         config.write(self.config_path)
@@ -164,6 +172,21 @@ class Run:
         record: dict[str, Any] | None = _read_json(self.baselines_path, hint)
         return record
 
+    def write_recipe(self, record: dict[str, Any]) -> None:
+        """Write what `edgemeta.meta.recipe` compared, and what it chose."""
+        _write_json(self.recipe_path, record)
+
+    def recipe(self) -> dict[str, Any] | None:
+        """Return what `write_recipe` wrote; None for a run that was trained by hand.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        record: dict[str, Any] | None = _read_json(
+            self.recipe_path, "train anew: name another --out"
+        )
+        return record
+
     def note_evaluation(self, setting: dict[str, Any], found: dict[str, Any]) -> None:
         """Keep what an evaluation found, in place of an earlier one with the same setting."""
         others = [entry for entry in self.evaluations() if entry["setting"] != setting]
@@ -208,6 +231,8 @@ class Run:
         for name in ("tasks", "start", "teacher", "body"):
             config[name] = Path(config[name]).name
         del config["root"]
+        if (recipe := self.recipe()) is not None:
+            config["compared"] = {name: recipe[name] for name in ("what", "notes", "table")}
         if config["body"]:
             best = Checkpoint.from_file(self.checkpoint_path("best"))
             config["body_sha256"] = best.body_sha256

@@ -1,0 +1,410 @@
+"""Trains what the data ask for: candidates, compared on validation tasks; the winner is the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from tqdm import tqdm
+
+from edgemeta.errors import InputError
+from edgemeta.measure.evaluate import evaluate
+from edgemeta.meta.models.features import FeatureCache
+from edgemeta.meta.models.foreign import is_foreign
+from edgemeta.meta.outer.ranks import Ranks
+from edgemeta.meta.outer.trainer import Trainer
+from edgemeta.meta.recipe import _adapting as adapting
+from edgemeta.meta.recipe import _candidates as candidates
+from edgemeta.meta.recipe._budget import seconds_per_step, steps_within
+from edgemeta.meta.recipe._candidates import Candidate
+from edgemeta.meta.recipe._size import fitting_size, shots_to_compare
+from edgemeta.meta.recipe.choosing import Scored, cheapest
+from edgemeta.meta.recipe.table import compared_rows
+from edgemeta.meta.runs.building import state_of, trained_names
+from edgemeta.meta.runs.checkpoint import Checkpoint
+from edgemeta.meta.runs.config import AS_IT_IS, TrainConfig, read_toml
+from edgemeta.meta.runs.curve import draw_curve
+from edgemeta.meta.runs.reading import with_ready_data
+from edgemeta.meta.runs.results import training_result
+from edgemeta.meta.runs.run import Run, open_run_tasks
+from edgemeta.tasks import EpisodeSize, TaskSource
+from edgemeta.tasks.classes import ClassSource
+from edgemeta.tasks.fixed_labels import may_be_fixed, with_fixed_labels
+from edgemeta.tasks.kinds import data_kind
+from edgemeta.tasks.source import SPLITS
+from edgemeta.util.files import write_atomically
+
+CHOSEN_BY_USERS = (
+    *("tasks", "root", "by", "data", "split_seed", "labels", "augment", "more_classes"),
+    *("model", "body", "width", "pool", "norm", "hidden", "ways", "shots", "evaluation_queries"),
+    *("test_episodes", "seed", "device", "threads", "cache", "precision", "minutes", "recipe"),
+)
+"""Fields of `TrainConfig` that leave the recipe to choose; all others are a training by hand."""
+
+PRETRAINING_SHARE, META_SHARE = 0.6, 0.15  # of the minutes; the rest goes into validation
+MOST_PRETRAINING, MOST_META = 4000, 800  # outer steps, however many minutes there are
+BODY_STEPS = 200  # of a neck behind a frozen body, whose features are computed once
+LEAST_EPISODES, MOST_EPISODES, EPISODES_A_MINUTE = 30, 150, 5
+"""Validation tasks that a choice is made on, for each number of shots."""
+FEW_CLASSES = 20
+"""With fewer training classes, what tells these apart says little about others (docs/recipe.md)."""
+
+
+def by_hand(given: Iterable[str]) -> list[str]:
+    """Return those of the names of given options that are choices of a training by hand."""
+    return [name for name in given if name not in CHOSEN_BY_USERS]
+
+
+def asks_for_recipe(given: Mapping[str, Any]) -> bool:
+    """Whether options of a user leave a training to the recipe.
+
+    They do where they say so; and where they say nothing of it, unless they choose something of a
+    training by hand, or name what the recipe is not for: regression, or a foreign network. Nor
+    does it train in several processes.
+
+    Args:
+        given: fields of `TrainConfig`.
+    """
+    if "recipe" in given:
+        return bool(given["recipe"] == "auto")
+    data = given.get("data", AS_IT_IS)
+    regression = given["tasks"] == "sinusoid" or data.task is not None
+    foreign = is_foreign(given.get("model", ""))
+    return Ranks.alone() and not (by_hand(given) or regression or foreign)
+
+
+class Recipe:
+    """One run of the recipe, in the directory of the run that it makes.
+
+    Args:
+        path: of the run.
+        given: options of the user, fields of `TrainConfig`: some of `CHOSEN_BY_USERS`.
+        source: of the tasks, where they are an object of Python.
+        resume: go on with what is there.
+        say: is told what happens, in lines for people.
+
+    Raises:
+        InputError: the tasks cannot be opened or are no classification, an option is the recipe's
+            to choose, or the directory is taken.
+
+    Example:
+        result = Recipe(Path("runs/mine"), {"tasks": "recordings"}).train()
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        given: dict[str, Any],
+        *,
+        source: TaskSource | None = None,
+        resume: bool = False,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        given = with_ready_data(given)
+        self.run = Run(path, source=source)
+        self.folder = self.run.recipe_folder
+        self._given_path = self.folder / "given.toml"
+        self._say = say
+        if odd := by_hand(list(given)):
+            raise InputError(
+                "the recipe chooses these itself",
+                got=", ".join(odd),
+                hint="leave them out, or train by hand with --recipe none",
+            )
+        if not Ranks.alone():
+            raise InputError(
+                "the recipe trains in one process",
+                hint="start it without torchrun, or train by hand: --recipe none",
+            )
+        if resume:
+            given = self._resumed(given)
+        else:
+            self.run.check_free()
+        self.given = {n: v for n, v in given.items() if n != "recipe"}
+        self._given_source = source
+        config = TrainConfig(**self.given)
+        source = source or open_run_tasks(config)
+        if not isinstance(source, ClassSource):
+            raise InputError(
+                "the recipe is for classification",
+                got=f"{source.name}: {source.kind}",
+                hint="train by hand: --recipe none",
+            )
+        self.kind = data_kind(source)
+        self.source: ClassSource = source
+        self.base = self._base(config)
+        if self._is_fixed:
+            self.source = with_fixed_labels(source)
+        self._sources = {config.data: self.source}
+        self.shots = shots_to_compare(source, self.base)
+        self.minutes = config.minutes
+        self.record: dict[str, Any] = (self.run.recipe() if resume else None) or {
+            "minutes": self.minutes,
+            "kind": self.kind,
+            "labels": self.base["labels"],
+            "shots": list(self.shots),
+            "episodes": int(
+                min(max(EPISODES_A_MINUTE * self.minutes, LEAST_EPISODES), MOST_EPISODES)
+            ),
+            "notes": self._notes(),
+            "plan": {},
+            "compared": [],
+        }
+
+    @staticmethod
+    def began(path: Path) -> bool:
+        """Whether a directory holds a run of the recipe, finished or not."""
+        return (path / "recipe" / "given.toml").is_file()
+
+    def train(self) -> dict[str, Any]:
+        """Train the candidates, choose, and test what was chosen.
+
+        Interrupting it (KeyboardInterrupt) loses nothing: `resume` goes on.
+
+        Returns:
+            The result, as written to result.json.
+
+        Raises:
+            TrainingError: a loss is not finite.
+        """
+        if (result := self.run.result()) is not None:
+            return result
+        if not self._given_path.exists():
+            self._begin()
+        for note in self.record["notes"]:
+            self._say(f"note: {note}")
+        inits = self._bodies()
+        for candidate in inits:
+            self.record["plan"].setdefault(candidate.name, BODY_STEPS)
+            self._train(candidate)
+        if not self.base.get("body"):
+            inits += self._from_scratch()
+        chosen = cheapest([scored for each in inits for scored in self._measure(each)])
+        return self._finish(next(c for c in inits if c.name == chosen.init), chosen)
+
+    def _from_scratch(self) -> list[Candidate]:
+        """Train networks of ours; return the best pre-training, and what comes after it."""
+        starts = candidates.pretrainings(self.base, self.source)
+        self._plan(starts)
+        for candidate in starts:
+            self._train(candidate)
+        start = self._best_start(starts)
+        later = self._meta_training(start)
+        self._train(later)
+        return [start, later]
+
+    def stopped(self) -> str:
+        """Return how far it has come, for people."""
+        done = sum(Run(self.folder / name).result() is not None for name in self.record["plan"])
+        return f"stopped with {done} candidates trained"
+
+    def close(self) -> None:
+        """Do nothing: what candidates began has ended with their training."""
+
+    def _resumed(self, given: dict[str, Any]) -> dict[str, Any]:
+        before = read_toml(self._given_path)
+        defaults = {field.name: field.default for field in fields(TrainConfig)}
+        for name, value in given.items():
+            if name != "recipe" and before.get(name, defaults[name]) != value:
+                raise InputError(
+                    f"--{name.replace('_', '-')} differs from the run's",
+                    got=value,
+                    expected=before.get(name, "not given"),
+                    hint="a resumed run keeps its options; start another with --out",
+                )
+        return before
+
+    def _base(self, config: TrainConfig) -> dict[str, Any]:
+        """Return the options of all candidates."""
+        fixed = self.given.get("labels", "auto") == "fixed" or (
+            self.given.get("labels", "auto") == "auto"
+            and not config.body
+            and may_be_fixed(self.source)
+        )
+        network = {} if config.body else candidates.network_for(self.kind, self.source.input_shape)
+        own = {n: v for n, v in self.given.items() if n not in ("minutes", "labels")}
+        labels = candidates.FIXED if fixed else candidates.SHUFFLED
+        every = {"ways": len(self.source.classes("train"))} if fixed else {}
+        size = fitting_size(self.source, every | self.given)
+        # Of all candidates only the winner meets the test part.
+        return {**network, **labels, **size, **own, "test_episodes": 0}
+
+    def _begin(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        plain = TrainConfig(**self.given).record()
+        told = {name: plain[name] for name in self.given}
+        write_atomically(self._given_path, tomli_w.dumps(told).encode())
+
+    def _notes(self) -> list[str]:
+        """Return what a user should know of the data before they wait."""
+        count = len(self.source.classes("train"))
+        if self._is_fixed or count >= FEW_CLASSES or self.base.get("body"):
+            return []
+        body = candidates.BODIES.get(self.kind)
+        help_ = f"a pre-trained body (--body {body}) or " if body else ""
+        return [
+            f"{count} training classes are few: what tells them apart says little about new ones. "
+            f"What helps: {help_}recordings, pictures or samples of more classes, even unrelated"
+        ]
+
+    def _bodies(self) -> list[Candidate]:
+        """Return what is made of a ready body, where one is named or installed for such data."""
+        if name := self.base.get("body"):
+            return candidates.with_body(name, self.base)
+        name = candidates.installed_body(self.kind)
+        own = {"model", "norm", "pool", "width", "hidden"} & self.given.keys()
+        if name is None or own or self._given_source is not None or self._is_fixed:
+            return []
+        read = with_ready_data(self.given | {"body": name})
+        if read.get("data") == self.given.get("data"):  # arrays, which nobody can read otherwise
+            return []
+        return candidates.with_body(name, self.base | {"data": read["data"]})
+
+    def _plan(self, starts: Sequence[Candidate]) -> None:
+        """Decide how many outer steps each pre-training takes, and say so."""
+        plan = self.record["plan"]
+        if starts[0].name not in plan:
+            per_step = seconds_per_step(starts[-1].config, self._given_source)
+            seconds = 60 * self.minutes * PRETRAINING_SHARE / len(starts)
+            steps = steps_within(seconds, per_step, MOST_PRETRAINING)
+            plan |= {candidate.name: steps for candidate in starts}
+            self._keep()
+        steps = plan[starts[0].name]
+        self._say(
+            f"within {self.minutes:g} minutes: {len(starts)} pre-trainings of {steps} steps, "
+            "meta-training from the best, then a choice of what adapts"
+        )
+
+    def _train(self, candidate: Candidate) -> None:
+        """Train a candidate to its end, from where it is."""
+        run = Run(self.folder / candidate.name, source=self._given_source)
+        if run.result() is not None:
+            return
+        steps = self.record["plan"][candidate.name]
+        config = replace(candidate.config, iterations=steps, validate_every=max(steps // 6, 1))
+        self._say(f"{candidate.what}: {steps} outer steps")
+        there = run.config_path.exists()
+        Trainer(config, run.path, resume=there, source=self._given_source).train()
+
+    def _best_start(self, starts: Sequence[Candidate]) -> Candidate:
+        """Return the pre-training whose features are the best, measured in the cheapest way."""
+        found = [s for c in starts for s in self._measure(c, adapting.cheapest_ways(c.config))]
+        names = {candidate.name: candidate for candidate in starts}
+        return names[max(found, key=lambda each: each.mean).init]
+
+    def _meta_training(self, start: Candidate) -> Candidate:
+        """Return the meta-training from a pre-training, with the steps that fit into the time."""
+        parts = [self.source.pools(split) for split in SPLITS]  # validation has as many ways
+        most = min(max(len(pool.classes) for pool in pools) for pools in parts)
+        ways = self.base["ways"]
+        choices: dict[str, Any] = {}
+        if self._is_fixed:
+            moving = [s for s in self._measure(start) if s.adapts != adapting.NOTHING]
+            choices = cheapest(moving).choices
+        else:
+            ways = max(ways, min(candidates.MOST_WAYS, most))
+        path = self.folder / start.name
+        candidate = candidates.meta_training(start, path, ways, choices)
+        plan = self.record["plan"]
+        if candidate.name not in plan:
+            per_step = seconds_per_step(candidate.config, self._given_source)
+            plan[candidate.name] = steps_within(60 * self.minutes * META_SHARE, per_step, MOST_META)
+            self._keep()
+        return candidate
+
+    def _measure(
+        self, candidate: Candidate, ways: Sequence[adapting.Way] | None = None
+    ) -> list[Scored]:
+        """Measure ways to adapt a candidate, those that are not in the record yet."""
+        wanted = list(adapting.ways_of(candidate.config) if ways is None else ways)
+        known = [Scored.of(entry) for entry in self.record["compared"]]
+        mine = [each for each in known if each.init == candidate.name]
+        missing = [way for way in wanted if not any(way.made(each.choices) for each in mine)]
+        run = Run(self.folder / candidate.name, source=self._given_source)
+        source = self._source_of(candidate)
+        episodes = self.record["episodes"]
+        total = len(missing) * len(self.shots) * episodes
+        with tqdm(total=total, unit="task", disable=None if total else True) as progress:
+            for way in missing:
+                progress.set_description(f"{candidate.name}, {way.adapts}")
+                measured = adapting.measure_way(
+                    candidate.name,
+                    way,
+                    run,
+                    source,
+                    self.shots,
+                    episodes,
+                    self.base["ways"],
+                    partial(_tick, progress),
+                )
+                mine += measured
+                self.record["compared"] += [each.record() for each in measured]
+                self._keep()
+        return [each for each in mine if any(way.made(each.choices) for way in wanted)]
+
+    def _finish(self, candidate: Candidate, chosen: Scored) -> dict[str, Any]:
+        """Write the run that the winner makes, and test it: once, and nothing else is tested."""
+        theirs = Run(self.folder / candidate.name, source=self._given_source)
+        source = self._source_of(candidate)
+        config = replace(
+            theirs.config(),
+            **chosen.choices,
+            **{n: self.base[n] for n in ("ways", "queries")},
+            test_episodes=self.given.get("test_episodes", TrainConfig.test_episodes),
+            recipe="auto",
+            minutes=self.minutes,
+        )
+        adapter, model = adapting.adapting(theirs, config, FeatureCache(source))
+        before = Checkpoint.from_file(theirs.checkpoint_path("best"))
+        kept = replace(before, model=state_of(model, trained_names(model, config.trained)))
+        self.record |= {"chosen": chosen.record(), "what": candidate.what}
+        header, rows = compared_rows(self.record)
+        self.record["table"] = {"header": header, "rows": rows}
+        self._keep()
+        self.run.create(config, cooked=True)
+        self.run.rewind_metrics(-1)
+        self.run.save_example(theirs.example())
+        for line in theirs.metrics():
+            self.run.log(line)
+        draw_curve(self.run.metrics(), self.run.curve_path)
+        for which in ("best", "last"):
+            self.run.save(kept, which)
+        size = EpisodeSize(config.ways, config.shots, config.evaluation_queries)
+        here, shown = adapter.on_features(source, size, config.test_episodes)
+        with tqdm(total=config.test_episodes, unit="task", desc="test", disable=None) as progress:
+            found = evaluate(
+                here,
+                shown,
+                size,
+                episodes=config.test_episodes,
+                seed=0,
+                tick=partial(_tick, progress),
+            )
+        steps = sum(self.record["plan"].values())
+        result = training_result(config, kept, steps, source.preprocessing, found)
+        self.run.write_result(result)
+        return result
+
+    def _source_of(self, candidate: Candidate) -> ClassSource:
+        """Return the tasks of a candidate: a body may read the same files otherwise."""
+        data = candidate.config.data
+        if data not in self._sources:
+            opened = open_run_tasks(candidate.config)
+            assert isinstance(opened, ClassSource)  # noqa: S101  # as the same files are elsewhere
+            self._sources[data] = opened
+        return self._sources[data]
+
+    @property
+    def _is_fixed(self) -> bool:
+        return bool(self.base["labels"] == "fixed")
+
+    def _keep(self) -> None:
+        self.run.write_recipe(self.record)
+
+
+def _tick(progress: tqdm[Any]) -> None:
+    progress.update()
