@@ -39,7 +39,7 @@ class Evaluated(NamedTuple):
     reading: Reading
 
     @classmethod
-    def open(cls, what: Path, threads: int | None) -> Evaluated:
+    def opened(cls, what: Path, threads: int | None) -> Evaluated:
         """Open the directory of a run or a bundle.
 
         Raises:

@@ -101,7 +101,7 @@ def eval_(
     """
     if predictions is not None:
         check_out(predictions)
-    evaluated = Evaluated.open(what, threads)
+    evaluated = Evaluated.opened(what, threads)
     trained_ways = evaluated.adapter.ways
     tasks, source, reading = evaluated.open_tasks(tasks, root, Given(by, split_seed, data))
     size = EpisodeSize(

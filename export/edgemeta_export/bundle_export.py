@@ -131,7 +131,7 @@ def export_bundle(
     target = checked_target(Path(out))
     if task not in LOSSES:
         raise InputError("unknown task", got=repr(task), expected=" or ".join(LOSSES))
-    least_steps = 0 if labels else 1  # an init that knows its classes may be best as it is
+    least_steps = 1 if labels is None else 0  # an init that knows its classes may be best as it is
     if inner_steps < least_steps:
         raise InputError(
             "inner_steps is too small", got=inner_steps, expected=f"at least {least_steps}"

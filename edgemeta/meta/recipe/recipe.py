@@ -28,6 +28,7 @@ from edgemeta.meta.runs.building import state_of, trained_names
 from edgemeta.meta.runs.checkpoint import Checkpoint
 from edgemeta.meta.runs.config import AS_IT_IS, TrainConfig, read_toml
 from edgemeta.meta.runs.curve import draw_curve
+from edgemeta.meta.runs.devices import choose_device
 from edgemeta.meta.runs.reading import with_ready_data
 from edgemeta.meta.runs.results import training_result
 from edgemeta.meta.runs.run import Run, open_run_tasks
@@ -127,6 +128,7 @@ class Recipe:
         self.given = {n: v for n, v in given.items() if n != "recipe"}
         self._given_source = source
         config = TrainConfig(**self.given)
+        choose_device(config.device)  # one that is not there is said now, and nothing is written
         source = source or open_run_tasks(config)
         if not isinstance(source, ClassSource):
             raise InputError(
