@@ -182,7 +182,12 @@ def _widths(
     "Share of the outer steps, from the first on, in which losses of all inner steps count.",
 )
 @_option("start", "A run to take the first weights from, such as a pre-training.", metavar="RUN")
-@_option("teacher", "A run whose adapted predictions are also learned.", metavar="RUN")
+@_option(
+    "teacher",
+    "A run whose adapted predictions are also learned. For pre-training a frozen body (speech, "
+    "image, or an .onnx file): the model also learns to place samples as it does.",
+    metavar="RUN|BODY",
+)
 @_option("distill", "The teacher's share of the outer loss.")
 @_option(
     "trained",

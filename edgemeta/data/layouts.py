@@ -29,8 +29,8 @@ _LAYOUTS = (
 
 ALWAYS = ("draw", "test_only")  # apply to every layout
 _WAVE_OPTIONS = ("features", "sample_rate", "seconds")
-_SPECTRUM_OPTIONS = (*_WAVE_OPTIONS, "mels", "coefficients", "window", "hop")
-_IMAGE_OPTIONS = ("image_size", "color", "fit")
+SPECTRUM_OPTIONS = (*_WAVE_OPTIONS, "mels", "coefficients", "window", "hop")
+IMAGE_OPTIONS = ("image_size", "color", "fit")
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _folder(path: Path, options: DataOptions) -> Layout:
             ("window", "hop"),
         )
     if (path / "train.csv").is_file() and (path / "test.csv").is_file():
-        names = (*_IMAGE_OPTIONS, "label")
+        names = (*IMAGE_OPTIONS, "label")
         return Layout("images and CSV splits", partial(images.read_image_lists, path), names)
     if any((path / folder).is_dir() for folder in OMNIGLOT_FOLDERS):
         raise InputError(f"{path} holds Omniglot", hint=f"use omniglot with --root {path}")
@@ -166,12 +166,12 @@ def _folder(path: Path, options: DataOptions) -> Layout:
         )
     if pictures:
         reader = partial(images.read_image_folders, path)
-        return Layout("a folder of images per class", reader, _IMAGE_OPTIONS)
+        return Layout("a folder of images per class", reader, IMAGE_OPTIONS)
     if sounds:
         reader = partial(wav.read_wav_folders, path)
         if options.features == "wave":
             return Layout("a folder of recordings, as waveforms", reader, _WAVE_OPTIONS)
-        return Layout("a folder of recordings per class", reader, _SPECTRUM_OPTIONS)
+        return Layout("a folder of recordings per class", reader, SPECTRUM_OPTIONS)
     raise InputError(
         f"{path} has no known layout",
         got=f"files that end in {', '.join(sorted(found))}" if found else "no folders with files",

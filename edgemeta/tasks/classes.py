@@ -241,6 +241,21 @@ class ClassSource(TaskSource):
         Raises:
             InputError: the part has no classes.
         """
+        x, y, _ = self.labelled_with_ids(split, count, rng)
+        return x, y
+
+    def labelled_with_ids(
+        self, split: Split, count: int, rng: np.random.Generator
+    ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
+        """Draw what `labelled` draws, and say which samples these are.
+
+        Returns:
+            x and y as `labelled`, and (count,) int64 the ids of the samples as `pools` has them: of
+            a data set, its rows.
+
+        Raises:
+            InputError: the part has no classes.
+        """
         classes = self._samples_of_classes[split]
         if self.fixed and classes:
             samples_of = dict(classes)
@@ -248,10 +263,11 @@ class ClassSource(TaskSource):
         if not classes:
             raise InputError(f"{self.name}: the {split} part has no classes")
         x = np.empty((count, *self.input_shape), self.input_dtype)
-        y = rng.integers(len(classes), size=count)
+        y, ids = rng.integers(len(classes), size=count), np.empty(count, np.int64)
         for k, (class_id, samples) in enumerate(classes[label] for label in y):
-            x[k] = self._load(class_id, samples[rng.integers(len(samples), size=1)], rng)[0]
-        return x, y
+            drawn = samples[rng.integers(len(samples), size=1)]
+            x[k], ids[k] = self._load(class_id, drawn, rng)[0], drawn[0]
+        return x, y, ids
 
     @cached_property
     def _samples_of_classes(self) -> dict[Split, list[tuple[int, NDArray[np.int64]]]]:

@@ -19,6 +19,7 @@ from edgemeta.errors import InputError
 from edgemeta.tasks import Episode, EpisodeSize, Split, TaskSource, open_tasks
 from edgemeta.tasks._omniglot import OmniglotSource, Protocol, read_manifest
 from edgemeta.tasks.classes import ClassSource
+from edgemeta.tasks.dataset_source import DatasetSource
 from edgemeta.tasks.source import SPLITS
 
 SOURCES = ["sinusoid", "glyphs", "omniglot", "omniglot-vinyals", "by class", "by subject"]
@@ -153,6 +154,21 @@ def test_labelled_samples_are_of_the_class_they_say(class_source: ClassSource) -
         assert (own == sample).reshape(len(own), -1).all(axis=1).any()
     same = class_source.labelled("val", 40, np.random.default_rng(0))
     assert all(np.array_equal(a, b) for a, b in zip((x, y), same, strict=True))
+
+
+def test_labelled_samples_say_which_they_are(class_source: ClassSource) -> None:
+    x, y, ids = class_source.labelled_with_ids("val", 40, np.random.default_rng(0))
+    same = class_source.labelled("val", 40, np.random.default_rng(0))
+    assert all(np.array_equal(a, b) for a, b in zip((x, y), same, strict=True))
+    classes = sorted(class_source.classes("val"))
+    for label, sample in zip(y, ids, strict=True):
+        assert any(
+            sample in pool.samples[place]
+            for pool in class_source.pools("val")
+            for place in np.flatnonzero(pool.classes == classes[label])
+        )
+    if isinstance(class_source, DatasetSource):
+        assert np.array_equal(class_source.dataset.samples.read(ids), x)
 
 
 def test_the_classes_of_an_episode_are_those_of_its_samples(class_source: ClassSource) -> None:

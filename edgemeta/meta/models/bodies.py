@@ -229,6 +229,11 @@ def make_body_model(
     return BodyModel(body, make_neck(neck, features), zeroed(make_head(head, features, ways)))
 
 
+def is_body(name: str) -> bool:
+    """Whether a name stands for a body that `make_body` knows, not for a run's directory."""
+    return name in READY or name.endswith(".onnx")
+
+
 def make_body(name: str, input: TensorSpec) -> nn.Module:
     """Return a pre-trained body: raw samples (N, *shape) to features (N, D), frozen, in eval mode.
 

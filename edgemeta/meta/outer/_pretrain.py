@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from edgemeta.meta.augment.augmentation import AUGMENT_STREAM, Augmentation
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.norms import batch_norms
 from edgemeta.meta.models.parts import FewShotModel, NeckedModel
+from edgemeta.meta.outer._placement import Placement
 from edgemeta.tasks import TaskSource
 from edgemeta.tasks.classes import ClassSource
 
@@ -36,6 +38,8 @@ class Pretraining:
         trained: names of the model's parameters that move; None for all.
         running: whether batch norms normalise by the batch, and keep a running average.
         augmentation: of the samples; None shows them as they are.
+        placement: of the samples by a teacher; None without one.
+        distill: the teacher's share of the loss.
 
     Attributes:
         classifier: (D) -> one logit for each training class; None with fixed labels.
@@ -55,6 +59,8 @@ class Pretraining:
         *,
         running: bool = False,
         augmentation: Augmentation | None = None,
+        placement: Placement | None = None,
+        distill: float = 0.0,
     ) -> None:
         if not isinstance(source, ClassSource):
             raise InputError(
@@ -65,6 +71,10 @@ class Pretraining:
         self._loop, self._model, self._source = loop, loop.model, source
         self._batch, self._seed, self._trained = batch, seed, trained
         self._augmentation = augmentation
+        self._placement, self._distill = placement, distill
+        # Both losses begin at about the logarithm of the classes: this one by guessing, and that of
+        # the placement, which is about 1 then, by being multiplied by it.
+        self._scale = math.log(max(2, len(source.fixed or source.classes("train"))))
         moved = dict(loop.model.named_parameters()) if trained is None else trained
         # The neck is fitted to what the body makes, and a body that moves would move under it. In
         # front of a frozen body's classifier the neck is all there is to train.
@@ -72,14 +82,17 @@ class Pretraining:
         self._batch_norms = batch_norms(loop.model) if running else []
         self._device = next(loop.model.parameters()).device
         self.classifier: nn.Linear | None = None
-        if source.fixed:
+        if source.fixed and placement is None:
             return
         if not isinstance(loop.model, FewShotModel):
+            wants = "--objective classes" if placement is None else "a body as teacher"
             raise InputError(
-                "--objective classes needs a model of features and a head",
+                f"{wants} needs a model of features and a head",
                 got=type(loop.model).__name__,
                 expected="an edgemeta.meta.parts.FewShotModel",
             )
+        if source.fixed:
+            return
         features, classes = loop.model.head.in_features, len(source.classes("train"))
         self.classifier = nn.Linear(features, classes, device=self._device)
 
@@ -98,7 +111,7 @@ class Pretraining:
             The mean loss.
         """
         rng = np.random.default_rng([self._seed, BATCH_STREAM, iteration])
-        x, y = self._source.labelled("train", self._batch, rng)
+        x, y, rows = self._source.labelled_with_ids("train", self._batch, rng)
         samples, labels = (
             torch.from_numpy(np.ascontiguousarray(a)).to(self._device) for a in (x, y)
         )
@@ -107,22 +120,35 @@ class Pretraining:
         for norm in self._batch_norms:
             norm.train()
         with self._loop.collecting_statistics():
-            logits = self._logits(samples)
+            logits, embedded = self._outputs(samples)
         for norm in self._batch_norms:
             norm.eval()
         loss = nn.functional.cross_entropy(logits, labels)
+        if self._placement is not None:
+            assert embedded is not None  # noqa: S101  # see _outputs
+            placed = self._placement.loss(embedded, rows)
+            loss = (1 - self._distill) * loss + self._distill * self._scale * placed
         loss.backward()  # type: ignore[no-untyped-call]
         for name in self._loop.statistics:  # the next batch must not hold on to this one's graph
             self._model.get_buffer(name).detach_()
         return float(loss.detach())
 
-    def _logits(self, x: Tensor) -> Tensor:
-        """Map raw samples (N, *shape) to (N, classes)."""
-        if self.classifier is None:
-            logits: Tensor = self._model(x)
-        elif self.moves_body and isinstance(self._model, NeckedModel):
-            logits = self.classifier(self._model.embed(x))
+    def _outputs(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Map raw samples (N, *shape) to logits (N, classes), and to what a teacher judges (N, D).
+
+        That is what the neck takes, or what comes out of it where the neck is what is trained; None
+        where nobody asks for it.
+        """
+        model = self._model
+        if self.classifier is None and self._placement is None:
+            logits: Tensor = model(x)
+            return logits, None
+        assert isinstance(model, FewShotModel)  # noqa: S101  # see __init__
+        if self.moves_body and isinstance(model, NeckedModel):
+            embedded = model.embed(x)
+            if self.classifier is None:
+                return model.read(model.neck(embedded)), embedded
         else:
-            assert isinstance(self._model, FewShotModel)  # noqa: S101  # see __init__
-            logits = self.classifier(self._model.features(x))
-        return logits
+            embedded = model.features(x)
+        read = model.read if self.classifier is None else self.classifier
+        return read(embedded), embedded

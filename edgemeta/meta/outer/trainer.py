@@ -24,6 +24,7 @@ from edgemeta.meta.models.features import FeatureCache
 from edgemeta.meta.outer._batches import Batches
 from edgemeta.meta.outer._engine import Engine, Plan
 from edgemeta.meta.outer._optimizer import make_optimizer, scheduled_lr, set_lr
+from edgemeta.meta.outer._placement import Placement
 from edgemeta.meta.outer._planning import ask_of, choose_plan, preferred
 from edgemeta.meta.outer._pretrain import Pretraining
 from edgemeta.meta.outer._tensorboard import TensorBoard
@@ -120,7 +121,7 @@ class Trainer:
             config.rates, self.loop.init().params, config.inner_lr, config.inner_steps
         )
         with self.randomness:
-            self.pretraining = self._make_pretraining()
+            self.pretraining = self._make_pretraining(raw)
         self.engine = self._make_engine(threads)
         self.leaves = (self.pretraining or self.engine).leaves
         rates = () if self.pretraining else learned(self.rates)
@@ -150,8 +151,12 @@ class Trainer:
             self.run.save(self._checkpoint(), "last")
         self._is_new = False
 
-    def _make_pretraining(self) -> Pretraining | None:
-        """Return what supervised pre-training needs; None for other objectives."""
+    def _make_pretraining(self, raw: TaskSource) -> Pretraining | None:
+        """Return what supervised pre-training needs; None for other objectives.
+
+        Args:
+            raw: the source as it was opened, without more classes.
+        """
         config = self.config
         if config.objective != "classes":
             return None
@@ -164,6 +169,8 @@ class Trainer:
             self.work.trained,
             running=config.pretrains_norms,
             augmentation=self.augmentation,
+            placement=Placement.of_teacher(config, raw, self.device) if config.teacher else None,
+            distill=config.distill,
         )
 
     def _make_engine(self, threads: int) -> Engine:
@@ -178,7 +185,7 @@ class Trainer:
 
     def _make_teacher(self) -> TorchAdapter | None:
         """Return the run whose predictions are to be learned, if there is one."""
-        if not self.config.teacher:
+        if not self.config.teacher or self.pretraining is not None:
             return None
         teacher = run_adapter(Path(self.config.teacher), self.config.cores, self.device)
         if teacher.labels != self.statistics.labels:

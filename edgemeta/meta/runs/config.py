@@ -10,11 +10,12 @@ from typing import Any, Literal, get_args
 import tomli_w
 
 from edgemeta.data.options import UNITS, DataOptions, Unit
-from edgemeta.errors import InputError
+from edgemeta.errors import InputError, did_you_mean
 from edgemeta.meta.augment.table import NAMES
 from edgemeta.meta.inner.norms import NORM_STATISTICS, NormStatistics
 from edgemeta.meta.inner.rates import RATES, LearnedRates
 from edgemeta.meta.inner.updates import Update
+from edgemeta.meta.models.bodies import READY, is_body
 from edgemeta.meta.models.foreign import is_foreign, unknown
 from edgemeta.meta.models.neck import NECKS, Neck
 from edgemeta.meta.models.networks import MODELS
@@ -103,7 +104,9 @@ class TrainConfig:
             steps count as well, less and less (multi-step loss).
         start: directory of a run whose best weights are the first; "" for fresh ones. A head of
             another width stays fresh.
-        teacher: directory of a run whose adapted predictions are to be learned too; "" for none.
+        teacher: directory of a run whose adapted predictions are to be learned too; with the
+            objective "classes" a frozen body, spelt like `body`, as which the model learns to place
+            samples; "" for none.
         distill: the teacher's share of the outer loss.
         trained: what meta-training moves, as patterns like `adapt`'s; () for all parameters that
             require a gradient. What adapts on the device need not be trained, nor the reverse.
@@ -308,13 +311,14 @@ class TrainConfig:
             )
         if self.labels == "shuffled" and not self.ways:
             raise InputError("ways is too small", got=0, expected=">= 1")
-        learned = self.rates != "fixed" or self.multi_step_share > 0 or bool(self.teacher)
+        learned = self.rates != "fixed" or self.multi_step_share > 0
         if learned and self.objective != "query":
             raise InputError(
-                "learned rates, a multi-step loss and a teacher need the query loss",
+                "learned rates and a multi-step loss need the query loss",
                 got=f'objective "{self.objective}"',
-                hint="use --objective query, or --rates fixed, --multi-step-share 0 and no teacher",
+                hint="use --objective query, or --rates fixed and --multi-step-share 0",
             )
+        self._check_teacher()
         pretrained = self.objective == "classes" or bool(self.start)
         if self.norm == "batch" and self.scales and self.model != "mlp" and not pretrained:
             raise InputError(
@@ -324,6 +328,26 @@ class TrainConfig:
             )
         if self.rates != "fixed" and self.inner_steps == 0:
             raise InputError("learned rates need inner steps", got=0, expected="at least 1")
+
+    def _check_teacher(self) -> None:
+        """Refuse a teacher that does not know what the objective asks of it."""
+        if not self.teacher:
+            return
+        if is_body(self.teacher) and self.objective != "classes":
+            raise InputError(
+                "a body as teacher needs the loss of pre-training",
+                got=f'objective "{self.objective}", teacher {self.teacher}',
+                hint="pre-train with it, and --start from that run; the directory of a run that is "
+                f"called so is ./{self.teacher}",
+            )
+        if not is_body(self.teacher) and self.objective != "query":
+            raise InputError(
+                "a run as teacher needs the query loss",
+                got=f'objective "{self.objective}", teacher {self.teacher}',
+                expected=f"objective query, or for pre-training a body: {', '.join(READY)}, or an "
+                ".onnx file",
+                hint=did_you_mean(self.teacher, READY),
+            )
 
     @property
     def cores(self) -> int:
