@@ -30,6 +30,10 @@ class Pretraining:
     With fixed labels there is no other head: the model's own learns what its rows mean, and the
     model predicts before it adapts.
 
+    With a teacher, a projection of the features also learns where a frozen body places the samples.
+    Like the classifier it is left behind. Source: Romero et al. 2015, "FitNets: Hints for Thin Deep
+    Nets", section 2.2; with the cosine for the distance, see `Placement`.
+
     Args:
         loop: holds the model.
         source: where samples come from.
@@ -43,6 +47,7 @@ class Pretraining:
 
     Attributes:
         classifier: (D) -> one logit for each training class; None with fixed labels.
+        projection: (D) -> the features of a teacher; None without one.
         moves_body: whether the body is trained, so that a neck has to be fitted to it again.
 
     Raises:
@@ -72,8 +77,8 @@ class Pretraining:
         self._batch, self._seed, self._trained = batch, seed, trained
         self._augmentation = augmentation
         self._placement, self._distill = placement, distill
-        # Both losses begin at about the logarithm of the classes: this one by guessing, and that of
-        # the placement, which is about 1 then, by being multiplied by it.
+        # So that `distill` is the same share everywhere, both losses begin alike: by chance, this
+        # one is the logarithm of the number of classes, and that of the placement 1 times it.
         self._scale = math.log(max(2, len(source.fixed or source.classes("train"))))
         moved = dict(loop.model.named_parameters()) if trained is None else trained
         # The neck is fitted to what the body makes, and a body that moves would move under it. In
@@ -82,6 +87,7 @@ class Pretraining:
         self._batch_norms = batch_norms(loop.model) if running else []
         self._device = next(loop.model.parameters()).device
         self.classifier: nn.Linear | None = None
+        self.projection: nn.Linear | None = None
         if source.fixed and placement is None:
             return
         if not isinstance(loop.model, FewShotModel):
@@ -91,17 +97,20 @@ class Pretraining:
                 got=type(loop.model).__name__,
                 expected="an edgemeta.meta.parts.FewShotModel",
             )
-        if source.fixed:
-            return
-        features, classes = loop.model.head.in_features, len(source.classes("train"))
-        self.classifier = nn.Linear(features, classes, device=self._device)
+        features = loop.model.head.in_features
+        if not source.fixed:
+            classes = len(source.classes("train"))
+            self.classifier = nn.Linear(features, classes, device=self._device)
+        if placement is not None:
+            self.projection = nn.Linear(features, placement.width, device=self._device)
 
     @property
     def leaves(self) -> list[Tensor]:
         """What the outer optimizer moves; beside a classifier the own head's gradient is zero."""
         own = dict(self._model.named_parameters())
         names = own if self._trained is None else self._trained
-        others = () if self.classifier is None else self.classifier.parameters()
+        beside = (module for module in (self.classifier, self.projection) if module is not None)
+        others = [parameter for module in beside for parameter in module.parameters()]
         return [*(own[name] for name in names), *others]
 
     def accumulate(self, iteration: int) -> float:
@@ -125,8 +134,8 @@ class Pretraining:
             norm.eval()
         loss = nn.functional.cross_entropy(logits, labels)
         if self._placement is not None:
-            assert embedded is not None  # noqa: S101  # see _outputs
-            placed = self._placement.loss(embedded, rows)
+            assert self.projection is not None  # noqa: S101  # see __init__
+            placed = self._placement.loss(self.projection(embedded), rows)
             loss = (1 - self._distill) * loss + self._distill * self._scale * placed
         loss.backward()  # type: ignore[no-untyped-call]
         for name in self._loop.statistics:  # the next batch must not hold on to this one's graph

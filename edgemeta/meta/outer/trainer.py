@@ -214,6 +214,10 @@ class Trainer:
         return None if self.pretraining is None else self.pretraining.classifier
 
     @property
+    def _projection(self) -> nn.Linear | None:
+        return None if self.pretraining is None else self.pretraining.projection
+
+    @property
     def metric(self) -> str:
         """What validation measures: "accuracy" (higher is better) or "mse" (lower is)."""
         return "accuracy" if self.statistics.kind == "classification" else "mse"
@@ -416,6 +420,7 @@ class Trainer:
             if isinstance(self.rates, Mapping)
             else None,
             classifier=None if self._classifier is None else self._classifier.state_dict(),
+            projection=None if self._projection is None else self._projection.state_dict(),
             plan=self.plan and (self.plan.chunk, self.plan.workers, self.plan.recorded),
             stale=self.stale,
             body_sha256=self.work.body_sha256,
@@ -429,6 +434,8 @@ class Trainer:
                 rate.data.copy_(checkpoint.rates[name])
         if self._classifier is not None and checkpoint.classifier is not None:
             self._classifier.load_state_dict(checkpoint.classifier)
+        if self._projection is not None and checkpoint.projection is not None:
+            self._projection.load_state_dict(checkpoint.projection)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         self._load(checkpoint)

@@ -51,6 +51,7 @@ class Checkpoint:
         best_iteration: when that was.
         rates: learned inner rates by parameter; None where they are fixed.
         classifier: of supervised pre-training; None for other objectives.
+        projection: of supervised pre-training with a teacher; None without one.
         plan: how batches are computed (`engine.Plan`), so that a resumed run goes on bit by bit.
         stale: validations since the best one.
         body_sha256: of the pre-trained body, whose frozen weights are not in `model`.
@@ -65,6 +66,7 @@ class Checkpoint:
     best_iteration: int
     rates: dict[str, torch.Tensor] | None = None
     classifier: dict[str, torch.Tensor] | None = None
+    projection: dict[str, torch.Tensor] | None = None
     plan: tuple[int, int, bool] | None = None
     stale: int = 0
     body_sha256: str = ""
