@@ -19,6 +19,7 @@ from edgemeta.meta.models.features import FeatureCache
 from edgemeta.meta.outer import _placement
 from edgemeta.meta.outer._placement import Placement
 from edgemeta.meta.outer.trainer import Trainer
+from edgemeta.meta.runs.checkpoint import Checkpoint
 from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.meta.runs.reading import as_teacher_reads
 from edgemeta.meta.runs.run import Run, open_run_tasks
@@ -73,7 +74,9 @@ def opened(config: TrainConfig) -> DatasetSource:
 
 
 def same_bits(one: Path, other: Path) -> bool:
-    states = [Run(path).best().model.state_dict() for path in (one, other)]
+    states = [
+        Checkpoint.from_file(Run(path).checkpoint_path("last")).model for path in (one, other)
+    ]
     return all(torch.equal(a, b) for a, b in zip(*(s.values() for s in states), strict=True))
 
 
