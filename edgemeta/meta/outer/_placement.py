@@ -15,7 +15,6 @@ from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.meta.runs.reading import as_teacher_reads
 from edgemeta.tasks import TaskSource
 from edgemeta.tasks.dataset_source import DatasetSource
-from edgemeta.tasks.more_classes import with_more_classes
 from edgemeta.tasks.source import input_of
 
 
@@ -43,15 +42,15 @@ class Placement:
 
         Args:
             config: its `teacher` is the name of a body.
-            source: of the student's raw samples, without more classes.
+            source: of the student's raw samples, without more classes. No teacher has learned of
+                words backwards: to follow it there costs more than it gives.
             device: where to compute.
 
         Raises:
             InputError: there is no such body, it cannot read the samples, or these change at random
                 or are more than the disk has room for.
         """
-        # A word backwards is one more sample for the teacher, as it is for the student.
-        read = with_more_classes(as_teacher_reads(config, source), config.more_classes)
+        read = as_teacher_reads(config, source)
         body = make_body(config.teacher, input_of(read)).to(device)
         found = FeatureCache(read).behind(body, device)
         if not isinstance(found, DatasetSource):
@@ -68,7 +67,12 @@ class Placement:
 
         Args:
             projected: (B, D) float32 features of a model, brought to as many as the teacher has.
-            rows: (B,) int64 which samples of the training part these are.
+            rows: (B,) int64 which samples these are. Those that are not of the training part, such
+                as samples changed into another class, do not count.
         """
-        places = torch.from_numpy(np.searchsorted(self._rows, rows)).to(projected.device)
-        return 1 - functional.cosine_similarity(projected, self._places[places]).mean()
+        places = np.searchsorted(self._rows, rows).clip(max=len(self._rows) - 1)
+        known = np.flatnonzero(self._rows[places] == rows)
+        if not len(known):
+            return 0 * projected.sum()
+        at, where = (torch.from_numpy(k).to(projected.device) for k in (known, places[known]))
+        return 1 - functional.cosine_similarity(projected[at], self._places[where]).mean()
