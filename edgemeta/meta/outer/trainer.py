@@ -20,7 +20,6 @@ from edgemeta.meta.augment.augmentation import AUGMENT_STREAM, make_augmentation
 from edgemeta.meta.inner.objective import Tasks
 from edgemeta.meta.inner.rates import learned, start_rates
 from edgemeta.meta.inner.shared_head import rest_rows
-from edgemeta.meta.models.features import FeatureCache
 from edgemeta.meta.outer._batches import Batches
 from edgemeta.meta.outer._engine import Engine, Plan
 from edgemeta.meta.outer._optimizer import make_optimizer, scheduled_lr, set_lr
@@ -29,7 +28,7 @@ from edgemeta.meta.outer._planning import ask_of, choose_plan, preferred
 from edgemeta.meta.outer._pretrain import Pretraining
 from edgemeta.meta.outer._tensorboard import TensorBoard
 from edgemeta.meta.outer.ranks import Ranks
-from edgemeta.meta.outer.work import begin, fit_neck
+from edgemeta.meta.outer.work import begin, fit_to_episodes
 from edgemeta.meta.runs.adapter import TorchAdapter, run_adapter
 from edgemeta.meta.runs.building import load_weights, state_of
 from edgemeta.meta.runs.checkpoint import Checkpoint
@@ -371,7 +370,7 @@ class Trainer:
     def _validate_and_write(self, loss: float, tasks_per_second: float) -> None:
         """Validate, log, and write the checkpoints and the curve."""
         if self.pretraining is not None and self.pretraining.moves_body:
-            fit_neck(self.loop.model, FeatureCache(self.source), self.size, self.device)
+            fit_to_episodes(self.loop.model, self.source, self.size, self.device)
         found = self.evaluate("val", self.config.validation_episodes)
         self.validation = found.mean
         sign = 1 if self.metric == "accuracy" else -1

@@ -130,9 +130,26 @@ def fit_neck(
     if isinstance(features, DatasetSource):
         fit(torch.from_numpy(features.dataset.samples.read(features.rows["train"])).to(device))
         return
+    fit_to_episodes(model, cache.source, size, device)
+
+
+def fit_to_episodes(
+    model: nn.Module, source: TaskSource, size: EpisodeSize, device: torch.device
+) -> None:
+    """Let the neck of a model see the features of some training episodes, the same each time.
+
+    Args:
+        model: others than a `NeckedModel` with a neck that has something to fit stay as they are.
+        source: of raw samples.
+        size: of an episode.
+        device: where to compute.
+    """
+    fit = getattr(getattr(model, "neck", None), "fit", None)
+    if fit is None or not isinstance(model, NeckedModel):
+        return
     made = []
     for index in range(STATISTICS_EPISODES):
-        x = torch.from_numpy(cache.source.episode("train", size, 0, index).support_x)
+        x = torch.from_numpy(source.episode("train", size, 0, index).support_x)
         with torch.no_grad():
             made.append(model.embed(x.to(device)))
     fit(torch.cat(made))

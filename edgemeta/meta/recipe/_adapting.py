@@ -114,10 +114,11 @@ def measure_way(
     config = replace(run.config(), ways=ways)
     adapter, model = adapting(run, way.told(config), FeatureCache(source))
     forward = flops_of(model, adapter.input)
+    largest = EpisodeSize(config.ways, max(shots), config.evaluation_queries)
+    here, shown = adapter.on_features(source, largest, episodes * len(shots))
     found: dict[int, dict[int, Estimate]] = {}
     for count in shots:
-        size = EpisodeSize(config.ways, count, config.evaluation_queries)
-        here, shown = adapter.on_features(source, size, episodes * len(shots))
+        size = replace(largest, shots=count)
         found[count] = evaluate_steps(
             here, shown, size, steps=way.steps, episodes=episodes, seed=0, split="val", tick=tick
         )

@@ -126,7 +126,9 @@ def pretrainings(base: Mapping[str, Any], source: TaskSource) -> list[Candidate]
     task = base["ways"] * (base["shots"] + base["queries"])
     made = {**base, **PRETRAINING, "meta_batch": max(1, round(SAMPLES / task))}
     return [
-        Candidate(f"pretrained-{name}", f"pre-training, {WORDS[name]}", of(made | options))
+        Candidate(
+            f"pretrained-{name}", f"pre-training, {WORDS[name]}", TrainConfig.of(**made | options)
+        )
         for name, options in reversed(once.values())
     ]
 
@@ -162,13 +164,12 @@ def with_body(name: str, base: Mapping[str, Any]) -> list[Candidate]:
     own = {n: v for n, v in base.items() if n not in ("model", "norm", "pool", "hidden", "width")}
     own |= META_TRAINING | {"body": name, "augment": NO, "more_classes": NO, "trained": ("neck.*",)}
     return [
-        Candidate(f"{name}-cosine", f"the {name} body, frozen", of(own | {"neck": "cosine"})),
         Candidate(
-            f"{name}-matrix", "the same behind a trained matrix", of(own | {"neck": "matrix"})
+            f"{name}-cosine", f"the {name} body, frozen", TrainConfig.of(**own | {"neck": "cosine"})
+        ),
+        Candidate(
+            f"{name}-matrix",
+            "the same behind a trained matrix",
+            TrainConfig.of(**own | {"neck": "matrix"}),
         ),
     ]
-
-
-def of(options: Mapping[str, Any]) -> TrainConfig:
-    """Make a config of options; those of the preset stand behind them."""
-    return TrainConfig.of(**options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -222,11 +221,9 @@ class Recipe:
 
     def _base(self, config: TrainConfig) -> dict[str, Any]:
         """Return the options of all candidates."""
-        fixed = self.given.get("labels", "auto") == "fixed" or (
-            self.given.get("labels", "auto") == "auto"
-            and not config.body
-            and may_be_fixed(self.source)
-        )
+        asked = self.given.get("labels", "auto")
+        may_be = asked == "auto" and not config.body and may_be_fixed(self.source)
+        fixed = asked == "fixed" or may_be
         network = {} if config.body else candidates.network_for(self.kind, self.source.input_shape)
         own = {n: v for n, v in self.given.items() if n not in ("minutes", "labels")}
         labels = candidates.FIXED if fixed else candidates.SHUFFLED
@@ -341,7 +338,7 @@ class Recipe:
                     self.shots,
                     episodes,
                     self.base["ways"],
-                    partial(_tick, progress),
+                    progress.update,
                 )
                 mine += measured
                 self.record["compared"] += [each.record() for each in measured]
@@ -384,7 +381,7 @@ class Recipe:
                 size,
                 episodes=config.test_episodes,
                 seed=0,
-                tick=partial(_tick, progress),
+                tick=progress.update,
             )
         steps = sum(self.record["plan"].values())
         result = training_result(config, kept, steps, source.preprocessing, found)
@@ -406,7 +403,3 @@ class Recipe:
 
     def _keep(self) -> None:
         self.run.write_recipe(self.record)
-
-
-def _tick(progress: tqdm[Any]) -> None:
-    progress.update()
