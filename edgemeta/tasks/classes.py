@@ -176,6 +176,21 @@ class ClassSource(TaskSource):
         pool, places = self._draw_classes(split, size, episode_rng(split, seed, index))
         return pool.classes[places]
 
+    def episode_units(
+        self, split: Split, size: EpisodeSize, seed: int, index: int
+    ) -> NDArray[np.int64]:
+        """Return what is new at test time behind each label of an episode, (ways,).
+
+        The arguments are those of `episode`. Where people are what is new and each episode is of
+        one of them, that is the place of their pool, for all labels alike; else the class ids.
+        """
+        pool, places = self._draw_classes(split, size, episode_rng(split, seed, index))
+        if self.unit != "subject" or not self._of_one_subject:
+            return pool.classes[places]
+        pools = self._complete[split] if self.fixed else self.pools(split)
+        person = next(place for place, each in enumerate(pools) if each is pool)
+        return np.full(size.ways, person, np.int64)
+
     def class_name(self, class_id: int) -> str | None:
         """Return the name of a class; None if classes have no names."""
         return None

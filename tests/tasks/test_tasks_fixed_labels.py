@@ -53,6 +53,27 @@ def test_a_label_means_the_same_in_every_episode() -> None:
     assert made.episode_classes("test", SIZE, 0, 3).tolist() == list(made.fixed)
 
 
+@pytest.mark.parametrize("fixed", [False, True])
+def test_the_unit_of_an_episode_is_its_person(fixed: bool) -> None:
+    made = with_fixed_labels(source()) if fixed else source()
+    persons: dict[int, set[int]] = {}
+    for index in range(20):
+        units = made.episode_units("val", SIZE, 0, index)
+        assert len(units) == SIZE.ways
+        shown = made.episode("val", SIZE, 0, index).support_x[:, 2]
+        persons.setdefault(int(units[0]), set()).update(shown.astype(int).tolist())
+        assert len(set(units.tolist())) == 1
+    assert len(persons) == 2
+    assert all(len(people) == 1 for people in persons.values())
+
+
+def test_the_units_of_an_episode_are_its_classes_where_these_are_new() -> None:
+    made, size = source(by="both"), EpisodeSize(ways=1, shots=2, queries=3)
+    for index in range(5):
+        classes = made.episode_classes("val", size, 0, index)
+        assert made.episode_units("val", size, 0, index).tolist() == classes.tolist()
+
+
 def test_labels_that_are_shuffled_are_drawn_as_ever() -> None:
     """The episodes of before labels could be fixed: these sums were computed then."""
     plain = source()

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from edgemeta.measure.evaluate import Estimate
@@ -14,13 +16,14 @@ from edgemeta.meta.models.neck import Neck
 from edgemeta.meta.outer.work import fit_neck
 from edgemeta.meta.recipe._budget import flops_of
 from edgemeta.meta.recipe.choosing import Scored
-from edgemeta.meta.runs.adapter import TorchAdapter, evaluate_steps
+from edgemeta.meta.runs.adapter import Outputs, TorchAdapter, evaluate_steps
 from edgemeta.meta.runs.algorithms import HEAD
 from edgemeta.meta.runs.building import make_model, start_from
 from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.meta.runs.devices import CPU
 from edgemeta.meta.runs.run import Run, make_loop
-from edgemeta.tasks import EpisodeSize, TaskSource
+from edgemeta.tasks import Episode, EpisodeSize
+from edgemeta.tasks.classes import ClassSource
 
 ALL = ("*",)
 NOTHING, HEAD_ALONE, LAST_BLOCK, EVERYTHING = "nothing", "head", "last block", "all weights"
@@ -90,7 +93,7 @@ def measure_way(
     name: str,
     way: Way,
     run: Run,
-    source: TaskSource,
+    source: ClassSource,
     shots: Sequence[int],
     episodes: int,
     ways: int,
@@ -117,10 +120,24 @@ def measure_way(
     largest = EpisodeSize(config.ways, max(shots), config.evaluation_queries)
     here, shown = adapter.on_features(source, largest, episodes * len(shots))
     found: dict[int, dict[int, Estimate]] = {}
+    right = {steps: _Right(source) for steps in way.steps}
     for count in shots:
         size = replace(largest, shots=count)
+
+        def see(index: int, episode: Episode, outputs: Outputs, size: EpisodeSize = size) -> None:
+            for steps, output in outputs.items():
+                right[steps].add(size, index, output.argmax(1) == episode.query_y)
+
         found[count] = evaluate_steps(
-            here, shown, size, steps=way.steps, episodes=episodes, seed=0, split="val", tick=tick
+            here,
+            shown,
+            size,
+            steps=way.steps,
+            episodes=episodes,
+            seed=0,
+            split="val",
+            tick=tick,
+            see=see,
         )
     return [
         Scored(
@@ -129,9 +146,41 @@ def measure_way(
             way.choices(steps),
             {count: found[count][steps] for count in shots},
             _flops(forward, config.ways, way, steps),
+            right[steps].means(),
         )
         for steps in way.steps
     ]
+
+
+class _Right:
+    """How often the queries of each class or person were right, by the number of shots.
+
+    Args:
+        source: of the episodes.
+    """
+
+    def __init__(self, source: ClassSource) -> None:
+        self._source = source
+        self._found: dict[int, dict[int, list[float]]] = {}
+
+    def add(self, size: EpisodeSize, index: int, right: NDArray[np.bool_]) -> None:
+        """Take in an episode.
+
+        Args:
+            size: of it.
+            index: its number in the stream of seed 0.
+            right: (Q,) of its queries, class by class.
+        """
+        units = self._source.episode_units("val", size, 0, index)
+        for unit, share in zip(units.tolist(), right.reshape(size.ways, -1).mean(1), strict=True):
+            self._found.setdefault(unit, {}).setdefault(size.shots, []).append(float(share))
+
+    def means(self) -> dict[int, float]:
+        """Return a mean for each unit, in which all its numbers of shots count alike."""
+        return {
+            unit: float(np.mean([np.mean(shares) for shares in by_shots.values()]))
+            for unit, by_shots in self._found.items()
+        }
 
 
 def adapting(run: Run, config: TrainConfig, cache: FeatureCache) -> tuple[TorchAdapter, nn.Module]:

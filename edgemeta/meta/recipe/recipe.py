@@ -15,13 +15,13 @@ from edgemeta.measure.evaluate import evaluate
 from edgemeta.meta.models.features import FeatureCache
 from edgemeta.meta.models.foreign import is_foreign
 from edgemeta.meta.outer.ranks import Ranks
-from edgemeta.meta.outer.trainer import Trainer
 from edgemeta.meta.recipe import _adapting as adapting
 from edgemeta.meta.recipe import _candidates as candidates
 from edgemeta.meta.recipe._budget import seconds_per_step, steps_within
 from edgemeta.meta.recipe._candidates import Candidate
 from edgemeta.meta.recipe._size import fitting_size, shots_to_compare
-from edgemeta.meta.recipe.choosing import Scored, cheapest
+from edgemeta.meta.recipe._training import Job, rounds, train_all, with_threads, workers_for
+from edgemeta.meta.recipe.choosing import Scored, cheapest, first_good
 from edgemeta.meta.recipe.table import compared_rows
 from edgemeta.meta.runs.building import state_of, trained_names
 from edgemeta.meta.runs.checkpoint import Checkpoint
@@ -47,6 +47,7 @@ CHOSEN_BY_USERS = (
 
 PRETRAINING_SHARE, META_SHARE = 0.6, 0.15  # of the minutes; the rest goes into validation
 MOST_PRETRAINING, MOST_META = 4000, 800  # outer steps, however many minutes there are
+VALIDATIONS = 4  # of a training, for which it stands still
 BODY_STEPS = 200  # of a neck behind a frozen body, whose features are computed once
 LEAST_EPISODES, MOST_EPISODES, EPISODES_A_MINUTE = 30, 150, 5
 """Validation tasks that a choice is made on, for each number of shots."""
@@ -191,8 +192,7 @@ class Recipe:
         """Train networks of ours; return the best pre-training, and what comes after it."""
         starts = candidates.pretrainings(self.base, self.source)
         self._plan(starts)
-        for candidate in starts:
-            self._train(candidate)
+        self._train(*starts)
         start = self._best_start(starts)
         later = self._meta_training(start)
         self._train(later)
@@ -265,35 +265,45 @@ class Recipe:
 
     def _plan(self, starts: Sequence[Candidate]) -> None:
         """Decide how many outer steps each pre-training takes, and say so."""
-        plan = self.record["plan"]
+        plan, workers = self.record["plan"], self._workers(starts)
         if starts[0].name not in plan:
-            per_step = seconds_per_step(starts[-1].config, self._given_source)
-            seconds = 60 * self.minutes * PRETRAINING_SHARE / len(starts)
-            steps = steps_within(seconds, per_step, MOST_PRETRAINING)
-            plan |= {candidate.name: steps for candidate in starts}
+            per_step = seconds_per_step(with_threads(starts[0].config, workers), self._given_source)
+            seconds = 60 * self.minutes * PRETRAINING_SHARE
+            seconds /= rounds([each.share for each in starts], workers)
+            for each in starts:
+                plan[each.name] = steps_within(
+                    seconds * each.share, per_step, int(MOST_PRETRAINING * each.share)
+                )
             self._keep()
-        steps = plan[starts[0].name]
+        most = plan[starts[0].name]
+        beside = f", {workers} at a time" if workers > 1 else ""
         self._say(
-            f"within {self.minutes:g} minutes: {len(starts)} pre-trainings of {steps} steps, "
-            "meta-training from the best, then a choice of what adapts"
+            f"within {self.minutes:g} minutes: {len(starts)} pre-trainings of up to {most} steps"
+            f"{beside}, meta-training from the best, then a choice of what adapts"
         )
 
-    def _train(self, candidate: Candidate) -> None:
-        """Train a candidate to its end, from where it is."""
-        run = Run(self.folder / candidate.name, source=self._given_source)
-        if run.result() is not None:
-            return
-        steps = self.record["plan"][candidate.name]
-        config = replace(candidate.config, iterations=steps, validate_every=max(steps // 6, 1))
-        self._say(f"{candidate.what}: {steps} outer steps")
-        there = run.config_path.exists()
-        Trainer(config, run.path, resume=there, source=self._given_source).train()
+    def _workers(self, trained: Sequence[Candidate]) -> int:
+        in_files = self._given_source is None
+        return workers_for(trained[0].config, len(trained), in_files=in_files)
+
+    def _train(self, *trained: Candidate) -> None:
+        """Train candidates to their end, from where they are."""
+        workers, jobs = self._workers(trained), []
+        for candidate in trained:
+            run = Run(self.folder / candidate.name, source=self._given_source)
+            steps = self.record["plan"][candidate.name]
+            every = max(steps // VALIDATIONS, 1)
+            config = replace(candidate.config, iterations=steps, validate_every=every)
+            jobs.append(Job(run, with_threads(config, workers)))
+            if run.result() is None:
+                self._say(f"{candidate.what}: {steps} outer steps")
+        train_all(jobs, workers)
 
     def _best_start(self, starts: Sequence[Candidate]) -> Candidate:
-        """Return the pre-training whose features are the best, measured in the cheapest way."""
+        """Return the pre-training to go on from, its features measured in the cheapest way."""
         found = [s for c in starts for s in self._measure(c, adapting.cheapest_ways(c.config))]
         names = {candidate.name: candidate for candidate in starts}
-        return names[max(found, key=lambda each: each.mean).init]
+        return names[first_good(found).init]
 
     def _meta_training(self, start: Candidate) -> Candidate:
         """Return the meta-training from a pre-training, with the steps that fit into the time."""
@@ -356,6 +366,7 @@ class Recipe:
             test_episodes=self.given.get("test_episodes", TrainConfig.test_episodes),
             recipe="auto",
             minutes=self.minutes,
+            threads=self.given.get("threads", TrainConfig.threads),
         )
         adapter, model = adapting.adapting(theirs, config, FeatureCache(source))
         before = Checkpoint.from_file(theirs.checkpoint_path("best"))

@@ -128,8 +128,8 @@ def test_an_interrupted_recipe_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
         None, clouds(), out=tmp_path / "run", recipe="auto", resume=True, **TINY
     )
     assert seen == [
-        "pretrained-plain",
-        *["pretrained-augmented"] * 2,
+        "pretrained-augmented",
+        *["pretrained-plain"] * 2,
         "meta-trained",
     ]
     assert run.result() is not None
