@@ -11,6 +11,7 @@ import onnx_ir as ir
 from onnx import numpy_helper, shape_inference
 
 from edgemeta import bundle
+from edgemeta.meta.models.onnx_flops import PRODUCTS, product_flops
 from edgemeta_export.assemble import INNER_LOOP, WAYS_DIM
 from edgemeta_export.bodies import bodies_of, graphs_in
 from edgemeta_export.short_names import CUTS
@@ -73,20 +74,12 @@ def adaptation_cost(
 
 def _flops(node: onnx.NodeProto, shapes: dict[str, Shape]) -> int:
     """Count the operations of one node; what has no known shape counts as a single number."""
-    output = math.prod(shapes.get(node.output[0], ()))
-    left, right = (shapes.get(name, ()) for name in (*node.input, "", "")[:2])
-    match node.op_type:
-        case "MatMul":
-            return 2 * output * (left[-1] if left else 1)
-        case "Gemm":
-            transposed = any(a.name == "transA" and a.i for a in node.attribute)
-            return 2 * output * (left[0 if transposed else 1] if len(left) == 2 else 1)
-        case "Conv":
-            return 2 * output * math.prod(right[1:])
-        case "ConvTranspose":
-            return 2 * math.prod(left) * math.prod(right[1:])
-        case _:
-            return output
+    output = shapes.get(node.output[0], ())
+    if node.op_type not in PRODUCTS:
+        return math.prod(output)
+    transposed = any(a.name == "transA" and a.i for a in node.attribute)
+    inputs = [shapes.get(name, ()) for name in node.input]
+    return product_flops(node.op_type, inputs, output, transposed=transposed)
 
 
 def _sizes(graph: onnx.GraphProto) -> dict[str, int]:

@@ -14,6 +14,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.flop_counter import register_flop_formula
 
 from edgemeta.errors import InputError, UnsupportedModelError
 from edgemeta.meta.models.coupling import LIMIT, distance
@@ -26,6 +27,7 @@ from edgemeta.meta.models.onnx_file import (
     inputs_of,
     read_model,
 )
+from edgemeta.meta.models.onnx_flops import graph_flops
 
 
 class OnnxModule(nn.Module):
@@ -118,6 +120,7 @@ class OnnxGraph:
         self._session: onnxruntime.InferenceSession | None = None
         self._process = 0
         self._shapes: dict[Any, list[tuple[int, ...]]] = {}
+        self._flops: dict[Any, int] = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OnnxGraph:
         return self  # it never changes
@@ -196,6 +199,18 @@ class OnnxGraph:
             zeros = [np.zeros(s, i.dtype) for s, i in zip(sizes, self.inputs, strict=True)]
             self._shapes[key] = [made.shape for made in self.run(zeros)]
         return self._shapes[key]
+
+    def flops(self, sizes: Sequence[tuple[int, ...]]) -> int:
+        """Return the operations of the products in the graph, for inputs of some shapes."""
+        key = tuple(sizes)
+        if key not in self._flops:
+            keep = self.keeps_axis([len(size) for size in sizes])
+            samples = max(size[0] for size in sizes if size) if self.per_sample else 1
+            if self.per_sample:
+                sizes = [(1, *size[1:]) if keep else size[1:] for size in sizes]
+            zeros = {i.name: np.zeros(s, i.dtype) for s, i in zip(sizes, self.inputs, strict=True)}
+            self._flops[key] = samples * graph_flops(self.model, zeros)
+        return self._flops[key]
 
     @property
     def dtypes(self) -> list[torch.dtype]:
@@ -318,6 +333,12 @@ def _(inputs: Sequence[Tensor], key: str) -> list[Tensor]:
         inputs[0].new_empty(shape, dtype=dtype)
         for shape, dtype in zip(shapes, graph.dtypes, strict=True)
     ]
+
+
+@register_flop_formula(torch.ops.edgemeta.onnx_graph)
+def _(inputs: Sequence[tuple[int, ...]], key: str, *, out_shape: Any = None) -> int:
+    """Tell PyTorch's counter of operations what it cannot see."""
+    return GRAPHS[key].flops([tuple(size) for size in inputs])
 
 
 def _no_gradient(ctx: Any, *grads: Any) -> Any:
