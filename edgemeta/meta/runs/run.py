@@ -19,6 +19,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -338,17 +339,30 @@ def resumed_config(run: Run, given: dict[str, Any]) -> TrainConfig:
     if not run.config_path.exists():
         raise InputError(f"{run.path} holds no run to resume", hint="leave out --resume")
     config = run.config()
+    settled = ("labels",) if given.get("labels") == "auto" else ()  # when the run began
+    now = {name: value for name, value in given.items() if name not in settled}
+    check_unchanged(now, {name: getattr(config, name) for name in now})
+    return config
+
+
+def check_unchanged(given: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """Check that options of a user who resumes a run are those of the run.
+
+    Args:
+        given: options, by name.
+        before: those of the run, and the defaults of those that were not given then.
+
+    Raises:
+        InputError: one differs.
+    """
     for name, value in given.items():
-        if name == "labels" and value == "auto":
-            continue  # that was settled when the run began
-        if getattr(config, name) != value:
+        if value != before[name]:
             raise InputError(
                 f"--{name.replace('_', '-')} differs from the run's",
                 got=value,
-                expected=getattr(config, name),
-                hint="a resumed run keeps its config; start another with --out",
+                expected=before[name],
+                hint="a resumed run keeps its options; start another with --out",
             )
-    return config
 
 
 def support_loss(statistics: DataStatistics) -> Loss:
