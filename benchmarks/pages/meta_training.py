@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.meta_throughput import EDGEMETA, LEARN2LEARN, PLAIN
+from benchmarks.pages import recipes
 from benchmarks.recorded import table as recorded_table
 from benchmarks.timing import markdown
 from edgemeta.meta.compare.record import chosen
@@ -158,7 +159,14 @@ def page() -> str:
         "bits).",
         recorded_table(json.loads((RESULTS / "recorded.json").read_text())),
         Path(__file__).with_name("meta_training_notes.md").read_text().strip(),
-        "## Accuracy",
+        "## The recipe",
+        "What `edgemeta train DATA --out RUN` and nothing else reaches, beside `edgemeta "
+        "baselines` of the same run (`python -m benchmarks.recipe`). 600 test tasks in each "
+        "division; each has other classes or people in its parts, and another seed of the "
+        "training. ± is half of the 95 % interval between divisions, by Student's t. Steps and "
+        "rates of baselines are chosen on validation tasks, too.",
+        *recipes.sections(),
+        "## By hand",
         "Mean over test episodes ± 95 % confidence interval, checkpoint chosen by validation, no "
         "ensembling. The name leads to the commands and what they printed.",
         runs(finished),
