@@ -96,7 +96,8 @@ class Evaluated(NamedTuple):
             raise InputError(
                 f"{self.path} is a bundle, which holds no data", hint="name the TASKS too"
             )
-        from edgemeta.meta.runs.run import Run, check_named
+        from edgemeta.meta.runs.opening import check_named
+        from edgemeta.meta.runs.run import Run
 
         config = Run(self.path).config()
         check_named(config)

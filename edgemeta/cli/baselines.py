@@ -13,7 +13,8 @@ from edgemeta.cli._table import table
 from edgemeta.measure.evaluate import plus_minus
 from edgemeta.meta.compare.baselines import compare
 from edgemeta.meta.compare.record import chosen, curve_row, curve_shots
-from edgemeta.meta.runs.run import Run, open_run_tasks
+from edgemeta.meta.runs.opening import open_run_tasks
+from edgemeta.meta.runs.run import Run
 
 
 @click.command()

@@ -9,12 +9,13 @@ import click
 from edgemeta.bundle.files import read_manifest
 from edgemeta.cli._data_options import by_option, file_options
 from edgemeta.cli._options import json_option, say_json
-from edgemeta.data.options import Unit
+from edgemeta.data.options import AS_IT_IS, Unit
 from edgemeta.errors import InputError
 from edgemeta.meta.models.bodies import READY
 from edgemeta.meta.models.neck import Neck
+from edgemeta.meta.runs.opening import open_run_tasks
 from edgemeta.meta.runs.reading import with_ready_data
-from edgemeta.meta.runs.run import Run, open_run_tasks
+from edgemeta.meta.runs.run import Run
 from edgemeta.tasks import DataOptions, open_tasks
 from edgemeta_export import GraphForm, export_body, export_run
 from edgemeta_export.body_export import Data
@@ -210,5 +211,5 @@ def _check_run_alone(run: str | None, neck: Neck | None, data: DataOptions) -> N
             got=run,
             hint="train one: `edgemeta train TASKS --out RUN`; or use --body",
         )
-    if neck is not None or data != DataOptions():
+    if neck is not None or data != AS_IT_IS:
         raise click.UsageError("--neck and options for reading data need --body")

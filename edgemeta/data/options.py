@@ -125,3 +125,7 @@ class DataOptions:
 def flag(name: str) -> str:
     """Return how the command line spells an attribute."""
     return "--" + name.replace("_", "-")
+
+
+AS_IT_IS = DataOptions()
+"""No option is set."""

@@ -14,7 +14,8 @@ from edgemeta.meta.outer.trainer import Trainer
 from edgemeta.meta.recipe import Recipe
 from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.meta.runs.reading import with_ready_data
-from edgemeta.meta.runs.run import Run, resumed_config
+from edgemeta.meta.runs.resuming import resumed_config
+from edgemeta.meta.runs.run import Run
 from edgemeta.tasks import TaskSource
 from edgemeta.tasks.opening import FIXED_NAMES
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgemeta.data.dataset import Dataset
 from edgemeta.data.layouts import DATA_NAMES, recognise
-from edgemeta.data.options import DataOptions, Unit
+from edgemeta.data.options import AS_IT_IS, DataOptions, Unit
 from edgemeta.errors import InputError, did_you_mean
 from edgemeta.tasks._glyphs import GlyphSource
 from edgemeta.tasks._omniglot import open_omniglot
@@ -48,7 +48,7 @@ def open_tasks(
         >>> tasks.open_tasks("glyphs").input_shape  # or "photographs", a folder of yours
         (28, 28)
     """
-    options = options or DataOptions()
+    options = options or AS_IT_IS
     if spec in NAMES:
         return _open_named(spec, root, by, split_seed, options)
     layout = recognise(spec, root, options)

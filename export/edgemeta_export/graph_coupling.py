@@ -8,7 +8,8 @@ from torch import Tensor
 from edgemeta.errors import UnsupportedModelError
 from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.models.coupling import LIMIT, distance
-from edgemeta.meta.models.onnx_module import OnnxGraph, OnnxModule
+from edgemeta.meta.models.onnx_graph import OnnxGraph
+from edgemeta.meta.models.onnx_module import OnnxModule
 
 
 def check_samples_apart(loop: InnerLoop, x: Tensor) -> None:

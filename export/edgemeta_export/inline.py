@@ -9,7 +9,8 @@ import numpy as np
 import onnx_ir as ir
 from torch import nn
 
-from edgemeta.meta.models.onnx_module import GRAPHS, OnnxGraph, OnnxModule
+from edgemeta.meta.models.onnx_graph import GRAPHS, OnnxGraph
+from edgemeta.meta.models.onnx_module import OnnxModule
 from edgemeta_export.graph_building import constant, typed
 from edgemeta_export.rules.onnx_graph import DOMAIN, KEY
 from edgemeta_export.rules.registry import OPSET

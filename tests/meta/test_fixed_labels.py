@@ -19,7 +19,8 @@ from edgemeta.meta.runs.adapter import run_adapter
 from edgemeta.meta.runs.checkpoint import STATISTICS, Checkpoint
 from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.meta.runs.labelling import WAYS, settled
-from edgemeta.meta.runs.run import Run, resumed_config
+from edgemeta.meta.runs.resuming import resumed_config
+from edgemeta.meta.runs.run import Run
 from edgemeta.tasks import EpisodeSize, from_arrays
 from edgemeta.tasks.dataset_source import DatasetSource
 from edgemeta.tasks.fixed_labels import with_fixed_labels

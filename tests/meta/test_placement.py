@@ -21,8 +21,9 @@ from edgemeta.meta.outer._placement import Placement
 from edgemeta.meta.outer.trainer import Trainer
 from edgemeta.meta.runs.checkpoint import Checkpoint
 from edgemeta.meta.runs.config import TrainConfig
+from edgemeta.meta.runs.opening import open_run_tasks
 from edgemeta.meta.runs.reading import as_teacher_reads
-from edgemeta.meta.runs.run import Run, open_run_tasks
+from edgemeta.meta.runs.run import Run
 from edgemeta.tasks import DataOptions, TaskSource, from_arrays
 from edgemeta.tasks.dataset_source import DatasetSource
 from tests.meta.conftest import SMALL

@@ -14,7 +14,8 @@ from edgemeta.meta.runs.adapter import run_adapter
 from edgemeta.meta.runs.algorithms import Optimizer
 from edgemeta.meta.runs.checkpoint import Checkpoint
 from edgemeta.meta.runs.config import TrainConfig
-from edgemeta.meta.runs.run import Run, resumed_config
+from edgemeta.meta.runs.resuming import resumed_config
+from edgemeta.meta.runs.run import Run
 
 SINUSOID = TrainConfig(
     tasks="sinusoid",

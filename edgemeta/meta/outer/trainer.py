@@ -37,8 +37,9 @@ from edgemeta.meta.runs.curve import draw_curve
 from edgemeta.meta.runs.data_statistics import data_statistics
 from edgemeta.meta.runs.devices import choose_device, prepare_gpu
 from edgemeta.meta.runs.labelling import settled
+from edgemeta.meta.runs.opening import open_run_tasks
 from edgemeta.meta.runs.results import training_result
-from edgemeta.meta.runs.run import Run, open_run_tasks
+from edgemeta.meta.runs.run import Run
 from edgemeta.meta.runs.seeding import OwnRandomness
 from edgemeta.tasks import EpisodeSize, Split, TaskSource
 from edgemeta.tasks.more_classes import with_more_classes

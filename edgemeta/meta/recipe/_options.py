@@ -9,10 +9,11 @@ from typing import Any
 
 import tomli_w
 
+from edgemeta.data.options import AS_IT_IS
 from edgemeta.meta.models.foreign import is_foreign
 from edgemeta.meta.outer.ranks import Ranks
-from edgemeta.meta.runs.config import AS_IT_IS, TrainConfig, read_toml
-from edgemeta.meta.runs.run import check_unchanged
+from edgemeta.meta.runs.config import TrainConfig, read_toml
+from edgemeta.meta.runs.resuming import check_unchanged
 from edgemeta.util.files import write_atomically
 
 CHOSEN_BY_USERS = (

@@ -23,8 +23,9 @@ from edgemeta.meta.recipe.choosing import Scored, cheapest, first_good
 from edgemeta.meta.recipe.table import compared_rows
 from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.meta.runs.devices import choose_device
+from edgemeta.meta.runs.opening import open_run_tasks
 from edgemeta.meta.runs.reading import with_ready_data
-from edgemeta.meta.runs.run import Run, open_run_tasks
+from edgemeta.meta.runs.run import Run
 from edgemeta.tasks import TaskSource
 from edgemeta.tasks.classes import ClassSource
 from edgemeta.tasks.fixed_labels import may_be_fixed, with_fixed_labels

@@ -15,7 +15,7 @@ A preset is a name for some of these choices, and each of them may be chosen oth
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Order = Literal["second", "first"]
 Objective = Literal["query", "displacement", "classes"]
@@ -30,6 +30,10 @@ INNER_UPDATES: tuple[InnerUpdate, ...] = ("sgd", "adam")
 OPTIMIZERS: tuple[Optimizer, ...] = ("adam", "adamw", "sgd")
 SCHEDULES: tuple[Schedule, ...] = ("cosine", "linear", "constant")
 STRATEGIES: tuple[Strategy, ...] = ("auto", "loop", "workers", "vmap")
+Recipe = Literal["auto", "none"]
+RECIPES: tuple[Recipe, ...] = get_args(Recipe)
+Cache = Literal["auto", "off"]
+CACHES: tuple[Cache, ...] = get_args(Cache)
 
 HEAD, BODY = ("head.*",), ("*", "!head.*")
 
@@ -69,6 +73,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # No meta-learning: classify all training classes at once, then adapt the head. A baseline.
     "pretrain": {"objective": "classes", "adapt": HEAD, "inner_steps": 10, "inner_lr": 0.1},
 }
+ALGORITHMS = tuple(PRESETS)
 
 
 def multi_step_weights(iteration: int, steps: int, annealing: int) -> tuple[float, ...]:

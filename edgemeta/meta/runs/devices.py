@@ -8,6 +8,8 @@ import torch
 
 from edgemeta.errors import InputError
 
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("float32", "tf32", "bf16")
 CPU = torch.device("cpu")
 
 

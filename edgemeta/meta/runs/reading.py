@@ -11,11 +11,11 @@ import numpy as np
 from edgemeta.data.dataset import Dataset
 from edgemeta.data.file_samples import FileSamples
 from edgemeta.data.layouts import IMAGE_OPTIONS, SPECTRUM_OPTIONS, recognise
-from edgemeta.data.options import DataOptions
+from edgemeta.data.options import AS_IT_IS, DataOptions
 from edgemeta.errors import InputError
 from edgemeta.meta.models.bodies import READY, reading_for
 from edgemeta.meta.models.foreign import OBJECT
-from edgemeta.meta.runs.config import AS_IT_IS, TrainConfig
+from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.tasks import TaskSource, open_tasks
 from edgemeta.tasks.dataset_source import DatasetSource
 from edgemeta.tasks.opening import NAMES

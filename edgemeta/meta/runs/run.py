@@ -19,7 +19,6 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -32,13 +31,13 @@ from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.losses import LOSSES, Loss, shown_cross_entropy
 from edgemeta.meta.inner.shared_head import rest_rows, shared_names
 from edgemeta.meta.inner.updates import Rates
-from edgemeta.meta.models.foreign import OBJECT
 from edgemeta.meta.runs.building import body_sha256, check_body, load_weights, make_model
 from edgemeta.meta.runs.checkpoint import Checkpoint, DataStatistics
 from edgemeta.meta.runs.config import TrainConfig, read_config
 from edgemeta.meta.runs.labelling import labelled
+from edgemeta.meta.runs.opening import open_run_tasks
 from edgemeta.meta.runs.seeding import OwnRandomness
-from edgemeta.tasks import Episode, TaskSource, open_tasks
+from edgemeta.tasks import Episode, TaskSource
 from edgemeta.util.files import write_atomically
 
 
@@ -282,87 +281,6 @@ class Trained(NamedTuple):
     def loop(self) -> InnerLoop:
         """Return the inner loop that the run adapts with."""
         return make_loop(self.config, self.statistics, self.model)
-
-
-def open_run_tasks(
-    config: TrainConfig, tasks: str | None = None, root: Path | None = None
-) -> TaskSource:
-    """Open what a run was trained on.
-
-    Args:
-        config: of the run.
-        tasks: where the data lie now, if they have moved; None for where they were.
-        root: likewise.
-
-    Raises:
-        InputError: they cannot be opened.
-    """
-    if tasks is None:
-        check_named(config)
-    if root is None and tasks is None and config.root:
-        root = Path(config.root)
-    opened = open_tasks(
-        tasks or config.tasks,
-        root,
-        by=config.by,
-        split_seed=config.split_seed,
-        options=config.data,
-    )
-    return labelled(opened, config)
-
-
-def check_named(config: TrainConfig) -> None:
-    """Check that what a run was trained on has a name or a path.
-
-    Raises:
-        InputError: it was an object in Python.
-    """
-    if OBJECT.fullmatch(config.tasks):
-        raise InputError(
-            "the tasks of this run were an object in Python",
-            got=config.tasks,
-            hint="name a file or folder with the data (eval RUN TASKS; report, baselines: --tasks "
-            "TASKS), or in Python pass Run(path, source=...)",
-        )
-
-
-def resumed_config(run: Run, given: dict[str, Any]) -> TrainConfig:
-    """Return the config of a run that is to be continued.
-
-    Args:
-        run: the run.
-        given: options that the caller set explicitly.
-
-    Raises:
-        InputError: there is no run, or an option differs from the run's.
-    """
-    if not run.config_path.exists():
-        raise InputError(f"{run.path} holds no run to resume", hint="leave out --resume")
-    config = run.config()
-    settled = ("labels",) if given.get("labels") == "auto" else ()  # when the run began
-    now = {name: value for name, value in given.items() if name not in settled}
-    check_unchanged(now, {name: getattr(config, name) for name in now})
-    return config
-
-
-def check_unchanged(given: Mapping[str, Any], before: Mapping[str, Any]) -> None:
-    """Check that options of a user who resumes a run are those of the run.
-
-    Args:
-        given: options, by name.
-        before: those of the run, and the defaults of those that were not given then.
-
-    Raises:
-        InputError: one differs.
-    """
-    for name, value in given.items():
-        if value != before[name]:
-            raise InputError(
-                f"--{name.replace('_', '-')} differs from the run's",
-                got=value,
-                expected=before[name],
-                hint="a resumed run keeps its options; start another with --out",
-            )
 
 
 def support_loss(statistics: DataStatistics) -> Loss:

@@ -8,7 +8,7 @@ from typing import Any
 import onnx_ir as ir
 import torch
 
-from edgemeta.meta.models.onnx_module import GRAPHS
+from edgemeta.meta.models.onnx_graph import GRAPHS
 from edgemeta.meta.torch_private import exporter_core
 from edgemeta_export.rules.registry import rule
 
