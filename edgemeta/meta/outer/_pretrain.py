@@ -15,6 +15,8 @@ from edgemeta.meta.inner.loop import InnerLoop
 from edgemeta.meta.inner.norms import batch_norms
 from edgemeta.meta.models.parts import FewShotModel, NeckedModel
 from edgemeta.meta.outer._placement import Placement
+from edgemeta.meta.outer.work import Work
+from edgemeta.meta.runs.config import TrainConfig
 from edgemeta.tasks import TaskSource
 from edgemeta.tasks.classes import ClassSource
 
@@ -103,6 +105,39 @@ class Pretraining:
             self.classifier = nn.Linear(features, classes, device=self._device)
         if placement is not None:
             self.projection = nn.Linear(features, placement.width, device=self._device)
+
+    @classmethod
+    def of(
+        cls,
+        config: TrainConfig,
+        work: Work,
+        raw: TaskSource,
+        augmentation: Augmentation | None,
+        device: torch.device,
+    ) -> Pretraining:
+        """Make what a config asks for.
+
+        Args:
+            config: of the training.
+            work: what it works on.
+            raw: the source as it was opened, without more classes.
+            augmentation: of its samples.
+            device: where to compute.
+
+        Raises:
+            InputError: the tasks are no classification, or have no place that a teacher can read.
+        """
+        return cls(
+            work.loop,
+            work.source,
+            config.meta_batch * config.ways * (config.shots + config.queries),
+            config.seed,
+            work.trained,
+            running=config.pretrains_norms,
+            augmentation=augmentation,
+            placement=Placement.of_teacher(config, raw, device) if config.teacher else None,
+            distill=config.distill,
+        )
 
     @property
     def leaves(self) -> list[Tensor]:

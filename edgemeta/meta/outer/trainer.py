@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from edgemeta.errors import InputError, TrainingError
+from edgemeta.errors import TrainingError
 from edgemeta.measure.evaluate import Evaluation, evaluate
 from edgemeta.meta.augment.augmentation import AUGMENT_STREAM, make_augmentation
 from edgemeta.meta.inner.objective import Tasks
@@ -23,13 +23,13 @@ from edgemeta.meta.inner.shared_head import rest_rows
 from edgemeta.meta.outer._batches import Batches
 from edgemeta.meta.outer._engine import Engine, Plan
 from edgemeta.meta.outer._optimizer import make_optimizer, scheduled_lr, set_lr
-from edgemeta.meta.outer._placement import Placement
 from edgemeta.meta.outer._planning import ask_of, choose_plan, preferred
 from edgemeta.meta.outer._pretrain import Pretraining
+from edgemeta.meta.outer._teacher import teacher_of
 from edgemeta.meta.outer._tensorboard import TensorBoard
 from edgemeta.meta.outer.ranks import Ranks
 from edgemeta.meta.outer.work import begin, fit_to_episodes
-from edgemeta.meta.runs.adapter import TorchAdapter, run_adapter
+from edgemeta.meta.runs.adapter import TorchAdapter
 from edgemeta.meta.runs.building import load_weights, state_of
 from edgemeta.meta.runs.checkpoint import Checkpoint
 from edgemeta.meta.runs.config import TrainConfig
@@ -121,13 +121,19 @@ class Trainer:
             config.rates, self.loop.init().params, config.inner_lr, config.inner_steps
         )
         with self.randomness:
-            self.pretraining = self._make_pretraining(raw)
+            self.pretraining = None
+            if config.objective == "classes":
+                self.pretraining = Pretraining.of(
+                    config, self.work, raw, self.augmentation, self.device
+                )
         self.engine = self._make_engine(threads)
         self.leaves = (self.pretraining or self.engine).leaves
         rates = () if self.pretraining else learned(self.rates)
         weights = self.leaves[: len(self.leaves) - len(rates)]
         self.optimizer = make_optimizer(config, weights, rates)
-        self.teacher = self._make_teacher()
+        self.teacher = None
+        if config.teacher and self.pretraining is None:
+            self.teacher = teacher_of(config, self.statistics, self.device)
         self.batches = self._make_batches()
         self._is_new = checkpoint is None
         self._example = raw.episode("train", self.size, config.seed, 0)
@@ -151,28 +157,6 @@ class Trainer:
             self.run.save(self._checkpoint(), "last")
         self._is_new = False
 
-    def _make_pretraining(self, raw: TaskSource) -> Pretraining | None:
-        """Return what supervised pre-training needs; None for other objectives.
-
-        Args:
-            raw: the source as it was opened, without more classes.
-        """
-        config = self.config
-        if config.objective != "classes":
-            return None
-        batch = config.meta_batch * config.ways * (config.shots + config.queries)
-        return Pretraining(
-            self.loop,
-            self.source,
-            batch,
-            config.seed,
-            self.work.trained,
-            running=config.pretrains_norms,
-            augmentation=self.augmentation,
-            placement=Placement.of_teacher(config, raw, self.device) if config.teacher else None,
-            distill=config.distill,
-        )
-
     def _make_engine(self, threads: int) -> Engine:
         return Engine(
             self.loop,
@@ -182,20 +166,6 @@ class Trainer:
             precision=self.config.precision,
             trained=self.work.trained,
         )
-
-    def _make_teacher(self) -> TorchAdapter | None:
-        """Return the run whose predictions are to be learned, if there is one."""
-        if not self.config.teacher or self.pretraining is not None:
-            return None
-        teacher = run_adapter(Path(self.config.teacher), self.config.cores, self.device)
-        if teacher.labels != self.statistics.labels:
-            raise InputError(
-                "the labels of the teacher do not mean what those of this training do",
-                got=", ".join(teacher.labels) or "shuffled labels",
-                expected=", ".join(self.statistics.labels) or "shuffled labels",
-                hint="train both with the same --labels, on the same classes",
-            )
-        return teacher
 
     def _make_batches(self) -> Batches:
         return Batches(

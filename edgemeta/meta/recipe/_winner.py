@@ -41,7 +41,9 @@ def write_winner(
     kept = replace(before, model=state_of(model, trained_names(model, config.trained)))
     run.create(config, cooked=True)
     run.rewind_metrics(-1)
-    run.save_example(theirs.example())
+    # Of as many classes as the run has: a candidate may have been trained on larger tasks.
+    size = EpisodeSize(config.ways, config.shots, config.queries)
+    run.save_example(source.episode("train", size, config.seed, 0))
     for line in theirs.metrics():
         run.log(line)
     draw_curve(run.metrics(), run.curve_path)

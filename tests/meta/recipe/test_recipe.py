@@ -30,10 +30,10 @@ def _fast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(module, "LEAST_EPISODES", 4)
 
 
-def clouds() -> DatasetSource:
+def clouds(classes: int = 20) -> DatasetSource:
     rng = np.random.default_rng(0)
-    y = np.arange(20 * 24) % 20
-    x = rng.normal(size=(20, 6))[y] + 0.3 * rng.normal(size=(len(y), 6))
+    y = np.arange(classes * 24) % classes
+    x = rng.normal(size=(classes, 6))[y] + 0.3 * rng.normal(size=(len(y), 6))
     return from_arrays(x.astype(np.float32), y)
 
 
@@ -70,6 +70,21 @@ def test_the_winner_is_a_run_like_others(made: Run, tmp_path: Path) -> None:
     example = made.example()
     learner = edgemeta.Runner(bundle).adapt(example.support_x, example.support_y)
     assert np.mean(learner.predict(example.query_x) == example.query_y) > 0.6
+
+
+def test_what_was_trained_on_larger_tasks_is_exported_as_it_is_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = module.cheapest
+    monkeypatch.setattr(
+        module, "cheapest", lambda found: real([s for s in found if s.init == "meta-trained"])
+    )
+    run = edgemeta.meta_train(None, clouds(40), out=tmp_path / "run", recipe="auto", **TINY)
+    assert Run(run.recipe_folder / "meta-trained").config().ways == 8
+    assert run.config().ways == 5
+    bundle = edgemeta.export(run, tmp_path / "bundle")
+    assert edgemeta.Runner(bundle).manifest.any_ways
+    assert len(set(run.example().support_y.tolist())) == 5
 
 
 def test_all_was_compared_and_only_the_winner_tested(made: Run) -> None:
