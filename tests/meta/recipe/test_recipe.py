@@ -16,6 +16,7 @@ from edgemeta.errors import InputError
 from edgemeta.meta.outer.trainer import Trainer
 from edgemeta.meta.recipe import Recipe, asks_for_recipe
 from edgemeta.meta.recipe import recipe as module
+from edgemeta.meta.recipe.choosing import cheapest
 from edgemeta.meta.report.page import make_page
 from edgemeta.meta.runs.run import Run
 from edgemeta.tasks import from_arrays
@@ -75,9 +76,9 @@ def test_the_winner_is_a_run_like_others(made: Run, tmp_path: Path) -> None:
 def test_what_was_trained_on_larger_tasks_is_exported_as_it_is_tested(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = module.cheapest
     monkeypatch.setattr(
-        module, "cheapest", lambda found: real([s for s in found if s.init == "meta-trained"])
+        "edgemeta.meta.recipe.recipe.cheapest",
+        lambda found: cheapest([s for s in found if s.init == "meta-trained"]),
     )
     run = edgemeta.meta_train(None, clouds(40), out=tmp_path / "run", recipe="auto", **TINY)
     assert Run(run.recipe_folder / "meta-trained").config().ways == 8
